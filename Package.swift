@@ -1,0 +1,143 @@
+// swift-tools-version: 6.2
+// statex: post-training state expansion for recurrent language models on CPU clusters.
+//
+// The rooms and the order in which they may depend on each other are described in
+// docs/architecture.md. C libraries are imported in exactly one room each.
+
+import Foundation
+import PackageDescription
+
+/// The instruction set to optimise for: `native` (the building machine) unless the Makefile
+/// variable `MARCH` says otherwise, for example `make build MARCH=x86-64-v3`.
+let march = ProcessInfo.processInfo.environment["STATEX_MARCH"] ?? "native"
+
+/// Settings shared by every room.
+let common: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .unsafeFlags(["-Xcc", "-march=\(march)"]),
+]
+
+/// Rooms that never handle raw pointers.
+let safe: [SwiftSetting] = common + [.strictMemorySafety()]
+
+/// Rooms whose business is raw memory: the only ones in which `unsafe` needs no marking.
+let pointers: [SwiftSetting] = common
+
+let argumentParser: Target.Dependency = .product(
+  name: "ArgumentParser", package: "swift-argument-parser")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+  name: "statex",
+  products: [
+    .executable(name: "statex", targets: ["statex"]),
+    .executable(name: "statex-train", targets: ["statex-train"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // C libraries.
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+
+    // Rooms, bottom first.
+    .target(name: "TensorStorage", swiftSettings: pointers),
+    .target(name: "ReferenceKernels", swiftSettings: safe),
+    .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: safe),
+    .target(name: "TrainingMetrics", swiftSettings: safe),
+    .target(
+      name: "Kernels", dependencies: ["COpenBLAS", "TensorStorage"], swiftSettings: pointers),
+    .target(name: "Collectives", dependencies: ["CMPI"], swiftSettings: pointers),
+    .target(name: "Compression", dependencies: ["CZstd"], swiftSettings: pointers),
+    .target(
+      name: "TokenData", dependencies: ["RecallTasks", "Compression", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(name: "Layers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
+    .target(
+      name: "Optimizers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
+    .target(
+      name: "Checkpointing", dependencies: ["Compression", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(
+      name: "LanguageModels", dependencies: ["Layers", "Kernels", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(
+      name: "DataParallel", dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(
+      name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(
+      name: "HuggingFaceInterop", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(
+      name: "Evaluation",
+      dependencies: ["LanguageModels", "RecallTasks", "TokenData", "Kernels", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(
+      name: "Training",
+      dependencies: [
+        "Checkpointing", "Collectives", "DataParallel", "Evaluation", "HuggingFaceInterop",
+        "Kernels", "LanguageModels", "Layers", "Optimizers", "RecallTasks", "ReferenceKernels",
+        "StateExpansion", "TensorStorage", "TokenData", "TrainingMetrics", yams, logging,
+      ],
+      swiftSettings: pointers),
+
+    // Commands.
+    .executableTarget(
+      name: "statex",
+      dependencies: [
+        "Checkpointing", "Evaluation", "HuggingFaceInterop", "LanguageModels", "StateExpansion",
+        "TensorStorage", "TokenData", "Training", argumentParser, logging,
+      ],
+      swiftSettings: common),
+    .executableTarget(
+      name: "statex-train",
+      dependencies: ["Collectives", "Training", argumentParser, logging],
+      swiftSettings: common),
+
+    // Tests, one target a room.
+    .testTarget(
+      name: "TensorStorageTests", dependencies: ["TensorStorage"], swiftSettings: common),
+    .testTarget(
+      name: "KernelsTests", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "RecallTasksTests", dependencies: ["RecallTasks", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "TokenDataTests", dependencies: ["TokenData", "RecallTasks", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "TrainingMetricsTests", dependencies: ["TrainingMetrics"], swiftSettings: common),
+    .testTarget(
+      name: "CompressionTests", dependencies: ["Compression"], swiftSettings: common),
+    .testTarget(
+      name: "CheckpointingTests", dependencies: ["Checkpointing", "Compression", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "HuggingFaceInteropTests",
+      dependencies: ["HuggingFaceInterop", "LanguageModels", "Layers", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "StateExpansionTests",
+      dependencies: ["StateExpansion", "LanguageModels", "Layers", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "LanguageModelsTests",
+      dependencies: ["HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: [
+        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorStorage", "TokenData",
+      ],
+      swiftSettings: common),
+  ]
+)

@@ -1,0 +1,1 @@
+// The Collectives room.

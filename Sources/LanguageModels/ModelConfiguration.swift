@@ -1,0 +1,115 @@
+import Layers
+import TensorStorage
+
+/// One block of a model: which family it is of, and its own shape.
+public enum LayerConfiguration: Sendable, Equatable {
+  case gla(GLAConfiguration)
+
+  /// Numbers in one sequence's recurrent state (convolution tails not counted).
+  public var recurrentStateCount: Int {
+    switch self {
+    case .gla(let layer): layer.recurrentStateCount
+    }
+  }
+
+  /// The block's parameters; `prefix` is for example `model.layers.0.`.
+  public func parameters(
+    prefix: String, initialization: ScratchInitialization
+  ) -> [ParameterSpecification] {
+    switch self {
+    case .gla(let layer): layer.parameters(prefix: prefix, initialization: initialization)
+    }
+  }
+}
+
+/// The model families, spelt as `model_type` in `config.json`.
+public enum ModelFamily: String, Sendable, CaseIterable {
+  case gla
+
+  /// Checkpoint keys of the parts that all families share.
+  public var embeddingsKey: String { "model.embeddings.weight" }
+  /// Key of the final norm.
+  public var finalNormKey: String { "model.norm.weight" }
+  /// Key of the output head (absent when tied to the embeddings).
+  public var headKey: String { "lm_head.weight" }
+  /// Prefix of a block's keys.
+  public func layerPrefix(_ index: Int) -> String { "model.layers.\(index)." }
+}
+
+/// An immutable description of a whole model, with one entry for each layer.
+public struct ModelConfiguration: Sendable, Equatable {
+  public var family: ModelFamily
+  /// Width of the residual stream, `hidden_size`.
+  public var hiddenSize: Int
+  /// Rows of the embeddings, `vocab_size` (padding included).
+  public var vocabularySize: Int
+  /// Epsilon of the block norms and the final norm, `norm_eps`.
+  public var normEpsilon: Float
+  /// Whether the output head is the embedding matrix, `tie_word_embeddings`.
+  public var tiesEmbeddings: Bool
+  /// One entry for each layer, first to last.
+  public var layers: [LayerConfiguration]
+
+  public init(
+    family: ModelFamily, hiddenSize: Int, vocabularySize: Int, normEpsilon: Float,
+    tiesEmbeddings: Bool, layers: [LayerConfiguration]
+  ) {
+    self.family = family
+    self.hiddenSize = hiddenSize
+    self.vocabularySize = vocabularySize
+    self.normEpsilon = normEpsilon
+    self.tiesEmbeddings = tiesEmbeddings
+    self.layers = layers
+  }
+
+  /// Numbers in one sequence's recurrent state over all layers (convolution tails not counted).
+  public var recurrentStateCount: Int { layers.reduce(0) { $0 + $1.recurrentStateCount } }
+
+  /// Every parameter in arena order, with how a model from scratch draws it.
+  public func parameters(
+    initialization: ScratchInitialization = ScratchInitialization()
+  ) -> [ParameterSpecification] {
+    var parameters = [
+      ParameterSpecification(
+        name: family.embeddingsKey, shape: [vocabularySize, hiddenSize],
+        initializer: .normal(standardDeviation: initialization.embeddingDeviation))
+    ]
+    for (index, layer) in layers.enumerated() {
+      parameters += layer.parameters(
+        prefix: family.layerPrefix(index), initialization: initialization)
+    }
+    parameters.append(
+      ParameterSpecification(name: family.finalNormKey, shape: [hiddenSize], initializer: .ones))
+    if !tiesEmbeddings {
+      parameters.append(
+        ParameterSpecification(
+          name: family.headKey, shape: [vocabularySize, hiddenSize],
+          initializer: initialization.linearDeviation.map { .normal(standardDeviation: $0) }
+            ?? .uniform(bound: 1 / Double(hiddenSize).squareRoot())))
+    }
+    return parameters
+  }
+
+  /// The arena layout of this model's parameters.
+  public func layout() -> ParameterLayout {
+    var layout = ParameterLayout()
+    for parameter in parameters() {
+      layout.append(name: parameter.name, shape: parameter.shape)
+    }
+    return layout
+  }
+}
+
+extension ParameterArena {
+  /// The parameters of a model from scratch: a function of (configuration, initialization, seed).
+  public convenience init(
+    scratch configuration: ModelConfiguration, initialization: ScratchInitialization, seed: UInt64
+  ) {
+    self.init(layout: configuration.layout())
+    for parameter in configuration.parameters(initialization: initialization) {
+      guard let elements = self[parameter.name] else { continue }
+      parameter.initializer.fill(
+        elements, shape: parameter.shape, name: parameter.name, seed: seed)
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/// One gated-linear-attention block's shape and options: the token mixer and its MLP.
+///
+/// Every layer of a model has its own value, so an expanded layer differs from its neighbours without
+/// a flag. Field names in `config.json` (fla's `GLAConfig`) are given beside each.
+public struct GLAConfiguration: Sendable, Equatable {
+  /// Elementwise function on q and k before the recurrence (`feature_map`).
+  public enum FeatureMap: String, Sendable, CaseIterable {
+    case relu, sigmoid, swish, silu, tanh, elu
+  }
+
+  /// `hidden_size`.
+  public var hiddenSize: Int
+  /// `num_heads`.
+  public var headCount: Int
+  /// `num_kv_heads`; equal to `headCount` unless keys and values are shared by groups of heads.
+  public var keyValueHeadCount: Int
+  /// All heads' key channels together, `int(hidden_size * expand_k)`.
+  public var keyDim: Int
+  /// All heads' value channels together, `int(hidden_size * expand_v)`.
+  public var valueDim: Int
+  /// MLP width, `intermediate_size`.
+  public var intermediateSize: Int
+  /// `feature_map`; nil is the identity.
+  public var featureMap: FeatureMap?
+  /// `conv_size` when `use_short_conv`, else nil.
+  public var convolutionSize: Int?
+  /// `use_output_gate`.
+  public var hasOutputGate: Bool
+  /// `clamp_min`: lower bound of the log gates, nil for none.
+  public var gateClampMinimum: Float?
+  /// `elementwise_affine`: whether the per-head output norm has a weight.
+  public var outputNormHasWeight: Bool
+  /// `fuse_norm`: only decides the output norm's checkpoint key.
+  public var fusesNorm: Bool
+  /// `norm_eps`.
+  public var normEpsilon: Float
+  /// Rank of the gate projection; a constant of the architecture.
+  public var gateRank = 16
+  /// Divisor of the log-sigmoid gates; a constant of the architecture.
+  public var gateNormalizer: Float = 16
+
+  public init(
+    hiddenSize: Int, headCount: Int, keyDim: Int, valueDim: Int, intermediateSize: Int,
+    normEpsilon: Float = 1e-6
+  ) {
+    self.hiddenSize = hiddenSize
+    self.headCount = headCount
+    self.keyValueHeadCount = headCount
+    self.keyDim = keyDim
+    self.valueDim = valueDim
+    self.intermediateSize = intermediateSize
+    self.featureMap = nil
+    self.convolutionSize = nil
+    self.hasOutputGate = true
+    self.gateClampMinimum = nil
+    self.outputNormHasWeight = true
+    self.fusesNorm = true
+    self.normEpsilon = normEpsilon
+  }
+
+  /// Key channels of one head, `K`.
+  public var headKeyDim: Int { keyDim / headCount }
+  /// Value channels of one head, `V`.
+  public var headValueDim: Int { valueDim / headCount }
+  /// Heads that share one key and value head.
+  public var groupSize: Int { headCount / keyValueHeadCount }
+  /// Rows of `k_proj` and of the gate: `keyDim / groupSize`.
+  public var projectedKeyDim: Int { keyDim / groupSize }
+  /// Rows of `v_proj`: `valueDim / groupSize`.
+  public var projectedValueDim: Int { valueDim / groupSize }
+  /// Numbers in one sequence's recurrent state, `H * K * V` (convolution tails not counted).
+  public var recurrentStateCount: Int { headCount * headKeyDim * headValueDim }
+  /// Numbers in one sequence's convolution tails, `(conv_size - 1)` inputs a channel.
+  public var convolutionStateCount: Int {
+    convolutionSize.map { ($0 - 1) * (keyDim + projectedKeyDim + projectedValueDim) } ?? 0
+  }
+}
+
+/// How the parameters of a model trained from scratch are drawn.
+public struct ScratchInitialization: Sendable, Equatable {
+  /// Standard deviation of the embeddings.
+  public var embeddingDeviation: Double
+  /// Standard deviation of linear weights; nil draws them uniform in +-1/sqrt(fan_in), as
+  /// `torch.nn.Linear` does by default.
+  public var linearDeviation: Double?
+
+  public init(embeddingDeviation: Double = 0.02, linearDeviation: Double? = 0.02) {
+    self.embeddingDeviation = embeddingDeviation
+    self.linearDeviation = linearDeviation
+  }
+}
