@@ -1,0 +1,140 @@
+// Elementwise functions and their derivatives. All are one pass over memory, in blocks of a fixed size.
+
+/// Calls `body(job, range)` for blocks of 8,192 elements of `0..<count`, on all threads.
+@inline(__always)
+func forElementBlocks<Job>(
+  _ count: Int, _ job: Job, _ body: @escaping (Job, Range<Int>) -> Void
+) {
+  let block = 8192
+  parallelFor((count + block - 1) / block, (job, count, body)) { frame, index in
+    let (job, count, body) = frame
+    body(job, (index * 8192)..<min((index + 1) * 8192, count))
+  }
+}
+
+/// `y = silu(gate) * up` (Shazeer, 2020).
+public func swiGLUForward(gate: Floats, up: Floats, into y: Floats, count: Int) {
+  forElementBlocks(count, (gate, up, y)) { job, range in
+    let (gate, up, y) = job
+    for i in range { y[i] = fastSiLU(gate[i]) * up[i] }
+  }
+}
+
+/// Gradients of `swiGLUForward`, each written over its own input.
+///
+/// - Parameters:
+///   - dy: gradient of `silu(gate) * up`.
+///   - gate: the pre-activation in, its gradient out.
+///   - up: the other factor in, its gradient out.
+public func swiGLUBackward(_ dy: Floats, gateInPlace gate: Floats, upInPlace up: Floats, count: Int) {
+  forElementBlocks(count, (dy, gate, up)) { job, range in
+    let (dy, gate, up) = job
+    for i in range {
+      let z = gate[i]
+      let s = fastSigmoid(z)
+      let silu = z * s
+      let d = dy[i]
+      gate[i] = d * up[i] * s * (1 + z - silu)
+      up[i] = d * silu
+    }
+  }
+}
+
+/// The log forget gates of GLA: `g = max(logsigmoid(z + bias) / normalizer, minimum)`.
+///
+/// - Parameters:
+///   - z: `[rows, width]`.
+///   - bias: `[width]`.
+///   - g: `[rows, width]`, overwritten; may be `z`.
+///   - normalizer: 16 in every published model.
+///   - minimum: lower bound, `-.infinity` for none.
+public func logGateForward(
+  _ z: Floats, bias: Floats, into g: Floats, rows: Int, width: Int, normalizer: Float,
+  minimum: Float
+) {
+  let tiles = RowTiles(rows)
+  parallelFor(tiles.count, (z, bias, g, tiles, width, 1 / normalizer, minimum)) { job, tile in
+    let (z, bias, g, tiles, width, scale, minimum) = job
+    for row in tiles[tile] {
+      let z = z + row * width
+      let g = g + row * width
+      for j in 0..<width {
+        let value = fastLogSigmoid(z[j] + bias[j]) * scale
+        g[j] = value < minimum ? minimum : value
+      }
+    }
+  }
+}
+
+/// Multiplies `dg` by `d g / d z = sigmoid(-(z + bias)) / normalizer`, zero where the bound holds.
+///
+/// As in PyTorch's `clamp_min`, a gate exactly at the bound passes its gradient.
+public func logGateBackward(
+  _ z: Floats, bias: Floats, inPlace dg: Floats, rows: Int, width: Int, normalizer: Float,
+  minimum: Float
+) {
+  let tiles = RowTiles(rows)
+  parallelFor(tiles.count, (z, bias, dg, tiles, width, 1 / normalizer, minimum)) { job, tile in
+    let (z, bias, dg, tiles, width, scale, minimum) = job
+    for row in tiles[tile] {
+      let z = z + row * width
+      let dg = dg + row * width
+      for j in 0..<width {
+        let x = z[j] + bias[j]
+        let derivative = fastSigmoid(-x) * scale
+        dg[j] = fastLogSigmoid(x) * scale < minimum ? 0 : dg[j] * derivative
+      }
+    }
+  }
+}
+
+/// An elementwise function on queries and keys.
+public enum ElementwiseFunction: Sendable {
+  case relu, sigmoid, silu, tanh, elu
+
+  @inline(__always)
+  fileprivate func value(_ x: Float) -> Float {
+    switch self {
+    case .relu: x > 0 ? x : 0
+    case .sigmoid: fastSigmoid(x)
+    case .silu: fastSiLU(x)
+    case .tanh: 2 * fastSigmoid(2 * x) - 1
+    case .elu: x > 0 ? x : fastExp(x) - 1
+    }
+  }
+
+  @inline(__always)
+  fileprivate func derivative(_ x: Float) -> Float {
+    switch self {
+    case .relu: return x > 0 ? 1 : 0
+    case .sigmoid:
+      let s = fastSigmoid(x)
+      return s * (1 - s)
+    case .silu: return fastSiLUDerivative(x)
+    case .tanh:
+      let s = fastSigmoid(2 * x)
+      return 4 * s * (1 - s)
+    case .elu: return x > 0 ? 1 : fastExp(x)
+    }
+  }
+}
+
+/// `y = f(x)`; `y` may be `x`.
+public func elementwiseForward(
+  _ function: ElementwiseFunction, _ x: Floats, into y: Floats, count: Int
+) {
+  forElementBlocks(count, (function, x, y)) { job, range in
+    let (function, x, y) = job
+    for i in range { y[i] = function.value(x[i]) }
+  }
+}
+
+/// `dy *= f'(x)`.
+public func elementwiseBackward(
+  _ function: ElementwiseFunction, _ x: Floats, inPlace dy: Floats, count: Int
+) {
+  forElementBlocks(count, (function, x, dy)) { job, range in
+    let (function, x, dy) = job
+    for i in range { dy[i] *= function.derivative(x[i]) }
+  }
+}

@@ -1,0 +1,121 @@
+/// Where the gradients of the recurrence's inputs go; all are overwritten.
+public struct GLAGradients {
+  /// `[B, T, H, K]`.
+  public var dq: Floats
+  /// `[B, T, H, K]`.
+  public var dk: Floats
+  /// `[B, T, H, V]`; must not be `v`.
+  public var dv: Floats
+  /// `[B, T, H, K]`: gradient of the log gates.
+  public var dg: Floats
+
+  /// Names the arrays.
+  public init(dq: Floats, dk: Floats, dv: Floats, dg: Floats) {
+    self.dq = dq
+    self.dk = dk
+    self.dv = dv
+    self.dg = dg
+  }
+}
+
+/// Gradients of `chunkGLAForward`.
+///
+/// Recomputes what is inside chunks and the states at chunk boundaries, then
+///
+///     G = diag(exp(gamma)) G' + q~^T do     (G' at the chunk's end, G at its start)
+///     dA = tril(do v^T),   dv = A^T do + k- G'
+///
+/// and per chunk the gradients of q, k and g (`chunkKeyGradients`).
+///
+/// - Parameters:
+///   - dout: `[B, T, H, V]`, gradient of the output.
+///   - initialState: `[B, H, K, V]`, as given to the forward pass.
+///   - dstate: `[B, H, K, V]`: in, the gradient of the final state; out, of the initial state.
+///   - gradients: overwritten.
+///   - scratch: `dims.backwardScratchCount` floats.
+public func chunkGLABackward(
+  _ dout: Floats, _ x: GLAInputs, initialState: Floats, dstateInPlace dstate: Floats,
+  into gradients: GLAGradients, scratch: Floats, dims: GLADims
+) {
+  let s = dims.scratch(scratch)
+  parallelFor(dims.chunkTasks, (x, dout, s, dims)) { job, task in
+    let (x, dout, s, dims) = job
+    let chunk = dims.chunkTask(task)
+    prepareChunk(x, s, chunk, dims)
+    let da = dims.square(s.dattention, chunk)
+    let all = 0..<dims.valueDim
+    serialProduct(
+      dims.values(dout, chunk, all), dims.values(x.v, chunk, all).transposed, into: da)
+    keepLowerTriangle(da)
+  }
+  let job = (x, dout, s, initialState, dstate, gradients.dv, dims)
+  parallelFor(2 * dims.columnTasks, job) { job, task in
+    let (x, dout, s, initialState, dstate, dv, dims) = job
+    if task % 2 == 0 {
+      storeStates(x, s, initialState, dims, dims.columnTask(task / 2))
+    } else {
+      storeStateGradients(dout, s, dstate, dv, dims, dims.columnTask(task / 2))
+    }
+  }
+  parallelFor(dims.chunkTasks, (x, dout, s, gradients, dims)) { job, task in
+    let (x, dout, s, gradients, dims) = job
+    let keys = GLAKeyGradients(dq: gradients.dq, dk: gradients.dk, dg: gradients.dg)
+    chunkKeyGradients(x, dout, keys, s, dims.chunkTask(task), dims)
+  }
+}
+
+/// The states at all chunk boundaries, for one block of columns.
+private func storeStates(
+  _ x: GLAInputs, _ s: GLAScratch, _ initialState: Floats, _ dims: GLADims,
+  _ task: (sequence: Int, head: Int, columns: Range<Int>)
+) {
+  let offset = dims.stateOffset(task.sequence, task.head) + task.columns.lowerBound
+  func state(_ n: Int) -> Matrix {
+    Matrix(
+      s.states + n * dims.stateCount + offset, dims.keyDim, task.columns.count,
+      stride: dims.valueDim)
+  }
+  copyRows(
+    Matrix(initialState + offset, dims.keyDim, task.columns.count, stride: dims.valueDim),
+    into: state(0))
+  for n in 0..<dims.chunks {
+    let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
+    copyRows(state(n), into: state(n + 1))
+    advance(state(n + 1), by: chunk, dims.values(x.v, chunk, task.columns), s, dims)
+  }
+}
+
+/// The state gradients at all chunk boundaries and the gradient of v, for one block of columns.
+private func storeStateGradients(
+  _ dout: Floats, _ s: GLAScratch, _ dstate: Floats, _ dv: Floats, _ dims: GLADims,
+  _ task: (sequence: Int, head: Int, columns: Range<Int>)
+) {
+  let offset = dims.stateOffset(task.sequence, task.head) + task.columns.lowerBound
+  func gradient(_ n: Int) -> Matrix {
+    Matrix(
+      s.dstates + n * dims.stateCount + offset, dims.keyDim, task.columns.count,
+      stride: dims.valueDim)
+  }
+  let outer = Matrix(dstate + offset, dims.keyDim, task.columns.count, stride: dims.valueDim)
+  copyRows(outer, into: gradient(dims.chunks))
+  for n in (0..<dims.chunks).reversed() {
+    let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
+    let dout = dims.values(dout, chunk, task.columns)
+    let dv = dims.values(dv, chunk, task.columns)
+    serialProduct(dims.square(s.attention, chunk).transposed, dout, into: dv)
+    serialProduct(dims.keys(s.keys, chunk), gradient(n + 1), into: dv, accumulate: true)
+    copyRows(gradient(n + 1), into: gradient(n))
+    scaleRows(gradient(n), by: dims.decay(s, chunk))
+    serialProduct(
+      dims.keys(s.queries, chunk).transposed, dout, into: gradient(n), accumulate: true)
+  }
+  copyRows(gradient(0), into: outer)
+}
+
+@inline(__always)
+private func copyRows(_ source: Matrix, into target: Matrix) {
+  for row in 0..<source.rows {
+    (target.pointer + row * target.stride).update(
+      from: source.pointer + row * source.stride, count: source.columns)
+  }
+}

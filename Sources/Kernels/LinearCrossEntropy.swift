@@ -1,0 +1,197 @@
+import Foundation
+
+// The output head and the loss in one: logits exist for one block of tokens at a time.
+//
+// `R` rows (tokens), `D` hidden width, `V` vocabulary.
+
+/// Sizes of the head, and where its scratch lies.
+public struct LinearCrossEntropyDims {
+  /// Rows of hidden states, at most.
+  public let rows: Int
+  /// Hidden width, `D`.
+  public let width: Int
+  /// Vocabulary, `V`.
+  public let vocabulary: Int
+
+  /// Rows whose logits exist at one time.
+  public static let blockRows = 512
+
+  /// Describes a head for up to `rows` rows.
+  public init(rows: Int, width: Int, vocabulary: Int) {
+    self.rows = rows
+    self.width = width
+    self.vocabulary = vocabulary
+  }
+
+  private var block: Int { min(rows, Self.blockRows) }
+
+  /// Floats of scratch: a block of logits, of gathered hidden rows and of their gradients, and the
+  /// list of rows that count.
+  public var scratchCount: Int { block * (vocabulary + 2 * width) + rows }
+
+  fileprivate func parts(_ scratch: Floats) -> (logits: Floats, hidden: Floats, dhidden: Floats) {
+    let hidden = scratch + block * vocabulary
+    return (scratch, hidden, hidden + block * width)
+  }
+
+  fileprivate func rowList(_ scratch: Floats) -> UnsafeMutablePointer<Int32> {
+    let start = scratch + block * (vocabulary + 2 * width)
+    return UnsafeMutableRawPointer(start).assumingMemoryBound(to: Int32.self)
+  }
+}
+
+/// What the loss is taken against.
+public struct CrossEntropyTargets {
+  /// Wanted token of each row, `[R]`.
+  public var targets: UnsafePointer<Int32>
+  /// Weight of each row in the loss, `[R]`; rows of weight 0 cost nothing.
+  public var weights: UnsafePointer<Float>
+  /// Factor on every gradient, one over the global sum of weights.
+  public var scale: Float
+
+  /// Names the arrays.
+  public init(targets: UnsafePointer<Int32>, weights: UnsafePointer<Float>, scale: Float) {
+    self.targets = targets
+    self.weights = weights
+    self.scale = scale
+  }
+}
+
+/// Where gradients of the head go.
+public struct LinearCrossEntropyGradients {
+  /// `[R, D]`, overwritten.
+  public var dhidden: Floats
+  /// `[V, D]`, added to.
+  public var dweight: Floats
+
+  /// Names the arrays.
+  public init(dhidden: Floats, dweight: Floats) {
+    self.dhidden = dhidden
+    self.dweight = dweight
+  }
+}
+
+/// Weighted negative log likelihood of the targets under `softmax(hidden weight^T)`, and gradients.
+///
+/// - Parameters:
+///   - hidden: `[R, D]`.
+///   - weight: `[V, D]`.
+///   - nll: `[R]`, overwritten: nats of each row, 0 where the weight is 0.
+///   - gradients: nil to compute the loss only.
+///   - scratch: `dims.scratchCount` floats.
+/// - Returns: the sum of `weight * nll` over the rows, in `Double`, rows in order; not scaled.
+public func linearCrossEntropy(
+  _ hidden: Floats, weight: Floats, against wanted: CrossEntropyTargets, nll: Floats,
+  gradients: LinearCrossEntropyGradients?, scratch: Floats, dims: LinearCrossEntropyDims
+) -> Double {
+  let list = dims.rowList(scratch)
+  var counted = 0
+  for row in 0..<dims.rows {
+    nll[row] = 0
+    if wanted.weights[row] != 0 {
+      list[counted] = Int32(row)
+      counted += 1
+    }
+  }
+  if let gradients { zero(gradients.dhidden, count: dims.rows * dims.width) }
+  var first = 0
+  while first < counted {
+    let count = min(LinearCrossEntropyDims.blockRows, counted - first)
+    block(
+      hidden, weight, wanted, nll, gradients, scratch, dims, rows: list + first, count: count)
+    first += count
+  }
+  var sum = 0.0
+  for row in 0..<dims.rows where wanted.weights[row] != 0 {
+    sum += Double(wanted.weights[row]) * Double(nll[row])
+  }
+  return sum
+}
+
+private func block(
+  _ hidden: Floats, _ weight: Floats, _ wanted: CrossEntropyTargets, _ nll: Floats,
+  _ gradients: LinearCrossEntropyGradients?, _ scratch: Floats, _ dims: LinearCrossEntropyDims,
+  rows: UnsafeMutablePointer<Int32>, count: Int
+) {
+  let (logits, gathered, dgathered) = dims.parts(scratch)
+  let (width, vocabulary) = (dims.width, dims.vocabulary)
+  parallelFor(count, (hidden, gathered, rows, width)) { job, i in
+    let (hidden, gathered, rows, width) = job
+    (gathered + i * width).update(from: hidden + Int(rows[i]) * width, count: width)
+  }
+  let x = Matrix(gathered, count, width)
+  let w = Matrix(weight, vocabulary, width)
+  let l = Matrix(logits, count, vocabulary)
+  matrixProduct(x, w.transposed, into: l)
+  let wantsGradient = gradients != nil
+  parallelFor(count, (logits, rows, wanted, nll, vocabulary, wantsGradient)) { job, i in
+    let (logits, rows, wanted, nll, vocabulary, wantsGradient) = job
+    let row = Int(rows[i])
+    nll[row] = softmaxRow(
+      logits + i * vocabulary, count: vocabulary, target: Int(wanted.targets[row]),
+      gradientScale: wantsGradient ? wanted.weights[row] * wanted.scale : nil)
+  }
+  guard let gradients else { return }
+  let dx = Matrix(dgathered, count, width)
+  matrixProduct(l, w, into: dx)
+  matrixProduct(l.transposed, x, accumulatingInto: Matrix(gradients.dweight, vocabulary, width))
+  parallelFor(count, (gradients.dhidden, dgathered, rows, width)) { job, i in
+    let (dhidden, dgathered, rows, width) = job
+    (dhidden + Int(rows[i]) * width).update(from: dgathered + i * width, count: width)
+  }
+}
+
+/// Turns a row of logits into `gradientScale (softmax - onehot)`, if asked, and returns its nll.
+@inline(__always)
+private func softmaxRow(_ logits: Floats, count: Int, target: Int, gradientScale: Float?) -> Float {
+  let largest = maximum(logits, count)
+  let wantedLogit = logits[target]
+  for i in 0..<count { logits[i] = fastExp(logits[i] - largest) }
+  let sum = total(logits, count)
+  if let gradientScale {
+    let factor = gradientScale / sum
+    for i in 0..<count { logits[i] *= factor }
+    logits[target] -= gradientScale
+  }
+  return Float(log(Double(sum))) - (wantedLogit - largest)
+}
+
+/// The largest of `count` floats; NaN if any is NaN.
+@inline(__always)
+func maximum(_ x: Floats, _ count: Int) -> Float {
+  let raw = UnsafeRawPointer(x)
+  var best = SIMD16<Float>(repeating: -.infinity)
+  var i = 0
+  while i &+ 16 <= count {
+    let v = raw.loadUnaligned(fromByteOffset: i &* 4, as: SIMD16<Float>.self)
+    best.replace(with: v, where: .!(best .>= v))
+    i &+= 16
+  }
+  var result = -Float.infinity
+  for lane in 0..<16 where !(result >= best[lane]) { result = best[lane] }
+  while i < count {
+    if !(result >= x[i]) { result = x[i] }
+    i &+= 1
+  }
+  return result
+}
+
+/// The sum of `count` floats in a fixed order.
+@inline(__always)
+func total(_ x: Floats, _ count: Int) -> Float {
+  let raw = UnsafeRawPointer(x)
+  var s0 = SIMD16<Float>()
+  var s1 = SIMD16<Float>()
+  var i = 0
+  while i &+ 32 <= count {
+    s0 += raw.loadUnaligned(fromByteOffset: i &* 4, as: SIMD16<Float>.self)
+    s1 += raw.loadUnaligned(fromByteOffset: (i &+ 16) &* 4, as: SIMD16<Float>.self)
+    i &+= 32
+  }
+  var tail: Float = 0
+  while i < count {
+    tail += x[i]
+    i &+= 1
+  }
+  return (s0 + s1).sum() + tail
+}

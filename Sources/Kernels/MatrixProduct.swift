@@ -1,0 +1,149 @@
+import COpenBLAS
+
+/// Mutable single-precision memory, as every kernel takes it.
+public typealias Floats = UnsafeMutablePointer<Float>
+
+/// A row-major matrix in memory that somebody else owns.
+public struct Matrix {
+  /// Element (0, 0) of the stored matrix.
+  public var pointer: Floats
+  /// Logical rows, after transposition.
+  public var rows: Int
+  /// Logical columns, after transposition.
+  public var columns: Int
+  /// Elements from one stored row to the next.
+  public var stride: Int
+  /// Whether the stored matrix is the transpose of the logical one.
+  public var isTransposed = false
+
+  /// A dense matrix, or a block of columns of a wider one when `stride` is given.
+  @inline(__always)
+  public init(_ pointer: Floats, _ rows: Int, _ columns: Int, stride: Int? = nil) {
+    self.pointer = pointer
+    self.rows = rows
+    self.columns = columns
+    self.stride = stride ?? columns
+  }
+
+  /// The transpose, without moving anything.
+  @inline(__always)
+  public var transposed: Matrix {
+    var result = self
+    swap(&result.rows, &result.columns)
+    result.isTransposed.toggle()
+    return result
+  }
+
+  /// The first element of a stored row.
+  @inline(__always)
+  func row(_ index: Int) -> Floats { pointer + index * stride }
+
+  /// Logical rows `first ..< first + count`.
+  @inline(__always)
+  func rows(from first: Int, count: Int) -> Matrix {
+    var result = self
+    result.pointer += isTransposed ? first : first * stride
+    result.rows = count
+    return result
+  }
+
+  /// Logical columns `first ..< first + count`.
+  @inline(__always)
+  func columns(from first: Int, count: Int) -> Matrix {
+    transposed.rows(from: first, count: count).transposed
+  }
+}
+
+/// Prepares OpenBLAS: all parallelism is `parallelFor`'s, each product call is single-threaded.
+public func configureBLAS() {
+  openblas_set_num_threads(1)
+}
+
+/// The core name, version and threading of the OpenBLAS in use; bits may differ between core names.
+public func blasDescription() -> String {
+  let core = openblas_get_corename().map { String(cString: $0) } ?? "unknown core"
+  let config = openblas_get_config().map { String(cString: $0) } ?? "unknown build"
+  return "\(config) [\(core)]"
+}
+
+/// `c = a b`, or `c += a b`, on the calling thread.
+///
+/// Accumulates in fp32 in an order that depends on the shapes only.
+@inline(__always)
+public func serialProduct(
+  _ a: Matrix, _ b: Matrix, into c: Matrix, scale: Float = 1, accumulate: Bool = false
+) {
+  cblas_sgemm(
+    CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans,
+    b.isTransposed ? CblasTrans : CblasNoTrans, blasint(c.rows), blasint(c.columns),
+    blasint(a.columns), scale, a.pointer, blasint(a.stride), b.pointer, blasint(b.stride),
+    accumulate ? 1 : 0, c.pointer, blasint(c.stride))
+}
+
+/// `c = a b` on all threads. See `matrixProduct(_:_:accumulatingInto:)`.
+public func matrixProduct(_ a: Matrix, _ b: Matrix, into c: Matrix) {
+  tiledProduct(a, b, c, accumulate: false)
+}
+
+/// `c += a b` on all threads.
+///
+/// `c` is cut into tiles whose sizes follow from its shape alone; each tile is one single-threaded
+/// product. So the result does not depend on the number of threads.
+///
+/// - Precondition: `a` is `[M, K]`, `b` is `[K, N]`, `c` is `[M, N]` and not transposed.
+public func matrixProduct(_ a: Matrix, _ b: Matrix, accumulatingInto c: Matrix) {
+  tiledProduct(a, b, c, accumulate: true)
+}
+
+private func tiledProduct(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Bool) {
+  precondition(
+    a.rows == c.rows && b.columns == c.columns && a.columns == b.rows && !c.isTransposed,
+    "product of [\(a.rows), \(a.columns)] and [\(b.rows), \(b.columns)] into [\(c.rows), \(c.columns)]"
+  )
+  let grid = TileGrid(rows: c.rows, columns: c.columns)
+  parallelFor(grid.count, (a, b, c, grid, accumulate)) { job, tile in
+    let (a, b, c, grid, accumulate) = job
+    let (rows, columns) = grid[tile]
+    serialProduct(
+      a.rows(from: rows.lowerBound, count: rows.count),
+      b.columns(from: columns.lowerBound, count: columns.count),
+      into: c.rows(from: rows.lowerBound, count: rows.count)
+        .columns(from: columns.lowerBound, count: columns.count),
+      accumulate: accumulate)
+  }
+}
+
+/// A cut of a matrix into tiles, a function of its shape only.
+struct TileGrid {
+  let rows: Int
+  let columns: Int
+  private(set) var tileRows = 512
+  private(set) var tileColumns = 1024
+
+  /// Tiles wanted so that a few threads can share them evenly.
+  private static let wanted = 16
+
+  init(rows: Int, columns: Int) {
+    self.rows = rows
+    self.columns = columns
+    tileRows = min(tileRows, max(rows, 1))
+    tileColumns = min(tileColumns, max(columns, 1))
+    while count < Self.wanted && (tileRows > 128 || tileColumns > 128) {
+      if tileRows >= tileColumns {
+        tileRows = (tileRows + 1) / 2
+      } else {
+        tileColumns = (tileColumns + 1) / 2
+      }
+    }
+  }
+
+  private var across: Int { (columns + tileColumns - 1) / tileColumns }
+
+  var count: Int { (rows + tileRows - 1) / tileRows * across }
+
+  subscript(tile: Int) -> (Range<Int>, Range<Int>) {
+    let row = tile / across * tileRows
+    let column = tile % across * tileColumns
+    return (row..<min(row + tileRows, rows), column..<min(column + tileColumns, columns))
+  }
+}
