@@ -65,7 +65,8 @@ let package = Package(
       name: "Checkpointing", dependencies: ["Compression", "TensorStorage"],
       swiftSettings: pointers),
     .target(
-      name: "LanguageModels", dependencies: ["Layers", "Kernels", "TensorStorage"],
+      name: "LanguageModels",
+      dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "DataParallel", dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],

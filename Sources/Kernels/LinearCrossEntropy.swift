@@ -59,7 +59,7 @@ public struct CrossEntropyTargets {
 
 /// Where gradients of the head go.
 public struct LinearCrossEntropyGradients {
-  /// `[R, D]`, overwritten.
+  /// `[R, D]`, overwritten; may be the hidden rows themselves.
   public var dhidden: Floats
   /// `[V, D]`, added to.
   public var dweight: Floats
@@ -91,9 +91,10 @@ public func linearCrossEntropy(
     if wanted.weights[row] != 0 {
       list[counted] = Int32(row)
       counted += 1
+    } else if let gradients {
+      (gradients.dhidden + row * dims.width).update(repeating: 0, count: dims.width)
     }
   }
-  if let gradients { zero(gradients.dhidden, count: dims.rows * dims.width) }
   var first = 0
   while first < counted {
     let count = min(LinearCrossEntropyDims.blockRows, counted - first)

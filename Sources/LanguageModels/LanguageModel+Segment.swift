@@ -1,0 +1,139 @@
+import Kernels
+import Layers
+import TensorStorage
+
+/// What a segment's loss is taken against.
+public struct SegmentTargets {
+  /// Wanted tokens `[B, T]`.
+  public var targets: UnsafePointer<Int32>
+  /// Their weights `[B, T]`.
+  public var weights: UnsafePointer<Float>
+  /// One over the global sum of weights of the step.
+  public var scale: Float
+
+  /// Names the arrays.
+  public init(targets: UnsafePointer<Int32>, weights: UnsafePointer<Float>, scale: Float) {
+    self.targets = targets
+    self.weights = weights
+    self.scale = scale
+  }
+}
+
+extension LanguageModel {
+  /// Runs the embeddings and blocks over a segment.
+  ///
+  /// - Parameters:
+  ///   - tokens: `[B, T]`, each below the vocabulary.
+  ///   - state: the state before the segment; overwritten with that after it.
+  ///   - observe: called with (block index, its output) after each block.
+  public func forward(
+    _ tokens: UnsafePointer<Int32>, parameters: Floats, stateInPlace state: Floats,
+    _ activations: SegmentActivations, dims: SegmentDims,
+    observe: ((Int, UnsafePointer<Float>) -> Void)? = nil
+  ) {
+    embeddingForward(
+      tokens, table: parameters + embeddings, into: activations.streams[0], rows: dims.rows,
+      width: width)
+    var state = state
+    for index in blocks.indices {
+      let block = blocks[index]
+      let output = activations.output(of: index)
+      block.forward(
+        activations.input(of: index), into: output, stateInPlace: state,
+        context(parameters, activations, index, dims))
+      state += block.stateCount(batch: dims.batch)
+      observe?(index, UnsafePointer(output))
+    }
+  }
+
+  /// Runs the final norm and the head over the segment that `forward` ran last.
+  ///
+  /// - Parameters:
+  ///   - gradients: the arena of gradients, added to; nil to compute the loss only. With gradients,
+  ///     `backward` must follow.
+  /// - Returns: sum of `weight * nll` over the segment, not scaled.
+  public func loss(
+    _ wanted: SegmentTargets, parameters: Floats, gradients: Floats?,
+    _ activations: SegmentActivations, dims: SegmentDims
+  ) -> Double {
+    normOutput(parameters: parameters, activations, dims: dims)
+    let headDims = LinearCrossEntropyDims(rows: dims.rows, width: width, vocabulary: vocabulary)
+    return linearCrossEntropy(
+      activations.normed, weight: parameters + head,
+      against: CrossEntropyTargets(
+        targets: wanted.targets, weights: wanted.weights, scale: wanted.scale),
+      nll: activations.nll,
+      gradients: gradients.map {
+        LinearCrossEntropyGradients(dhidden: activations.normed, dweight: $0 + head)
+      },
+      scratch: activations.scratch, dims: headDims)
+  }
+
+  /// The final norm of the last block's output.
+  func normOutput(parameters: Floats, _ activations: SegmentActivations, dims: SegmentDims) {
+    rmsNormForward(
+      activations.output(of: blocks.count - 1), weight: parameters + finalNorm,
+      into: activations.normed, rstd: activations.finalRstd, rows: dims.rows, width: width,
+      epsilon: configuration.normEpsilon)
+  }
+
+  /// Gradients of the segment that `forward` and `loss` ran last.
+  ///
+  /// - Parameters:
+  ///   - states: the state *before* the segment.
+  ///   - dstate: in, the gradient of the state after the segment; out, of that before it.
+  ///   - gradients: the arena of gradients, added to.
+  ///   - observe: called with (block index, gradient of its input) after each block, last to first.
+  public func backward(
+    _ tokens: UnsafePointer<Int32>, parameters: Floats, gradients: Floats, states: Floats,
+    dstateInPlace dstate: Floats, _ activations: SegmentActivations, dims: SegmentDims,
+    observe: ((Int, UnsafePointer<Float>) -> Void)? = nil
+  ) {
+    let dx = activations.dstream
+    zero(dx, count: dims.rows * width)
+    rmsNormBackward(
+      activations.normed, x: activations.output(of: blocks.count - 1),
+      weight: parameters + finalNorm, rstd: activations.finalRstd, accumulatingInto: dx,
+      dweight: gradients + finalNorm, scratch: activations.scratch, rows: dims.rows, width: width)
+    var offset = stateCount(batch: dims.batch)
+    for index in blocks.indices.reversed() {
+      let block = blocks[index]
+      offset -= block.stateCount(batch: dims.batch)
+      block.backward(
+        inPlace: dx, x: activations.input(of: index), state: states + offset,
+        dstateInPlace: dstate + offset, gradients: gradients,
+        context(parameters, activations, index, dims))
+      observe?(index, UnsafePointer(dx))
+    }
+    embeddingBackward(
+      dx, tokens: tokens, accumulatingInto: gradients + embeddings, rows: dims.rows, width: width)
+  }
+
+  /// Logits of one row of the segment that `forward` ran last.
+  ///
+  /// - Parameters:
+  ///   - row: index in `[B * T]`.
+  ///   - logits: `[V]`, overwritten.
+  public func logits(
+    row: Int, parameters: Floats, into logits: Floats, _ activations: SegmentActivations,
+    dims: SegmentDims
+  ) {
+    normOutput(parameters: parameters, activations, dims: dims)
+    matrixProduct(
+      Matrix(activations.normed + row * width, 1, width),
+      Matrix(parameters + head, vocabulary, width).transposed, into: Matrix(logits, 1, vocabulary))
+  }
+
+  private func context(
+    _ parameters: Floats, _ activations: SegmentActivations, _ index: Int, _ dims: SegmentDims
+  ) -> BlockContext {
+    BlockContext(
+      parameters: parameters, saved: activations.saved[index % activations.saved.count],
+      scratch: activations.scratch, dims: dims)
+  }
+}
+
+extension SegmentActivations {
+  func input(of block: Int) -> Floats { streams[block % streams.count] }
+  func output(of block: Int) -> Floats { streams[(block + 1) % streams.count] }
+}

@@ -1,0 +1,61 @@
+import Kernels
+import Layers
+import TensorStorage
+
+/// A recurrent language model as single-process mathematics: embeddings, blocks, final norm and head.
+///
+/// It owns no parameters and no activations: both are handed in, so that one model serves training,
+/// evaluation and debugging. Segments and the gradient over a long sequence are `SequencePass`'s.
+public struct LanguageModel {
+  /// What the model is.
+  public let configuration: ModelConfiguration
+  /// Where its tensors lie in the arenas.
+  public let layout: ParameterLayout
+  /// The blocks, first to last.
+  public let blocks: [any RecurrentBlock]
+
+  let embeddings: Int
+  let finalNorm: Int
+  let head: Int
+
+  /// Lays out the model of that configuration.
+  public init(_ configuration: ModelConfiguration) {
+    self.configuration = configuration
+    let layout = configuration.layout()
+    self.layout = layout
+    func offset(_ name: String) -> Int {
+      guard let slot = layout[name] else { preconditionFailure("the layout has no \(name)") }
+      return slot.offset
+    }
+    let family = configuration.family
+    embeddings = offset(family.embeddingsKey)
+    finalNorm = offset(family.finalNormKey)
+    head = configuration.tiesEmbeddings ? embeddings : offset(family.headKey)
+    blocks = configuration.layers.enumerated().map { index, layer in
+      switch layer {
+      case .gla(let gla):
+        GatedLinearAttentionBlock(gla, prefix: family.layerPrefix(index), layout: layout)
+      }
+    }
+  }
+
+  /// Width of the residual stream, `D`.
+  public var width: Int { configuration.hiddenSize }
+
+  /// Rows of the head, `V`.
+  public var vocabulary: Int { configuration.vocabularySize }
+
+  /// Floats of state of `batch` sequences over all blocks.
+  public func stateCount(batch: Int) -> Int {
+    blocks.reduce(0) { $0 + $1.stateCount(batch: batch) }
+  }
+
+  /// Multiplications and additions of one token's forward pass, the head included.
+  public var forwardFLOPsPerToken: Int {
+    blocks.reduce(2 * width * vocabulary) { $0 + $1.forwardFLOPsPerToken }
+  }
+
+  /// Multiplications and additions of one trained token: forward and twice that for backward. With
+  /// recomputed segments, one more forward pass of the blocks is spent; it is not counted here.
+  public var trainingFLOPsPerToken: Int { 3 * forwardFLOPsPerToken }
+}

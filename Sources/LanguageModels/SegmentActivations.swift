@@ -1,0 +1,85 @@
+import Kernels
+import Layers
+import TensorStorage
+
+/// Everything a segment's forward pass leaves for its backward pass, and the scratch both share.
+///
+/// Allocated once for the largest segment and used for every one. In debug builds the memory starts
+/// as NaN, so that anything read before it is written shows.
+public final class SegmentActivations {
+  /// The largest segment that fits.
+  public let dims: SegmentDims
+
+  let streams: [Floats]
+  let saved: [Floats]
+  let normed: Floats
+  let finalRstd: Floats
+  let dstream: Floats
+  let nll: Floats
+  let scratch: Floats
+  private let buffer: FloatBuffer
+
+  /// Floats that `dims` needs.
+  public static func count(_ model: LanguageModel, dims: SegmentDims, trains: Bool) -> Int {
+    var plan = MemoryPlan.measuring()
+    _ = Parts(model, dims, trains: trains, &plan)
+    return plan.peak
+  }
+
+  private struct Parts {
+    var streams: [Floats] = []
+    var saved: [Floats] = []
+    let normed, finalRstd, dstream, nll, scratch: Floats
+
+    init(_ model: LanguageModel, _ dims: SegmentDims, trains: Bool, _ plan: inout MemoryPlan) {
+      let stream = dims.rows * model.width
+      // Without a backward pass two residual streams take turns and blocks share one area.
+      let streamCount = trains ? model.blocks.count + 1 : 2
+      for _ in 0..<streamCount { streams.append(plan.take(stream)) }
+      if trains {
+        for block in model.blocks { saved.append(plan.take(block.savedCount(dims))) }
+      } else {
+        saved.append(plan.take(model.blocks.map { $0.savedCount(dims) }.max() ?? 0))
+      }
+      normed = plan.take(stream)
+      finalRstd = plan.take(dims.rows)
+      dstream = plan.take(trains ? stream : 0)
+      nll = plan.take(dims.rows)
+      let head = LinearCrossEntropyDims(
+        rows: dims.rows, width: model.width, vocabulary: model.vocabulary)
+      let norm = dims.rows * model.width + RowTiles(dims.rows).count * model.width + 64
+      let blocks = model.blocks.map { $0.scratchCount(dims) }.max() ?? 0
+      scratch = plan.take(max(head.scratchCount, norm, blocks))
+    }
+  }
+
+  /// Allocates for segments up to `dims`.
+  ///
+  /// - Parameter trains: whether backward will be called.
+  public init(_ model: LanguageModel, dims: SegmentDims, trains: Bool) {
+    self.dims = dims
+    buffer = FloatBuffer(count: Self.count(model, dims: dims, trains: trains))
+    #if DEBUG
+      buffer.fill(.nan)
+    #endif
+    var plan = MemoryPlan(buffer.pointer)
+    let parts = Parts(model, dims, trains: trains, &plan)
+    streams = parts.streams
+    saved = parts.saved
+    (normed, finalRstd, dstream) = (parts.normed, parts.finalRstd, parts.dstream)
+    (nll, scratch) = (parts.nll, parts.scratch)
+  }
+
+  /// Nats of each row of the segment that the head processed last, `[B, T]`.
+  public var tokenNLL: UnsafePointer<Float> { UnsafePointer(nll) }
+
+  /// Residual stream after block `index - 1` (0: the embeddings) of the last forward pass, `[B, T, D]`.
+  /// Only kept when training.
+  public func stream(_ index: Int) -> UnsafePointer<Float> { UnsafePointer(streams[index]) }
+
+  /// The normed rows that the head reads, `[B, T, D]`.
+  public var headInput: UnsafePointer<Float> { UnsafePointer(normed) }
+
+  /// The gradient of the residual stream as it stands, `[B, T, D]`. Only when training.
+  public var streamGradient: UnsafePointer<Float> { UnsafePointer(dstream) }
+}

@@ -1,0 +1,184 @@
+import Kernels
+import TensorStorage
+
+extension GatedLinearAttentionBlock {
+  public func backward(
+    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
+    _ context: BlockContext
+  ) {
+    var savedPlan = MemoryPlan(context.saved)
+    let saved = Saved(&savedPlan, configuration, context.dims)
+    feedForwardBackward(inPlace: dx, saved, gradients, context)
+    mixerBackward(inPlace: dx, x: x, state: state, dstate: dstate, saved, gradients, context)
+  }
+
+  /// Adds the MLP's share to `dx`, the gradient of the block's output.
+  private func feedForwardBackward(
+    inPlace dx: Floats, _ saved: Saved, _ gradients: Floats, _ context: BlockContext
+  ) {
+    let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
+    let (width, inner) = (c.hiddenSize, c.intermediateSize)
+    var plan = MemoryPlan(context.scratch)
+    let y = plan.take(rows * width)
+    let dy = plan.take(rows * width)
+    let hidden = plan.take(rows * inner)
+    let dhidden = plan.take(rows * inner)
+    let partials = plan.take(RowTiles(rows).count * width)
+
+    swiGLUForward(gate: saved.gate, up: saved.up, into: hidden, count: rows * inner)
+    let dout = Matrix(dx, rows, width)
+    matrixProduct(
+      dout.transposed, Matrix(hidden, rows, inner),
+      accumulatingInto: Matrix(gradients + offsets.mlpDown, width, inner))
+    matrixProduct(
+      dout, Matrix(w + offsets.mlpDown, width, inner), into: Matrix(dhidden, rows, inner))
+    swiGLUBackward(
+      dhidden, gateInPlace: saved.gate, upInPlace: saved.up, count: rows * inner)
+
+    rmsNormRecompute(
+      saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: y, rows: rows,
+      width: width)
+    linearBackward(
+      Matrix(saved.gate, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpGate,
+      into: Matrix(dy, rows, width), accumulate: false, gradients, context)
+    linearBackward(
+      Matrix(saved.up, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpUp,
+      into: Matrix(dy, rows, width), accumulate: true, gradients, context)
+    rmsNormBackward(
+      dy, x: saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, accumulatingInto: dx,
+      dweight: gradients + offsets.mlpNorm, scratch: partials, rows: rows, width: width)
+  }
+
+  /// Gradients of `out = input weight^T`: the weight's is added to the arena, the input's to `dinput`
+  /// (or written there).
+  private func linearBackward(
+    _ dout: Matrix, input: Matrix, offset: Int, into dinput: Matrix, accumulate: Bool,
+    _ gradients: Floats, _ context: BlockContext
+  ) {
+    matrixProduct(
+      dout.transposed, input,
+      accumulatingInto: Matrix(gradients + offset, dout.columns, input.columns))
+    let weight = Matrix(context.parameters + offset, dout.columns, input.columns)
+    if accumulate {
+      matrixProduct(dout, weight, accumulatingInto: dinput)
+    } else {
+      matrixProduct(dout, weight, into: dinput)
+    }
+  }
+
+  /// Adds the mixer's share to `dx`, the gradient of `middle`.
+  private func mixerBackward(
+    inPlace dx: Floats, x: Floats, state: Floats, dstate: Floats, _ saved: Saved,
+    _ gradients: Floats, _ context: BlockContext
+  ) {
+    let (c, w, dims) = (configuration, context.parameters, context.dims)
+    let rows = dims.rows
+    var plan = MemoryPlan(context.scratch)
+    let y = plan.take(rows * c.hiddenSize)
+    let dy = plan.take(rows * c.hiddenSize)
+    let partials = plan.take(
+      RowTiles(rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim))
+    rmsNormRecompute(
+      x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd, into: y, rows: rows,
+      width: c.hiddenSize)
+    let doutput = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
+
+    let input = Matrix(y, rows, c.hiddenSize)
+    let dinput = Matrix(dy, rows, c.hiddenSize)
+    let projected = recurrenceBackward(
+      doutput, State(state, self, batch: dims.batch), State(dstate, self, batch: dims.batch),
+      saved, gradients, context, partials: partials, &plan)
+    linearBackward(
+      Matrix(projected.dq, rows, c.keyDim), input: input, offset: offsets.query, into: dinput,
+      accumulate: false, gradients, context)
+    linearBackward(
+      Matrix(projected.dk, rows, c.projectedKeyDim), input: input, offset: offsets.key,
+      into: dinput, accumulate: true, gradients, context)
+    linearBackward(
+      Matrix(projected.dv, rows, c.projectedValueDim), input: input, offset: offsets.value,
+      into: dinput, accumulate: true, gradients, context)
+    if let gate = offsets.outputGate {
+      linearBackward(
+        Matrix(saved.outputGate, rows, c.valueDim), input: input, offset: gate, into: dinput,
+        accumulate: true, gradients, context)
+    }
+    let dlow = Matrix(plan.take(rows * c.gateRank), rows, c.gateRank)
+    linearBackward(
+      Matrix(projected.dg, rows, c.projectedKeyDim), input: Matrix(saved.low, rows, c.gateRank),
+      offset: offsets.gate, into: dlow, accumulate: false, gradients, context)
+    linearBackward(
+      dlow, input: input, offset: offsets.low, into: dinput, accumulate: true, gradients, context)
+    rmsNormBackward(
+      dy, x: x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd,
+      accumulatingInto: dx, dweight: gradients + offsets.attentionNorm, scratch: partials,
+      rows: rows, width: c.hiddenSize)
+  }
+
+  /// From the gradient of `middle` to that of the recurrence's output; `saved.outputGate` becomes its
+  /// own gradient.
+  private func outputBackward(
+    _ dmiddle: Floats, _ saved: Saved, _ gradients: Floats, _ context: BlockContext,
+    partials: Floats, _ plan: inout MemoryPlan
+  ) -> Floats {
+    let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
+    let doutput = plan.take(rows * c.valueDim)
+    let normed = plan.take(rows * c.valueDim)
+    let dims = normDims(context.dims)
+    let norm = offsets.outputNorm.map { w + $0 }
+    let gate = offsets.outputGate.map { _ in saved.outputGate }
+    gatedHeadNormForward(
+      saved.o, weight: norm, gate: gate, into: normed, rstd: saved.outputRstd, dims: dims)
+    linearBackward(
+      Matrix(dmiddle, rows, c.hiddenSize), input: Matrix(normed, rows, c.valueDim),
+      offset: offsets.output, into: Matrix(doutput, rows, c.valueDim), accumulate: false,
+      gradients, context)
+    gatedHeadNormBackward(
+      doutput, x: saved.o, weight: norm, gate: gate, rstd: saved.outputRstd, into: doutput,
+      dgate: gate, dweight: offsets.outputNorm.map { gradients + $0 }, scratch: partials,
+      dims: dims)
+    return doutput
+  }
+
+  /// Gradients of the projected q, k, v and gate logits.
+  private func recurrenceBackward(
+    _ doutput: Floats, _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats,
+    _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
+  ) -> GLAGradients {
+    let (c, w, dims) = (configuration, context.parameters, context.dims)
+    let rows = dims.rows
+    var d = GLAGradients(
+      dq: plan.take(rows * c.keyDim), dk: plan.take(rows * c.keyDim),
+      dv: plan.take(rows * c.valueDim), dg: plan.take(rows * c.keyDim))
+    let inputs = recurrenceInputs(saved, state, advancesTails: false, context, &plan)
+    let attention = attentionDims(dims)
+    let mark = plan.used
+    chunkGLABackward(
+      doutput, inputs, initialState: state.recurrent, dstateInPlace: dstate.recurrent, into: d,
+      scratch: plan.take(attention.backwardScratchCount), dims: attention)
+    plan.rewind(to: mark)
+
+    func transformed(
+      _ transform: ChannelTransform, _ dy: Floats, _ x: Floats, _ weight: Int?, _ tail: Floats,
+      _ dtail: Floats, _ plan: inout MemoryPlan
+    ) -> Floats {
+      transform.backward(
+        dy, x: x, weight: weight.map { w + $0 }, dweight: weight.map { gradients + $0 },
+        tail: tail, dtail: dtail, dims: dims, plan: &plan)
+    }
+    d.dq = transformed(
+      queryTransform, d.dq, saved.q, offsets.queryConv, state.queryTail, dstate.queryTail, &plan)
+    d.dk = transformed(
+      keyTransform, d.dk, saved.k, offsets.keyConv, state.keyTail, dstate.keyTail, &plan)
+    d.dv = transformed(
+      valueTransform, d.dv, saved.v, offsets.valueConv, state.valueTail, dstate.valueTail, &plan)
+    d.dg = transformed(
+      gateTransform, d.dg, saved.z, nil, state.recurrent, dstate.recurrent, &plan)
+    logGateBackward(
+      saved.z, bias: w + offsets.gateBias, inPlace: d.dg, rows: rows, width: c.projectedKeyDim,
+      normalizer: c.gateNormalizer, minimum: minimumGate)
+    columnSums(
+      d.dg, rows: rows, width: c.projectedKeyDim, scratch: partials,
+      accumulatingInto: gradients + offsets.gateBias)
+    return d
+  }
+}

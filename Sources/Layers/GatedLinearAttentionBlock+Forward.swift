@@ -1,0 +1,116 @@
+import Kernels
+import TensorStorage
+
+extension GatedLinearAttentionBlock {
+  public func forward(
+    _ x: Floats, into y: Floats, stateInPlace state: Floats, _ context: BlockContext
+  ) {
+    var savedPlan = MemoryPlan(context.saved)
+    let saved = Saved(&savedPlan, configuration, context.dims)
+    mixerForward(x, into: saved.middle, state: state, saved, context)
+    feedForward(saved.middle, into: y, saved, context)
+  }
+
+  /// `middle = x + o_proj(norm_h(o) silu(g_proj y))`.
+  private func mixerForward(
+    _ x: Floats, into middle: Floats, state: Floats, _ saved: Saved, _ context: BlockContext
+  ) {
+    let (c, w, dims) = (configuration, context.parameters, context.dims)
+    let rows = dims.rows
+    var plan = MemoryPlan(context.scratch)
+    let y = plan.take(rows * c.hiddenSize)
+    rmsNormForward(
+      x, weight: w + offsets.attentionNorm, into: y, rstd: saved.attentionRstd, rows: rows,
+      width: c.hiddenSize, epsilon: normEpsilon)
+    project(y, saved, context)
+
+    let state = State(state, self, batch: dims.batch)
+    let inputs = recurrenceInputs(saved, state, advancesTails: true, context, &plan)
+    let attention = attentionDims(dims)
+    chunkGLAForward(
+      inputs, initialState: state.recurrent, into: saved.o, finalState: state.recurrent,
+      scratch: plan.take(attention.forwardScratchCount), dims: attention)
+
+    let normed = plan.take(rows * c.valueDim)
+    gatedHeadNormForward(
+      saved.o, weight: offsets.outputNorm.map { w + $0 },
+      gate: offsets.outputGate.map { _ in saved.outputGate }, into: normed,
+      rstd: saved.outputRstd, dims: normDims(dims))
+    copy(x, count: rows * c.hiddenSize, into: middle)
+    matrixProduct(
+      Matrix(normed, rows, c.valueDim),
+      Matrix(w + offsets.output, c.hiddenSize, c.valueDim).transposed,
+      accumulatingInto: Matrix(middle, rows, c.hiddenSize))
+  }
+
+  /// q, k, v, the output gate and the gate logits of normed rows `y`.
+  private func project(_ y: Floats, _ saved: Saved, _ context: BlockContext) {
+    let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
+    let y = Matrix(y, rows, c.hiddenSize)
+    func linear(_ offset: Int, _ width: Int, into target: Floats) {
+      matrixProduct(
+        y, Matrix(w + offset, width, c.hiddenSize).transposed, into: Matrix(target, rows, width))
+    }
+    linear(offsets.query, c.keyDim, into: saved.q)
+    linear(offsets.key, c.projectedKeyDim, into: saved.k)
+    linear(offsets.value, c.projectedValueDim, into: saved.v)
+    if let gate = offsets.outputGate { linear(gate, c.valueDim, into: saved.outputGate) }
+    linear(offsets.low, c.gateRank, into: saved.low)
+    matrixProduct(
+      Matrix(saved.low, rows, c.gateRank),
+      Matrix(w + offsets.gate, c.projectedKeyDim, c.gateRank).transposed,
+      into: Matrix(saved.z, rows, c.projectedKeyDim))
+  }
+
+  /// What the recurrence reads: transformed q, k, v and the log gates.
+  func recurrenceInputs(
+    _ saved: Saved, _ state: State, advancesTails: Bool, _ context: BlockContext,
+    _ plan: inout MemoryPlan
+  ) -> GLAInputs {
+    let (c, w, dims) = (configuration, context.parameters, context.dims)
+    let q = queryTransform.forward(
+      saved.q, weight: offsets.queryConv.map { w + $0 }, tail: state.queryTail,
+      advancesTail: advancesTails, dims: dims, plan: &plan)
+    let k = keyTransform.forward(
+      saved.k, weight: offsets.keyConv.map { w + $0 }, tail: state.keyTail,
+      advancesTail: advancesTails, dims: dims, plan: &plan)
+    let v = valueTransform.forward(
+      saved.v, weight: offsets.valueConv.map { w + $0 }, tail: state.valueTail,
+      advancesTail: advancesTails, dims: dims, plan: &plan)
+    let logGates = plan.take(dims.rows * c.projectedKeyDim)
+    logGateForward(
+      saved.z, bias: w + offsets.gateBias, into: logGates, rows: dims.rows,
+      width: c.projectedKeyDim, normalizer: c.gateNormalizer, minimum: minimumGate)
+    let g = gateTransform.forward(
+      logGates, weight: nil, tail: state.recurrent, advancesTail: false, dims: dims, plan: &plan)
+    return GLAInputs(q: q, k: k, v: v, g: g)
+  }
+
+  /// `out = x + down(silu(gate y') * up y')`.
+  private func feedForward(
+    _ x: Floats, into out: Floats, _ saved: Saved, _ context: BlockContext
+  ) {
+    let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
+    var plan = MemoryPlan(context.scratch)
+    let y = plan.take(rows * c.hiddenSize)
+    let hidden = plan.take(rows * c.intermediateSize)
+    rmsNormForward(
+      x, weight: w + offsets.mlpNorm, into: y, rstd: saved.mlpRstd, rows: rows,
+      width: c.hiddenSize, epsilon: normEpsilon)
+    let normed = Matrix(y, rows, c.hiddenSize)
+    func linear(_ offset: Int, into target: Floats) {
+      matrixProduct(
+        normed, Matrix(w + offset, c.intermediateSize, c.hiddenSize).transposed,
+        into: Matrix(target, rows, c.intermediateSize))
+    }
+    linear(offsets.mlpGate, into: saved.gate)
+    linear(offsets.mlpUp, into: saved.up)
+    swiGLUForward(
+      gate: saved.gate, up: saved.up, into: hidden, count: rows * c.intermediateSize)
+    copy(x, count: rows * c.hiddenSize, into: out)
+    matrixProduct(
+      Matrix(hidden, rows, c.intermediateSize),
+      Matrix(w + offsets.mlpDown, c.hiddenSize, c.intermediateSize).transposed,
+      accumulatingInto: Matrix(out, rows, c.hiddenSize))
+  }
+}

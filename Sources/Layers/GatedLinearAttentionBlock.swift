@@ -1,0 +1,169 @@
+import Kernels
+import TensorStorage
+
+// Letters: R rows (B * T tokens), D hidden, Kd = H K and Vd = H V all heads' key and value channels
+// (Kp, Vp before heads are repeated), F MLP width.
+
+/// One GLA block: `x += o_proj(norm_h(o) silu(g_proj y))`, then `x += down(silu(gate y') up y')`.
+///
+/// `y`, `y'` are RMSNorms of the residual stream; `o` is the gated linear attention of `y`
+/// (arXiv:2312.06635; agrees with fla's `GLABlock`). The naive twin is `ReferenceModel`.
+public struct GatedLinearAttentionBlock: RecurrentBlock {
+  /// Shape and options.
+  public let configuration: GLAConfiguration
+
+  let offsets: Offsets
+  /// Epsilon of the two block norms.
+  let normEpsilon: Float
+
+  /// Where the block's tensors start in the arenas.
+  struct Offsets {
+    let attentionNorm, query, key, value, low, gate, gateBias, output: Int
+    let outputGate, outputNorm, queryConv, keyConv, valueConv: Int?
+    let mlpNorm, mlpGate, mlpUp, mlpDown: Int
+  }
+
+  /// Finds the block's tensors in `layout`.
+  ///
+  /// - Parameter prefix: for example `model.layers.0.`.
+  /// - Precondition: the layout was made from the same configuration.
+  public init(_ configuration: GLAConfiguration, prefix: String, layout: ParameterLayout) {
+    self.configuration = configuration
+    self.normEpsilon = configuration.normEpsilon
+    func optional(_ name: String) -> Int? { layout[prefix + name]?.offset }
+    func offset(_ name: String) -> Int {
+      guard let slot = layout[prefix + name] else {
+        preconditionFailure("the layout has no \(prefix)\(name)")
+      }
+      return slot.offset
+    }
+    offsets = Offsets(
+      attentionNorm: offset("attn_norm.weight"), query: offset("attn.q_proj.weight"),
+      key: offset("attn.k_proj.weight"), value: offset("attn.v_proj.weight"),
+      low: offset("attn.gk_proj.0.weight"), gate: offset("attn.gk_proj.1.weight"),
+      gateBias: offset("attn.gk_proj.1.bias"), output: offset("attn.o_proj.weight"),
+      outputGate: optional("attn.g_proj.weight"),
+      outputNorm: optional("attn." + configuration.outputNormKey + ".weight"),
+      queryConv: optional("attn.q_conv1d.weight"), keyConv: optional("attn.k_conv1d.weight"),
+      valueConv: optional("attn.v_conv1d.weight"), mlpNorm: offset("mlp_norm.weight"),
+      mlpGate: offset("mlp.gate_proj.weight"), mlpUp: offset("mlp.up_proj.weight"),
+      mlpDown: offset("mlp.down_proj.weight"))
+  }
+
+  // MARK: Shapes
+
+  var queryTransform: ChannelTransform { transform(configuration.headKeyDim, 1, isQueryOrKey: true) }
+  var keyTransform: ChannelTransform {
+    transform(configuration.headKeyDim, configuration.groupSize, isQueryOrKey: true)
+  }
+  var valueTransform: ChannelTransform {
+    transform(configuration.headValueDim, configuration.groupSize, isQueryOrKey: false)
+  }
+  var gateTransform: ChannelTransform {
+    ChannelTransform(
+      heads: configuration.headCount, headDim: configuration.headKeyDim,
+      groupSize: configuration.groupSize, taps: nil, function: nil)
+  }
+
+  private func transform(_ headDim: Int, _ groupSize: Int, isQueryOrKey: Bool) -> ChannelTransform {
+    ChannelTransform(
+      heads: configuration.headCount, headDim: headDim, groupSize: groupSize,
+      taps: configuration.convolutionSize,
+      function: isQueryOrKey ? configuration.featureMap?.function : nil)
+  }
+
+  func attentionDims(_ dims: SegmentDims) -> GLADims {
+    GLADims(
+      batch: dims.batch, length: dims.length, heads: configuration.headCount,
+      keyDim: configuration.headKeyDim, valueDim: configuration.headValueDim)
+  }
+
+  func normDims(_ dims: SegmentDims) -> HeadNormDims {
+    HeadNormDims(
+      rows: dims.rows, heads: configuration.headCount, width: configuration.headValueDim,
+      epsilon: configuration.normEpsilon)
+  }
+
+  var minimumGate: Float { configuration.gateClampMinimum ?? -.infinity }
+
+  public func stateCount(batch: Int) -> Int {
+    batch * (configuration.recurrentStateCount + configuration.convolutionStateCount)
+  }
+
+  public func savedCount(_ dims: SegmentDims) -> Int {
+    var plan = MemoryPlan.measuring()
+    _ = Saved(&plan, configuration, dims)
+    return plan.peak
+  }
+
+  public func scratchCount(_ dims: SegmentDims) -> Int {
+    let c = configuration
+    let attention = attentionDims(dims)
+    let transforms = [queryTransform, keyTransform, valueTransform, gateTransform]
+      .reduce(0) { $0 + 2 * $1.scratchCount(dims) }
+    let partials = RowTiles(dims.rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim)
+    let mlp = dims.rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
+    let mixer =
+      dims.rows * (2 * c.hiddenSize + 4 * c.keyDim + 3 * c.valueDim + c.gateRank)
+      + attention.backwardScratchCount + transforms + partials
+    return max(mlp, mixer) + 64 * 16
+  }
+
+  public var forwardFLOPsPerToken: Int {
+    let c = configuration
+    let gate = c.hasOutputGate ? c.valueDim : 0
+    let projections =
+      c.hiddenSize * (c.keyDim + c.projectedKeyDim + c.projectedValueDim + gate + c.valueDim)
+      + c.gateRank * (c.hiddenSize + c.projectedKeyDim)
+    let mlp = 3 * c.hiddenSize * c.intermediateSize
+    let recurrence = 2 * c.recurrentStateCount + GLADims.chunk * (c.keyDim + c.valueDim)
+    return 2 * (projections + mlp + recurrence)
+  }
+
+  /// Activations kept from forward to backward.
+  struct Saved {
+    let attentionRstd, q, k, v, outputGate, low, z, o, outputRstd, middle, mlpRstd, gate, up: Floats
+
+    init(_ plan: inout MemoryPlan, _ c: GLAConfiguration, _ dims: SegmentDims) {
+      let rows = dims.rows
+      attentionRstd = plan.take(rows)
+      q = plan.take(rows * c.keyDim)
+      k = plan.take(rows * c.projectedKeyDim)
+      v = plan.take(rows * c.projectedValueDim)
+      outputGate = plan.take(c.hasOutputGate ? rows * c.valueDim : 0)
+      low = plan.take(rows * c.gateRank)
+      z = plan.take(rows * c.projectedKeyDim)
+      o = plan.take(rows * c.valueDim)
+      outputRstd = plan.take(rows * c.headCount)
+      middle = plan.take(rows * c.hiddenSize)
+      mlpRstd = plan.take(rows)
+      gate = plan.take(rows * c.intermediateSize)
+      up = plan.take(rows * c.intermediateSize)
+    }
+  }
+
+  /// Parts of the block's state.
+  struct State {
+    let recurrent, queryTail, keyTail, valueTail: Floats
+
+    init(_ base: Floats, _ block: GatedLinearAttentionBlock, batch: Int) {
+      recurrent = base
+      queryTail = base + batch * block.configuration.recurrentStateCount
+      keyTail = queryTail + block.queryTransform.tailCount(batch: batch)
+      valueTail = keyTail + block.keyTransform.tailCount(batch: batch)
+    }
+  }
+}
+
+extension GLAConfiguration.FeatureMap {
+  /// The kernel's name of the function.
+  var function: ElementwiseFunction {
+    switch self {
+    case .relu: .relu
+    case .sigmoid: .sigmoid
+    case .swish, .silu: .silu
+    case .tanh: .tanh
+    case .elu: .elu
+    }
+  }
+}
