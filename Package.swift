@@ -49,7 +49,7 @@ let package = Package(
     // Rooms, bottom first.
     .target(name: "TensorStorage", swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
-    .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: safe),
+    .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: pointers),
     .target(name: "TrainingMetrics", swiftSettings: safe),
     .target(
       name: "Kernels", dependencies: ["COpenBLAS", "TensorStorage"], swiftSettings: pointers),
