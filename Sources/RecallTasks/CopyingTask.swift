@@ -21,6 +21,11 @@ public final class CopyingTask: SampleSource {
     public init(selective: Bool) { self.selective = selective }
 
     var taskName: String { selective ? "selective_copying" : "copying" }
+
+    /// Everything that shapes a sample; part of the random numbers' key, so never change it.
+    func spelling(_ length: Int) -> String {
+      "length=\(length) vocab=\(vocabulary) tokens=\(tokens)"
+    }
   }
 
   public let sequenceLength: Int
@@ -52,7 +57,7 @@ public final class CopyingTask: SampleSource {
     self.configuration = configuration
     self.sequenceLength = sequenceLength
     randomness = TaskRandomness(
-      seed: seed, task: configuration.taskName, options: "\(configuration) T=\(sequenceLength)",
+      seed: seed, task: configuration.taskName, options: configuration.spelling(sequenceLength),
       stream: stream)
   }
 

@@ -39,6 +39,12 @@ public final class MQARTask: SampleSource {
 
     var keyCount: Int { keys ?? vocabulary / 2 - 1 }
     var valueCount: Int { values ?? vocabulary - keyCount - 1 }
+
+    /// Everything that shapes a sample; part of the random numbers' key, so never change it.
+    func spelling(_ length: Int) -> String {
+      "layout=\(layout.rawValue) length=\(length) vocab=\(vocabulary) pairs=\(pairs) "
+        + "keys=\(keyCount) values=\(valueCount) power_a=\(powerA) random=\(randomNonQueries)"
+    }
   }
 
   public let sequenceLength: Int
@@ -66,7 +72,7 @@ public final class MQARTask: SampleSource {
     self.configuration = configuration
     self.sequenceLength = sequenceLength
     randomness = TaskRandomness(
-      seed: seed, task: "mqar", options: "\(configuration) T=\(sequenceLength)", stream: stream)
+      seed: seed, task: "mqar", options: configuration.spelling(sequenceLength), stream: stream)
     let most = configuration.pairs.max() ?? 1
     let zoology = configuration.layout == .zoology
     keySampler = DistinctSampler(count: configuration.keyCount, most: most)

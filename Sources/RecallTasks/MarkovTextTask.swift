@@ -19,6 +19,11 @@ public final class MarkovTextTask: SampleSource {
 
     /// The defaults.
     public init() {}
+
+    /// Everything that shapes a sample; part of the random numbers' key, so never change it.
+    func spelling(_ length: Int) -> String {
+      "length=\(length) symbols=\(symbols) first_id=\(firstID) bos=\(beginning)"
+    }
   }
 
   /// Probabilities of a context's four successors.
@@ -59,7 +64,7 @@ public final class MarkovTextTask: SampleSource {
     self.configuration = configuration
     self.sequenceLength = sequenceLength
     randomness = TaskRandomness(
-      seed: seed, task: "markov", options: "\(configuration) T=\(sequenceLength)", stream: stream)
+      seed: seed, task: "markov", options: configuration.spelling(sequenceLength), stream: stream)
     var random = CounterRandom(
       seed: configuration.tableSeed ?? seed, purpose: "task/markov/table/\(symbols)")
     successors = (0..<(4 * symbols * symbols)).map { _ in Int32(random.below(symbols)) }
