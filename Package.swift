@@ -50,7 +50,7 @@ let package = Package(
     .target(name: "TensorStorage", swiftSettings: pointers),
     .target(name: "TensorFiles", dependencies: ["TensorStorage"], swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
-    .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: safe),
+    .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: pointers),
     .target(name: "TrainingMetrics", swiftSettings: safe),
     .target(
       name: "Kernels", dependencies: ["COpenBLAS", "TensorStorage"], swiftSettings: pointers),

@@ -1,0 +1,84 @@
+import TensorStorage
+
+/// Copying and selective copying as in MAD (Poli et al., 2024).
+///
+/// With `V` ids and `m` tokens to copy: id `V-1` asks for the copy, `V-2` is the blank, content ids
+/// are 0..<V-2. A row is `T - 2m - 1` blanks and the content, the copy id, then `m` blanks at which
+/// the content is to be told in order. Copying puts the content first; selective copying scatters
+/// it among the blanks, every arrangement being equally likely (MAD's own generator never puts a
+/// blank after the last content token).
+public final class CopyingTask: SampleSource {
+  /// What the samples look like.
+  public struct Configuration: Sendable, Equatable {
+    /// Number of ids, content and the two special ones. Default 16.
+    public var vocabulary = 16
+    /// Tokens to copy, `m`. Default 16.
+    public var tokens = 16
+    /// Whether blanks stand between the content tokens.
+    public var selective: Bool
+
+    /// The defaults.
+    public init(selective: Bool) { self.selective = selective }
+
+    var taskName: String { selective ? "selective_copying" : "copying" }
+
+    /// Everything that shapes a sample; part of the random numbers' key, so never change it.
+    func spelling(_ length: Int) -> String {
+      "length=\(length) vocab=\(vocabulary) tokens=\(tokens)"
+    }
+  }
+
+  public let sequenceLength: Int
+  public var sampleCount: Int? { nil }
+  public var requiredVocabulary: Int { configuration.vocabulary }
+
+  /// What the samples look like.
+  public let configuration: Configuration
+
+  private let randomness: TaskRandomness
+
+  /// Checks the configuration.
+  ///
+  /// - Throws: `RecallTaskError.invalidOption` naming the option that cannot be used.
+  public init(
+    configuration: Configuration, sequenceLength: Int, seed: UInt64, stream: SampleStream
+  ) throws(RecallTaskError) {
+    func require(_ holds: Bool, _ option: String, _ reason: String) throws(RecallTaskError) {
+      if !holds {
+        throw .invalidOption(task: configuration.taskName, option: option, reason: reason)
+      }
+    }
+    let (vocabulary, tokens) = (configuration.vocabulary, configuration.tokens)
+    try require(
+      vocabulary >= 3 && vocabulary <= Int(Int32.max), "vocab", "is \(vocabulary), not 3 or more")
+    try require(
+      tokens >= 1 && tokens <= (sequenceLength - 1) / 2, "tokens",
+      "is \(tokens): a sequence of \(sequenceLength) holds 1 to \((sequenceLength - 1) / 2)")
+    self.configuration = configuration
+    self.sequenceLength = sequenceLength
+    randomness = TaskRandomness(
+      seed: seed, task: configuration.taskName, options: configuration.spelling(sequenceLength),
+      stream: stream)
+  }
+
+  public func write(sample index: UInt64, into buffer: SampleBuffer) {
+    precondition(buffer.sequenceLength == sequenceLength)
+    var random = randomness.generator(index)
+    let (vocabulary, tokens) = (configuration.vocabulary, configuration.tokens)
+    let copyPosition = sequenceLength - tokens - 1
+    buffer.clear(padding: Int32(vocabulary - 2))
+    buffer.inputs[copyPosition] = Int32(vocabulary - 1)
+    var placed = 0
+    for position in 0..<copyPosition where placed < tokens {
+      // Selection sampling: each set of positions is equally likely.
+      let takes =
+        !configuration.selective || random.below(copyPosition - position) < tokens - placed
+      guard takes else { continue }
+      let token = Int32(random.below(vocabulary - 2))
+      buffer.inputs[position] = token
+      buffer.targets[copyPosition + 1 + placed] = token
+      buffer.weights[copyPosition + 1 + placed] = 1
+      placed += 1
+    }
+  }
+}

@@ -1,0 +1,186 @@
+import TensorStorage
+
+/// Multi-query associative recall: key-value pairs, then keys whose values are to be told.
+///
+/// Letters: `V` vocabulary, `D` pairs, `T` positions. In both layouts the target at a queried key's
+/// position is its value. Id 0 is the blank (`zoology`) or the beginning of the row (`dense`).
+public final class MQARTask: SampleSource {
+  /// How pairs and queries are arranged.
+  public enum Layout: String, Sendable, CaseIterable {
+    /// `K1 V1 ... KD VD`, then two-position slots, `D` of which hold a key each; the slots are
+    /// drawn without replacement with `p(g) ~ (g+1)^(a-1)`; the answer is never in the input.
+    /// Agrees with `zoology/data/multiquery_ar.py` (its assertion `V > T` is not needed and left
+    /// out).
+    case zoology
+    /// `0 K1 V1 ... KD VD`, then `key value` queries in random permutations of the keys until the
+    /// row is full; the answer follows its key.
+    case dense
+  }
+
+  /// What the samples look like.
+  public struct Configuration: Sendable, Equatable {
+    /// Ids are below this number. Default 8192.
+    public var vocabulary = 8192
+    /// Pairs in a sample; one of these numbers is drawn for each sample. Default 4.
+    public var pairs = [4]
+    /// Default zoology.
+    public var layout = Layout.zoology
+    /// Exponent `a` of the slots' distribution; 1 is uniform. Default 0.01. `zoology` only.
+    public var powerA = 0.01
+    /// Whether blanks become uniform ids in 0..<V. Default true. `zoology` only.
+    public var randomNonQueries = true
+    /// Key ids are 1...keys. Default `V/2 - 1`.
+    public var keys: Int?
+    /// Value ids are the `values` ids after the keys. Default the rest of the vocabulary.
+    public var values: Int?
+
+    /// The defaults.
+    public init() {}
+
+    var keyCount: Int { keys ?? vocabulary / 2 - 1 }
+    var valueCount: Int { values ?? vocabulary - keyCount - 1 }
+
+    /// Everything that shapes a sample; part of the random numbers' key, so never change it.
+    func spelling(_ length: Int) -> String {
+      "layout=\(layout.rawValue) length=\(length) vocab=\(vocabulary) pairs=\(pairs) "
+        + "keys=\(keyCount) values=\(valueCount) power_a=\(powerA) random=\(randomNonQueries)"
+    }
+  }
+
+  public let sequenceLength: Int
+  public var sampleCount: Int? { nil }
+  public var requiredVocabulary: Int { configuration.vocabulary }
+
+  /// What the samples look like.
+  public let configuration: Configuration
+
+  private let randomness: TaskRandomness
+  private var keySampler: DistinctSampler
+  private var valueSampler: DistinctSampler
+  private var slotSampler: PowerLawSlotSampler
+  private var keys: [Int32]
+  private var values: [Int32]
+  private var slots: [Int32]
+
+  /// Checks the configuration and prepares scratch memory.
+  ///
+  /// - Throws: `RecallTaskError.invalidOption` naming the option that cannot be used.
+  public init(
+    configuration: Configuration, sequenceLength: Int, seed: UInt64, stream: SampleStream
+  ) throws(RecallTaskError) {
+    try Self.check(configuration, sequenceLength: sequenceLength)
+    self.configuration = configuration
+    self.sequenceLength = sequenceLength
+    randomness = TaskRandomness(
+      seed: seed, task: "mqar", options: configuration.spelling(sequenceLength), stream: stream)
+    let most = configuration.pairs.max() ?? 1
+    let zoology = configuration.layout == .zoology
+    keySampler = DistinctSampler(count: configuration.keyCount, most: most)
+    valueSampler = DistinctSampler(count: zoology ? configuration.valueCount : 0, most: most)
+    slotSampler = PowerLawSlotSampler(
+      slotCount: zoology ? sequenceLength / 2 : 0, most: most, power: configuration.powerA)
+    keys = [Int32](repeating: 0, count: most)
+    values = [Int32](repeating: 0, count: most)
+    slots = [Int32](repeating: 0, count: most)
+  }
+
+  private static func check(
+    _ configuration: Configuration, sequenceLength length: Int
+  ) throws(RecallTaskError) {
+    func require(_ holds: Bool, _ option: String, _ reason: String) throws(RecallTaskError) {
+      if !holds { throw .invalidOption(task: "mqar", option: option, reason: reason) }
+    }
+    let most = configuration.pairs.max() ?? 0
+    let vocabulary = configuration.vocabulary
+    try require(
+      vocabulary >= 4 && vocabulary <= Int(Int32.max), "vocab", "is \(vocabulary), not 4 or more")
+    try require((configuration.pairs.min() ?? 0) >= 1, "pairs", "must hold numbers of 1 or more")
+    try require(
+      configuration.keyCount >= most, "keys",
+      "leaves \(configuration.keyCount) key ids for \(most) distinct keys")
+    try require(configuration.valueCount >= 1, "values", "leaves no value id")
+    try require(
+      configuration.keyCount + configuration.valueCount < vocabulary, "values",
+      "asks for ids past the vocabulary of \(vocabulary)")
+    try require(
+      configuration.powerA > 0 && configuration.powerA.isFinite, "power_a",
+      "is \(configuration.powerA), not above 0")
+    switch configuration.layout {
+    case .dense:
+      try require(
+        2 * most + 2 <= length, "pairs",
+        "of \(most) need a sequence of \(2 * most + 2) or more, not \(length)")
+    case .zoology:
+      try require(
+        configuration.valueCount >= most, "values",
+        "leaves \(configuration.valueCount) value ids for \(most) distinct values")
+      try require(length % 2 == 0, "layout", "zoology needs an even sequence length, not \(length)")
+      try require(
+        4 * most <= length, "pairs",
+        "of \(most) need a sequence of \(4 * most) or more, not \(length)")
+    }
+  }
+
+  public func write(sample index: UInt64, into buffer: SampleBuffer) {
+    precondition(buffer.sequenceLength == sequenceLength)
+    var random = randomness.generator(index)
+    let choice = configuration.pairs.count == 1 ? 0 : random.below(configuration.pairs.count)
+    let pairs = configuration.pairs[choice]
+    keySampler.draw(pairs, offset: 1, into: &keys, using: &random)
+    switch configuration.layout {
+    case .zoology: writeZoology(pairs, into: buffer, using: &random)
+    case .dense: writeDense(pairs, into: buffer, using: &random)
+    }
+  }
+
+  private func writeZoology(
+    _ pairs: Int, into buffer: SampleBuffer, using random: inout CounterRandom
+  ) {
+    let firstValue = Int32(configuration.keyCount + 1)
+    valueSampler.draw(pairs, offset: firstValue, into: &values, using: &random)
+    slotSampler.draw(pairs, of: sequenceLength / 2 - pairs, into: &slots, using: &random)
+    buffer.clear()
+    for i in 0..<pairs {
+      buffer.inputs[2 * i] = keys[i]
+      buffer.inputs[2 * i + 1] = values[i]
+      let position = 2 * pairs + 2 * Int(slots[i])
+      buffer.inputs[position] = keys[i]
+      buffer.targets[position] = values[i]
+      buffer.weights[position] = 1
+    }
+    guard configuration.randomNonQueries else { return }
+    for position in (2 * pairs)..<sequenceLength where buffer.inputs[position] == 0 {
+      buffer.inputs[position] = Int32(random.below(configuration.vocabulary))
+    }
+  }
+
+  private func writeDense(
+    _ pairs: Int, into buffer: SampleBuffer, using random: inout CounterRandom
+  ) {
+    let firstValue = configuration.keyCount + 1
+    buffer.place(0, at: 0, weight: 0)
+    for i in 0..<pairs {
+      values[i] = Int32(firstValue + random.below(configuration.valueCount))
+      buffer.place(keys[i], at: 2 * i + 1, weight: 0)
+      buffer.place(values[i], at: 2 * i + 2, weight: 0)
+    }
+    var position = 2 * pairs + 1
+    while position <= sequenceLength {
+      drawOrder(pairs, using: &random)
+      for i in 0..<pairs {
+        buffer.place(keys[Int(slots[i])], at: position, weight: 0)
+        buffer.place(values[Int(slots[i])], at: position + 1, weight: 1)
+        position += 2
+      }
+    }
+  }
+
+  /// Overwrites `slots[0..<pairs]` with a random permutation (inside-out Fisher-Yates).
+  private func drawOrder(_ pairs: Int, using random: inout CounterRandom) {
+    for i in 0..<pairs {
+      let j = random.below(i + 1)
+      slots[i] = slots[j]
+      slots[j] = Int32(truncatingIfNeeded: i)
+    }
+  }
+}

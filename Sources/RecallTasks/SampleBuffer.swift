@@ -1,0 +1,97 @@
+/// Where one sample of `T` tokens is written: views of memory owned by someone else.
+///
+/// `targets[t]` is what the model should predict after reading `inputs[0...t]`; `weights[t]` is 1
+/// when that prediction counts in the loss and 0 when it is ignored.
+public struct SampleBuffer {
+  /// Token ids read by the model, `[T]`.
+  public let inputs: UnsafeMutableBufferPointer<Int32>
+
+  /// Token ids to predict, `[T]`; always valid ids, also where the weight is 0.
+  public let targets: UnsafeMutableBufferPointer<Int32>
+
+  /// Loss weights, `[T]`: 0 or 1.
+  public let weights: UnsafeMutableBufferPointer<Float>
+
+  /// Wraps three buffers of equal length.
+  ///
+  /// - Precondition: the counts are equal.
+  public init(
+    inputs: UnsafeMutableBufferPointer<Int32>, targets: UnsafeMutableBufferPointer<Int32>,
+    weights: UnsafeMutableBufferPointer<Float>
+  ) {
+    precondition(inputs.count == targets.count && inputs.count == weights.count)
+    self.inputs = inputs
+    self.targets = targets
+    self.weights = weights
+  }
+
+  /// Number of positions, `T`.
+  public var sequenceLength: Int { inputs.count }
+
+  /// Sets every position to input `padding`, target `padding` and weight 0.
+  public func clear(padding: Int32 = 0) {
+    inputs.update(repeating: padding)
+    targets.update(repeating: padding)
+    weights.update(repeating: 0)
+  }
+
+  /// Puts token `token` at position `position` of a row of `T + 1` tokens.
+  ///
+  /// It becomes the input at `position` and the target one position before, whichever exist.
+  /// `weight` belongs to that target.
+  @inline(__always)
+  func place(_ token: Int32, at position: Int, weight: Float) {
+    if position < inputs.count { inputs[position] = token }
+    guard position > 0, position <= inputs.count else { return }
+    targets[position - 1] = token
+    weights[position - 1] = weight
+  }
+}
+
+/// Memory for `sampleCount` samples of `sequenceLength` tokens, each array contiguous `[B, T]`.
+public final class SampleBatch {
+  /// Samples held, `B`.
+  public let sampleCount: Int
+
+  /// Positions in a sample, `T`.
+  public let sequenceLength: Int
+
+  /// Token ids read by the model, `[B, T]`.
+  public let inputs: UnsafeMutableBufferPointer<Int32>
+
+  /// Token ids to predict, `[B, T]`.
+  public let targets: UnsafeMutableBufferPointer<Int32>
+
+  /// Loss weights, `[B, T]`.
+  public let weights: UnsafeMutableBufferPointer<Float>
+
+  /// Allocates a batch of zeros.
+  public init(sampleCount: Int, sequenceLength: Int) {
+    self.sampleCount = sampleCount
+    self.sequenceLength = sequenceLength
+    let count = sampleCount * sequenceLength
+    inputs = .allocate(capacity: count)
+    targets = .allocate(capacity: count)
+    weights = .allocate(capacity: count)
+    inputs.initialize(repeating: 0)
+    targets.initialize(repeating: 0)
+    weights.initialize(repeating: 0)
+  }
+
+  deinit {
+    inputs.deallocate()
+    targets.deallocate()
+    weights.deallocate()
+  }
+
+  /// The view of sample `index`, valid while this object lives.
+  ///
+  /// - Precondition: `0 <= index < sampleCount`.
+  public subscript(index: Int) -> SampleBuffer {
+    precondition(index >= 0 && index < sampleCount, "no sample \(index) in a batch")
+    let range = (index * sequenceLength)..<((index + 1) * sequenceLength)
+    return SampleBuffer(
+      inputs: .init(rebasing: inputs[range]), targets: .init(rebasing: targets[range]),
+      weights: .init(rebasing: weights[range]))
+  }
+}

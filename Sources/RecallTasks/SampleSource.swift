@@ -1,0 +1,56 @@
+import TensorStorage
+
+/// Something that can write numbered training samples.
+///
+/// Sample `i` is a pure function of how the source was made and `i`: it does not depend on which
+/// samples were written before. Sources keep scratch memory and are therefore classes used by one
+/// thread at a time; once warm, sources that do not call a tokenizer write without allocating.
+public protocol SampleSource: AnyObject {
+  /// Positions in a sample, `T`.
+  var sequenceLength: Int { get }
+
+  /// How many different samples there are; nil when they never end.
+  var sampleCount: Int? { get }
+
+  /// All token ids written are below this number.
+  var requiredVocabulary: Int { get }
+
+  /// Overwrites `buffer` with sample `index`.
+  ///
+  /// - Parameters:
+  ///   - index: which sample; below `sampleCount` where that is not nil.
+  ///   - buffer: where to write; its length is `sequenceLength`.
+  /// - Throws: an error of the source's room when stored data turn out to be damaged.
+  func write(sample index: UInt64, into buffer: SampleBuffer) throws
+}
+
+/// Which of a task's independent streams of samples is meant.
+public enum SampleStream: String, Sendable {
+  /// Samples to learn from.
+  case training
+  /// Samples to be measured on: drawn from other random numbers than the training samples.
+  case evaluation
+}
+
+/// The key of a task's random numbers: everything a sample depends on but its index.
+struct TaskRandomness: Sendable {
+  let seed: UInt64
+  private let purposeHash: UInt64
+
+  /// Derives the key.
+  ///
+  /// - Parameters:
+  ///   - seed: the run's seed.
+  ///   - task: the task's name.
+  ///   - options: the task's options, in a canonical spelling.
+  ///   - stream: training or evaluation.
+  init(seed: UInt64, task: String, options: String, stream: SampleStream) {
+    self.seed = seed
+    purposeHash = CounterRandom.hash("task/\(task)/\(stream.rawValue)/\(options)")
+  }
+
+  /// The generator of sample `index`.
+  func generator(_ index: UInt64) -> CounterRandom {
+    CounterRandom(seed: seed, purposeHash: purposeHash, index: index)
+  }
+}

@@ -1,0 +1,168 @@
+import TensorStorage
+
+/// One question put to a model that generates text.
+public struct GenerationItem: Sendable {
+  /// The prompt as text.
+  public let prompt: String
+
+  /// The prompt's ids, special ids included.
+  public let promptTokens: [Int32]
+
+  /// The ids that follow the prompt's when the (first) answer is given after a space.
+  public let answerTokens: [Int32]
+
+  /// The reference answers.
+  public let answers: [String]
+
+  /// How many tokens to generate at most.
+  public let maximumNewTokens: Int
+
+  /// Where the needle lies, between 0 and 1; nil where the task has none.
+  public let depth: Double?
+}
+
+/// A recall task on text: questions for evaluation, and rows to train on.
+///
+/// A prompt is as long as fits, by the exact count of the joined text's tokens. For evaluation
+/// `prompt + maximumNewTokens <= T`; for training `prompt + answer <= T`, the answer's tokens are
+/// the only targets that count, and the rest of the row is padding with weight 0. Writing a row
+/// calls the tokenizer, which allocates.
+public final class TextTask: SampleSource {
+  public let sequenceLength: Int
+  public var sampleCount: Int? { nil }
+  public var requiredVocabulary: Int { encoder.tokenizer.vocabularySize }
+
+  /// The task's name, for example `passkey`.
+  public var name: String { generator.name }
+
+  /// How predictions are scored.
+  public var metric: GenerationMetric { generator.metric }
+
+  private let generator: any PromptGenerator
+  private let encoder: PromptEncoder
+  private let randomness: TaskRandomness
+  private let compatibleSize: Int?
+
+  /// What has to fit in the sequence beside the prompt.
+  private enum Reserve {
+    case answer
+    case generation
+  }
+
+  /// Prepares the task and checks that its shortest prompt fits.
+  ///
+  /// - Throws: `RecallTaskError.doesNotFit`.
+  init(
+    generator: any PromptGenerator, sequenceLength: Int, seed: UInt64, stream: SampleStream,
+    tokenizer: any Tokenizer
+  ) throws(RecallTaskError) {
+    self.generator = generator
+    self.sequenceLength = sequenceLength
+    encoder = PromptEncoder(tokenizer: tokenizer)
+    randomness = TaskRandomness(
+      seed: seed, task: generator.name, options: "length=\(sequenceLength) " + generator.spelling,
+      stream: stream)
+    compatibleSize = generator.compatibleSize(sequenceLength: sequenceLength, tokenizer: tokenizer)
+    // Prompts differ by a few tokens: a few of them tell whether the sequence is far too short.
+    let reserve: Reserve = stream == .training ? .answer : .generation
+    for index in 0..<4 {
+      let random = randomness.generator(UInt64(index))
+      try checkFit(sizeZero(random, depth: 0.5), reserve)
+    }
+  }
+
+  private func sizeZero(_ random: CounterRandom, depth: Double?) -> TextPrompt {
+    generator.prompt(size: generator.fixedSize ?? 1, random: random, depth: depth)
+  }
+
+  private func checkFit(_ prompt: TextPrompt, _ reserve: Reserve) throws(RecallTaskError) {
+    let needed = tokens(prompt, reserve)
+    guard needed <= sequenceLength else {
+      throw .doesNotFit(task: name, needed: needed, sequenceLength: sequenceLength)
+    }
+  }
+
+  /// Tokens that the prompt and what comes after it take.
+  private func tokens(_ prompt: TextPrompt, _ reserve: Reserve) -> Int {
+    switch reserve {
+    case .answer: encoder.count(prompt, answered: true)
+    case .generation: encoder.count(prompt, answered: false) + newTokens(prompt)
+    }
+  }
+
+  private func newTokens(_ prompt: TextPrompt) -> Int {
+    if let fixed = generator.maximumNewTokens { return fixed }
+    let answers = prompt.answers.map { encoder.tokenizer.encode(" " + $0, addSpecial: false).count }
+    return max((answers.max() ?? 0) + 4, 8)
+  }
+
+  /// The largest prompt that fits.
+  private func filled(
+    _ random: CounterRandom, depth: Double?, _ reserve: Reserve
+  ) throws(RecallTaskError) -> TextPrompt {
+    if let size = compatibleSize ?? generator.fixedSize {
+      let prompt = generator.prompt(size: max(size, 1), random: random, depth: depth)
+      if compatibleSize == nil || reserve == .answer { try checkFit(prompt, reserve) }
+      return prompt
+    }
+    try checkFit(sizeZero(random, depth: depth), reserve)
+    let size = largestSize(within: sequenceLength) { size in
+      tokens(generator.prompt(size: size, random: random, depth: depth), reserve)
+    }
+    return generator.prompt(size: size, random: random, depth: depth)
+  }
+
+  /// Question `index` of `count`.
+  ///
+  /// - Parameters:
+  ///   - index: which question.
+  ///   - count: how many questions there are; needles are spread over the depths `(i+0.5)/n`.
+  /// - Returns: the question, a pure function of the task and the two numbers.
+  /// - Throws: `RecallTaskError.doesNotFit`.
+  public func item(_ index: Int, of count: Int) throws(RecallTaskError) -> GenerationItem {
+    let depth = (Double(index) + 0.5) / Double(max(count, 1))
+    let prompt = try filled(randomness.generator(UInt64(index)), depth: depth, .generation)
+    let question = encoder.encode(prompt, answered: false)
+    let whole = encoder.encode(prompt, answered: true)
+    return GenerationItem(
+      prompt: prompt.text, promptTokens: question, answerTokens: Array(whole.dropFirst(question.count)),
+      answers: prompt.answers, maximumNewTokens: newTokens(prompt), depth: prompt.depth)
+  }
+
+  public func write(sample index: UInt64, into buffer: SampleBuffer) throws(RecallTaskError) {
+    precondition(buffer.sequenceLength == sequenceLength)
+    let prompt = try filled(randomness.generator(index), depth: nil, .answer)
+    let answerStart = encoder.count(prompt, answered: false)
+    buffer.clear()
+    for (position, token) in encoder.encode(prompt, answered: true).enumerated() {
+      buffer.place(token, at: position, weight: position >= answerStart ? 1 : 0)
+    }
+  }
+}
+
+/// The largest `n >= 1` with `count(n) <= limit`, given that `count(1) <= limit`.
+///
+/// `count` grows nearly linearly with `n`; a few evaluations suffice. Where it is not monotone, the
+/// result fits and its successor does not.
+func largestSize(within limit: Int, count: (Int) -> Int) -> Int {
+  let small = count(4)
+  if small > limit { return (1...3).last { count($0) <= limit } ?? 1 }
+  var low = 4
+  var lowCount = small
+  let slope = max(Double(count(12) - small) / 8, 0.125)
+  var high: Int?
+  var guess = low + max(Int(Double(limit - lowCount) / slope), 1)
+  while true {
+    let tokens = count(guess)
+    if tokens <= limit {
+      low = guess
+      lowCount = tokens
+    } else {
+      high = guess
+    }
+    if let high, high - low <= 1 { return low }
+    let step = max(Int(Double(limit - lowCount) / slope), 1)
+    guess = low + step
+    if let high, guess >= high { guess = step > 8 ? (low + high) / 2 : high - 1 }
+  }
+}
