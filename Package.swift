@@ -48,6 +48,7 @@ let package = Package(
 
     // Rooms, bottom first.
     .target(name: "TensorStorage", swiftSettings: pointers),
+    .target(name: "TensorFiles", dependencies: ["TensorStorage"], swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
     .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: safe),
     .target(name: "TrainingMetrics", swiftSettings: safe),
@@ -56,13 +57,14 @@ let package = Package(
     .target(name: "Collectives", dependencies: ["CMPI"], swiftSettings: pointers),
     .target(name: "Compression", dependencies: ["CZstd"], swiftSettings: pointers),
     .target(
-      name: "TokenData", dependencies: ["RecallTasks", "Compression", "TensorStorage"],
+      name: "TokenData",
+      dependencies: ["RecallTasks", "Compression", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(name: "Layers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
     .target(
       name: "Optimizers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
     .target(
-      name: "Checkpointing", dependencies: ["Compression", "TensorStorage"],
+      name: "Checkpointing", dependencies: ["Compression", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "LanguageModels", dependencies: ["Layers", "Kernels", "TensorStorage"],
@@ -74,7 +76,8 @@ let package = Package(
       name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
       swiftSettings: pointers),
     .target(
-      name: "HuggingFaceInterop", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
+      name: "HuggingFaceInterop",
+      dependencies: ["LanguageModels", "Layers", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "Evaluation",
@@ -106,6 +109,8 @@ let package = Package(
     .testTarget(
       name: "TensorStorageTests", dependencies: ["TensorStorage"], swiftSettings: common),
     .testTarget(
+      name: "TensorFilesTests", dependencies: ["TensorFiles"], swiftSettings: common),
+    .testTarget(
       name: "KernelsTests", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
@@ -119,11 +124,14 @@ let package = Package(
     .testTarget(
       name: "CompressionTests", dependencies: ["Compression"], swiftSettings: common),
     .testTarget(
-      name: "CheckpointingTests", dependencies: ["Checkpointing", "Compression", "TensorStorage"],
+      name: "CheckpointingTests",
+      dependencies: ["Checkpointing", "Compression", "TensorFiles", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
       name: "HuggingFaceInteropTests",
-      dependencies: ["HuggingFaceInterop", "LanguageModels", "Layers", "TensorStorage"],
+      dependencies: [
+        "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
+      ],
       swiftSettings: common),
     .testTarget(
       name: "StateExpansionTests",

@@ -1,0 +1,78 @@
+import Foundation
+
+/// A whole file, mapped read-only into memory.
+///
+/// Pages are read when they are first touched. The mapping lives as long as this object; a slice must
+/// not outlive it. Shrinking the file while it is mapped makes the process die on the next touch of
+/// the missing part (SIGBUS), as with any mapping.
+public final class MappedFile: @unchecked Sendable {
+  /// The path given to `init`.
+  public let path: String
+
+  /// The file's contents.
+  public let bytes: UnsafeRawBufferPointer
+
+  /// The file's size.
+  public var byteCount: Int { bytes.count }
+
+  /// Maps the regular file at `path`.
+  ///
+  /// - Throws: `.io` when it cannot be opened or mapped, `.invalid` when it is not a regular file.
+  public init(path: String) throws(TensorFileError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw .io(path: path, operation: "open", code: errno)
+    }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      throw .io(path: path, operation: "stat", code: errno)
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw .invalid(path: path, field: "file type", reason: "not a regular file")
+    }
+    self.path = path
+    let size = Int(status.st_size)
+    guard size > 0 else {  // mmap refuses empty mappings
+      bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+      return
+    }
+    let mapped = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
+    guard let mapped, mapped != MAP_FAILED else {
+      throw .io(path: path, operation: "map", code: errno)
+    }
+    bytes = UnsafeRawBufferPointer(start: mapped, count: size)
+  }
+
+  deinit {
+    if let start = bytes.baseAddress {
+      munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
+    }
+  }
+
+  /// The bytes `range` of the file.
+  ///
+  /// - Parameters:
+  ///   - range: byte offsets in the file.
+  ///   - field: what lies there, for the error message.
+  /// - Returns: the bytes, valid while this object lives.
+  /// - Throws: `.invalid` when the file is too short.
+  public func slice(_ range: Range<Int>, field: String) throws(TensorFileError)
+    -> UnsafeRawBufferPointer
+  {
+    guard range.lowerBound >= 0, range.upperBound <= byteCount else {
+      throw .invalid(
+        path: path, field: field,
+        reason: "bytes \(range.lowerBound)..<\(range.upperBound) lie outside the file,"
+          + " which has \(byteCount): it is truncated or not what its header says")
+    }
+    return UnsafeRawBufferPointer(rebasing: bytes[range])
+  }
+
+  /// Tells the kernel that the file will be read from front to back.
+  public func adviseSequential() {
+    if let start = bytes.baseAddress {
+      _ = madvise(UnsafeMutableRawPointer(mutating: start), bytes.count, MADV_SEQUENTIAL)
+    }
+  }
+}
