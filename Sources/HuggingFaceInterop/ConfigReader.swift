@@ -1,3 +1,5 @@
+import TensorFiles
+
 /// Reads typed, checked fields out of one object of a configuration file.
 ///
 /// Every failure names the file, the field with its path, and the value found.
@@ -6,7 +8,7 @@ struct ConfigReader {
   let file: String
   /// What stands before a field's name in messages, for example `statex.layers.0.`.
   var path = ""
-  let object: JSONObject
+  let object: [JSONMember]
 
   /// The error for a field; an absent field's value reads `missing`.
   func error(_ field: String, _ problem: String) -> InteropError {
@@ -25,7 +27,7 @@ struct ConfigReader {
     _ field: String, in range: ClosedRange<Int>
   ) throws(InteropError) -> Int? {
     guard let value = present(field) else { return nil }
-    guard case .number(let number) = value, let integer = number.integer else {
+    guard let integer = value.integer() else {
       throw error(field, "expected an integer")
     }
     guard range.contains(integer) else {
@@ -48,9 +50,9 @@ struct ConfigReader {
   /// A finite number or null; absent counts as null.
   func optionalNumber(_ field: String) throws(InteropError) -> Double? {
     guard let value = present(field) else { return nil }
-    guard case .number(let number) = value else { throw error(field, "expected a number") }
-    guard number.double.isFinite else { throw error(field, "must be finite") }
-    return number.double
+    guard let number = value.double else { throw error(field, "expected a number") }
+    guard number.isFinite else { throw error(field, "must be finite") }
+    return number
   }
 
   /// A finite number greater than zero, at most `limit`; `fallback` when the field is absent.
@@ -60,7 +62,7 @@ struct ConfigReader {
     guard object[field] != nil else { return fallback }
     guard let number = try optionalNumber(field) else { throw error(field, "expected a number") }
     guard number > 0, number <= limit else {
-      throw error(field, "must be greater than 0 and at most \(JSONNumber(limit).literal)")
+      throw error(field, "must be greater than 0 and at most \(limit)")
     }
     return number
   }
@@ -96,9 +98,9 @@ struct ConfigReader {
 
   /// Refuses keys that are not in `known`.
   func refuseUnknownKeys(known: [String]) throws(InteropError) {
-    for member in object.members where !known.contains(member.key) {
+    for member in object where !known.contains(member.name) {
       throw error(
-        member.key, "unknown key; known here: " + known.joined(separator: ", "))
+        member.name, "unknown key; known here: " + known.joined(separator: ", "))
     }
   }
 }

@@ -1,5 +1,6 @@
 import LanguageModels
 import Layers
+import TensorFiles
 
 /// fla's `GLAForCausalLM`: `fla/models/gla/configuration_gla.py`, `fla/layers/gla.py`.
 ///
@@ -8,7 +9,7 @@ struct GLADialect: ModelDialect {
   let name = "fla GLA"
   let architecture = "GLAForCausalLM"
 
-  /// Upper bounds that no real model comes near. They keep every product of sizes within 64 bits.
+  /// Upper bounds that no real model comes near, and that keep every product within 64 bits.
   enum Limit {
     static let layers = 1...4096
     static let width = 1...(1 << 20)
@@ -18,7 +19,7 @@ struct GLADialect: ModelDialect {
     static let expansion = 64.0
   }
 
-  func claims(_ config: JSONObject) -> Bool {
+  func claims(_ config: [JSONMember]) -> Bool {
     config["model_type"]?.string == ModelFamily.gla.rawValue
   }
 

@@ -22,6 +22,7 @@ public enum InteropError: Error, Sendable, Equatable, CustomStringConvertible {
     }
   }
 
+  /// The error on one line.
   public var description: String {
     switch self {
     case .configuration(let file, let field, let value, let problem):

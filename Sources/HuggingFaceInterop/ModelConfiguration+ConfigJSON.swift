@@ -1,5 +1,6 @@
 import LanguageModels
 import Layers
+import TensorFiles
 
 extension ModelConfiguration {
   /// Decodes the fields of a `config.json`, the `statex` key of expanded models included.
@@ -29,14 +30,14 @@ extension ModelConfiguration {
     guard let statex = try reader.optionalObject("statex") else { return }
     try statex.refuseUnknownKeys(known: ["layers"])
     guard let entries = try statex.optionalObject("layers") else { return }
-    for member in entries.object.members {
-      guard let index = Int(member.key), String(index) == member.key, layers.indices ~= index
+    for member in entries.object {
+      guard let index = Int(member.name), String(index) == member.name, layers.indices ~= index
       else {
         throw entries.error(
-          member.key, "not a layer of this model (0 to \(layers.count - 1))")
+          member.name, "not a layer of this model (0 to \(layers.count - 1))")
       }
-      guard let entry = try entries.optionalObject(member.key) else {
-        throw entries.error(member.key, "expected an object")
+      guard let entry = try entries.optionalObject(member.name) else {
+        throw entries.error(member.name, "expected an object")
       }
       layers[index] = try dialect.decodeLayer(entry, base: base)
     }
@@ -47,7 +48,10 @@ extension ScratchInitialization {
   /// How a model from scratch with these `config.json` fields is drawn: `initializer_range` (0.02
   /// when absent) is the standard deviation of embeddings and linear weights alike.
   public init(configJSON: JSONValue, source: String = "config.json") throws(InteropError) {
-    let reader = ConfigReader(file: source, object: configJSON.object ?? JSONObject())
+    guard case .object(let members) = configJSON else {
+      throw .malformed(file: source, problem: "expected an object of fields")
+    }
+    let reader = ConfigReader(file: source, object: members)
     let deviation = try reader.positiveNumber("initializer_range", default: 0.02, atMost: 10)
     self.init(embeddingDeviation: deviation, linearDeviation: deviation)
   }

@@ -1,4 +1,5 @@
 import LanguageModels
+import TensorFiles
 
 /// One way in which checkpoints of a family spell their configuration and their tensors.
 ///
@@ -13,7 +14,7 @@ protocol ModelDialect: Sendable {
   var architecture: String { get }
 
   /// Whether this `config.json` is written in this dialect.
-  func claims(_ config: JSONObject) -> Bool
+  func claims(_ config: [JSONMember]) -> Bool
 
   /// The configuration of the base model: `statex.layers` is not looked at.
   func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration
@@ -24,24 +25,17 @@ protocol ModelDialect: Sendable {
   ) throws(InteropError) -> LayerConfiguration
 
   /// The family's fields for a configuration, describing the base layer.
-  func encodeBase(_ configuration: ModelConfiguration) -> [(key: String, value: JSONValue)]
+  func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember]
 
   /// The entry of `statex.layers` for a layer; nil when the two differ in more than that can say.
-  func encodeLayer(_ layer: LayerConfiguration, base: LayerConfiguration) -> JSONObject?
+  func encodeLayer(_ layer: LayerConfiguration, base: LayerConfiguration) -> [JSONMember]?
 
   /// The arena's key of a tensor, given its name in a checkpoint of this dialect.
   func parameterName(_ checkpointName: String, in configuration: ModelConfiguration) -> String
 
-  /// A fused tensor that may stand for a missing one: the checkpoint holds `name`, and the parameter is
-  /// the given part out of `parts` equal parts of its rows.
-  func fusedSource(of parameter: String) -> FusedSource?
-}
-
-/// A tensor of which some parameters are equal parts, stacked along the rows.
-struct FusedSource: Equatable {
-  let name: String
-  let part: Int
-  let parts: Int
+  /// The parameters that some checkpoints hold as one tensor, stacked along the rows and named after
+  /// the first, if `parameter` is one of them.
+  func fusedParameters(with parameter: String) -> [String]?
 }
 
 /// The dialects that can be read and written.

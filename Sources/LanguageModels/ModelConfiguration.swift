@@ -53,9 +53,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// not expanded are, and what the expanded ones were.
   public var base: LayerConfiguration
 
-  /// Describes a model.
+  /// Describes a model; `base` is nil when no layer was expanded: the first then stands for all.
   ///
-  /// - Parameter base: nil when no layer was expanded: the first layer then stands for all.
   /// - Precondition: there is at least one layer.
   public init(
     family: ModelFamily, hiddenSize: Int, vocabularySize: Int, normEpsilon: Float,

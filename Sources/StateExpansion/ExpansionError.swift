@@ -12,6 +12,7 @@ public enum ExpansionError: Error, Sendable, Equatable, CustomStringConvertible 
   /// The exit code of the error's class: 64, bad usage or recipe.
   public var exitCode: Int32 { 64 }
 
+  /// The error on one line.
   public var description: String {
     switch self {
     case .layers(let problem): "expansion.layers: \(problem)"

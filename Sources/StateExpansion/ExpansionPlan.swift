@@ -12,6 +12,7 @@ public enum LayerSelection: Sendable, Equatable {
   /// The selected layers in ascending order.
   ///
   /// - Parameter layerCount: layers of the model.
+  /// - Returns: their numbers, counted from 0.
   /// - Throws: `ExpansionError.layers` when the selection is empty, repeats a layer, or names one
   ///   that the model does not have.
   public func indices(layerCount: Int) throws(ExpansionError) -> [Int] {
@@ -68,6 +69,7 @@ public struct ExpansionPlan: Sendable, Equatable {
   /// Seed of the weights that are drawn; each tensor's stream depends on it and the tensor's name.
   public var seed: UInt64
 
+  /// Describes an expansion.
   public init(
     layers: LayerSelection, size: ExpansionSize,
     initialization: ExpansionInitialization = .reinitialize, seed: UInt64 = 0

@@ -9,12 +9,15 @@ public struct ExpansionReport: Sendable, Equatable {
     public let index: Int
     /// The state's shape, for example `4 x 256 x 512`.
     public let shapeBefore: String
+    /// The same after the expansion.
     public let shapeAfter: String
     /// Numbers in one sequence's recurrent state.
     public let stateBefore: Int
+    /// The same after the expansion.
     public let stateAfter: Int
     /// Parameters of the whole block.
     public let parametersBefore: Int
+    /// The same after the expansion.
     public let parametersAfter: Int
   }
 
@@ -24,9 +27,11 @@ public struct ExpansionReport: Sendable, Equatable {
   public let layerCount: Int
   /// Numbers in one sequence's recurrent state, all layers.
   public let stateBefore: Int
+  /// The same after the expansion.
   public let stateAfter: Int
   /// Parameters of the model.
   public let parametersBefore: Int
+  /// The same after the expansion.
   public let parametersAfter: Int
   /// New parameters in tensors of two or more dimensions: projections and convolutions.
   public let newMatrixParameters: Int
