@@ -49,11 +49,19 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var tiesEmbeddings: Bool
   /// One entry for each layer, first to last.
   public var layers: [LayerConfiguration]
+  /// The layer that the family's usual fields of `config.json` describe: what the layers that were
+  /// not expanded are, and what the expanded ones were.
+  public var base: LayerConfiguration
 
+  /// Describes a model; `base` is nil when no layer was expanded: the first then stands for all.
+  ///
+  /// - Precondition: there is at least one layer.
   public init(
     family: ModelFamily, hiddenSize: Int, vocabularySize: Int, normEpsilon: Float,
-    tiesEmbeddings: Bool, layers: [LayerConfiguration]
+    tiesEmbeddings: Bool, layers: [LayerConfiguration], base: LayerConfiguration? = nil
   ) {
+    guard let base = base ?? layers.first else { preconditionFailure("a model without layers") }
+    self.base = base
     self.family = family
     self.hiddenSize = hiddenSize
     self.vocabularySize = vocabularySize

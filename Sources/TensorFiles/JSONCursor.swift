@@ -19,9 +19,13 @@ public struct JSONCursor {
     self.source = source
   }
 
-  /// An error at the present byte.
+  /// An error at the present byte; lines, and columns in bytes, are counted from 1.
   public func failure(_ reason: String) -> TensorFileError {
-    .invalid(path: source, field: "JSON byte \(offset)", reason: reason)
+    let before = bytes[..<min(offset, bytes.count)]
+    let line = before.reduce(1) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
+    let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+    let column = offset - lineStart + 1
+    return .invalid(path: source, field: "line \(line), column \(column)", reason: reason)
   }
 
   /// Skips white space and returns the next byte without consuming it; nil at the end.

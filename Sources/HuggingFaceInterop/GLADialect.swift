@@ -1,0 +1,160 @@
+import LanguageModels
+import Layers
+import TensorFiles
+
+/// fla's `GLAForCausalLM`: `fla/models/gla/configuration_gla.py`, `fla/layers/gla.py`.
+///
+/// Absent fields have that class's defaults, which are those of the published 1.3B model.
+struct GLADialect: ModelDialect {
+  let name = "fla GLA"
+  let architecture = "GLAForCausalLM"
+
+  /// Upper bounds that no real model comes near, and that keep every product within 64 bits.
+  enum Limit {
+    static let layers = 1...4096
+    static let width = 1...(1 << 20)
+    static let channels = 1...(1 << 22)
+    static let vocabulary = 1...(1 << 24)
+    static let convolution = 1...256
+    static let expansion = 64.0
+  }
+
+  func claims(_ config: [JSONMember]) -> Bool {
+    config["model_type"]?.string == ModelFamily.gla.rawValue
+  }
+
+  func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration {
+    try refuseUnsupported(reader)
+    let layer = try decodeBlock(reader)
+    let layerCount = try reader.integer("num_hidden_layers", default: 24, in: Limit.layers)
+    return ModelConfiguration(
+      family: .gla, hiddenSize: layer.hiddenSize,
+      vocabularySize: try reader.integer("vocab_size", default: 32_000, in: Limit.vocabulary),
+      normEpsilon: layer.normEpsilon,
+      tiesEmbeddings: try reader.flag("tie_word_embeddings", default: false),
+      layers: Array(repeating: .gla(layer), count: layerCount), base: .gla(layer))
+  }
+
+  /// Options that change the mathematics and that this program does not have.
+  private func refuseUnsupported(_ reader: ConfigReader) throws(InteropError) {
+    try reader.refuse("attn", because: "hybrid models with attention layers are not supported")
+    try reader.refuse("attnres_block_size", because: "attention residuals are not supported")
+    try reader.refuse("use_gv", unless: .bool(false), because: "value gates are not supported")
+    try reader.refuse(
+      "use_gk", unless: .bool(true), because: "models without key gates are not supported")
+    try reader.refuse(
+      "conv_bias", unless: .bool(false), because: "convolution biases are not supported")
+    if try reader.flag("use_short_conv", default: false) {
+      try reader.refuse(
+        "share_conv_kernel", unless: .bool(false),
+        because: "one convolution shared by q, k and v is not supported")
+    }
+    let activation = try reader.optionalText("hidden_act") ?? "swish"
+    guard ["swish", "silu"].contains(activation) else {
+      throw reader.error("hidden_act", "not supported; supported: swish, silu")
+    }
+  }
+
+  private func decodeBlock(_ reader: ConfigReader) throws(InteropError) -> GLAConfiguration {
+    let hiddenSize = try reader.integer("hidden_size", default: 2048, in: Limit.width)
+    let epsilon = try reader.positiveNumber("norm_eps", default: 1e-6, atMost: 1)
+    let normEpsilon = Float(epsilon)
+    guard normEpsilon > 0 else { throw reader.error("norm_eps", "too small for single precision") }
+    var layer = GLAConfiguration(
+      hiddenSize: hiddenSize,
+      headCount: try reader.integer("num_heads", default: 4, in: Limit.channels),
+      keyDim: try channels(reader, "expand_k", default: 0.5, hiddenSize: hiddenSize),
+      valueDim: try channels(reader, "expand_v", default: 1, hiddenSize: hiddenSize),
+      intermediateSize: try intermediateSize(reader, hiddenSize: hiddenSize),
+      normEpsilon: normEpsilon)
+    layer.keyValueHeadCount =
+      try reader.optionalInteger("num_kv_heads", in: Limit.channels) ?? layer.headCount
+    layer.featureMap = try featureMap(reader)
+    if try reader.flag("use_short_conv", default: false) {
+      layer.convolutionSize = try reader.integer("conv_size", default: 4, in: Limit.convolution)
+    }
+    layer.hasOutputGate = try reader.flag("use_output_gate", default: true)
+    layer.outputNormHasWeight = try reader.flag("elementwise_affine", default: true)
+    layer.fusesNorm = try reader.flag("fuse_norm", default: true)
+    if let minimum = try reader.optionalNumber("clamp_min") {
+      guard minimum <= 0 else { throw reader.error("clamp_min", "log gates are never above 0") }
+      layer.gateClampMinimum = Float(minimum)
+    }
+    try checkHeads(of: layer, reader)
+    return layer
+  }
+
+  /// `int(hidden_size * ratio)`.
+  private func channels(
+    _ reader: ConfigReader, _ field: String, default fallback: Double, hiddenSize: Int
+  ) throws(InteropError) -> Int {
+    let ratio = try reader.positiveNumber(field, default: fallback, atMost: Limit.expansion)
+    let channels = Int(Double(hiddenSize) * ratio)
+    guard Limit.channels.contains(channels) else {
+      throw reader.error(
+        field, "gives \(channels) channels; must be from 1 to \(Limit.channels.upperBound)")
+    }
+    return channels
+  }
+
+  /// `intermediate_size`, or when null two thirds of `hidden_ratio * hidden_size`, rounded up to a
+  /// multiple of 256.
+  private func intermediateSize(
+    _ reader: ConfigReader, hiddenSize: Int
+  ) throws(InteropError) -> Int {
+    if let size = try reader.optionalInteger("intermediate_size", in: Limit.channels) {
+      return size
+    }
+    let ratio = try reader.optionalNumber("hidden_ratio") ?? 4
+    guard ratio > 0, ratio <= Limit.expansion else {
+      throw reader.error("hidden_ratio", "must be greater than 0 and at most 64")
+    }
+    let size = Int(Double(hiddenSize) * ratio * 2 / 3)
+    return max((size + 255) / 256 * 256, 256)
+  }
+
+  private func featureMap(
+    _ reader: ConfigReader
+  ) throws(InteropError) -> GLAConfiguration.FeatureMap? {
+    guard let name = try reader.optionalText("feature_map") else { return nil }
+    guard let map = GLAConfiguration.FeatureMap(rawValue: name) else {
+      let known = GLAConfiguration.FeatureMap.allCases.map(\.rawValue).joined(separator: ", ")
+      throw reader.error("feature_map", "not supported; supported: \(known)")
+    }
+    return map
+  }
+
+  private func checkHeads(
+    of layer: GLAConfiguration, _ reader: ConfigReader
+  ) throws(InteropError) {
+    guard layer.keyDim % layer.headCount == 0 else {
+      throw reader.error("num_heads", "must divide the \(layer.keyDim) key channels")
+    }
+    guard layer.valueDim % layer.headCount == 0 else {
+      throw reader.error("num_heads", "must divide the \(layer.valueDim) value channels")
+    }
+    guard layer.headCount % layer.keyValueHeadCount == 0 else {
+      throw reader.error("num_kv_heads", "must divide the \(layer.headCount) heads")
+    }
+  }
+
+  func decodeLayer(
+    _ reader: ConfigReader, base: LayerConfiguration
+  ) throws(InteropError) -> LayerConfiguration {
+    guard case .gla(let block) = base else {
+      throw reader.error("num_heads", "the base layer is not a GLA block")
+    }
+    try reader.refuseUnknownKeys(known: ["num_heads", "num_kv_heads"])
+    var layer = block
+    layer.headCount =
+      try reader.optionalInteger("num_heads", in: Limit.channels) ?? block.headCount
+    layer.keyValueHeadCount = 1
+    try checkHeads(of: layer, reader)
+    layer = block.dividedIntoHeads(layer.headCount)
+    if let shared = try reader.optionalInteger("num_kv_heads", in: Limit.channels) {
+      layer.keyValueHeadCount = shared
+    }
+    try checkHeads(of: layer, reader)
+    return .gla(layer)
+  }
+}

@@ -1,0 +1,75 @@
+import LanguageModels
+import TensorFiles
+import TensorStorage
+
+/// The element type of exported weights.
+public enum ExportPrecision: String, Sendable, CaseIterable {
+  /// Single precision: an import gives back the same bits.
+  case float32 = "F32"
+  /// Rounded to nearest even, half the size.
+  case bfloat16 = "BF16"
+
+  var dataType: TensorDataType {
+    switch self {
+    case .float32: .float32
+    case .bfloat16: .bfloat16
+    }
+  }
+
+  /// PyTorch's name, as in `torch_dtype`.
+  var torchName: String {
+    switch self {
+    case .float32: "float32"
+    case .bfloat16: "bfloat16"
+    }
+  }
+}
+
+extension HuggingFaceModel {
+  /// Shards are not larger than this unless asked for, as in current transformers.
+  public static let defaultShardBytes = 50_000_000_000
+
+  /// Writes a model directory, whole or not at all.
+  ///
+  /// The same model always gives the same bytes. An export that stands at `directory` is replaced
+  /// without a moment in which neither is there; any other non-empty directory is left alone.
+  ///
+  /// - Parameters:
+  ///   - configuration: the model; layers that differ from its base are listed under `statex`.
+  ///   - parameters: its weights.
+  ///   - rawConfig: a `config.json` to keep the other fields of, as `load` returned it.
+  ///   - directory: where; folders above it are created.
+  ///   - dtype: the weights' type.
+  ///   - maxShardBytes: weights beyond this size are split over several files.
+  ///   - tokenizerDirectory: tokenizer and generation files found there are copied along.
+  /// - Throws: `InteropError`: `.refused` (class 64) for a model that `config.json` cannot describe
+  ///   or a directory that is not an export, `.inputOutput` (class 74) when writing fails.
+  /// - Precondition: `parameters` has the layout of `configuration`.
+  public static func export(
+    configuration: ModelConfiguration, parameters: ParameterArena, rawConfig: JSONValue? = nil,
+    to directory: String, dtype: ExportPrecision = .float32,
+    maxShardBytes: Int = defaultShardBytes, tokenizerFrom tokenizerDirectory: String? = nil
+  ) throws(InteropError) {
+    precondition(
+      parameters.layout == configuration.layout(), "parameters of another configuration")
+    let config = try ConfigEncoder(configuration, raw: rawConfig, dtype: dtype, path: directory)
+      .encoded()
+    let export = try ExportDirectory(target: directory)
+    do throws(InteropError) {
+      try ExportFile.write(
+        config.encoded() + Array("\n".utf8), to: export.path + "/" + ModelFileNames.config)
+      try WeightWriter(parameters, dtype: dtype, maxShardBytes: maxShardBytes)
+        .write(to: export.path)
+      if let tokenizerDirectory {
+        for name in ModelFileNames.companions
+        where FileSystem.exists(tokenizerDirectory + "/" + name) {
+          try ExportFile.copy(tokenizerDirectory + "/" + name, to: export.path + "/" + name)
+        }
+      }
+      try export.commit()
+    } catch {
+      export.discard()
+      throw error
+    }
+  }
+}

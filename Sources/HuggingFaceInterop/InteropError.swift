@@ -1,0 +1,38 @@
+/// What can be wrong with a Hugging Face model directory.
+///
+/// `description` is one line that names the file, the field or tensor, and what to do.
+public enum InteropError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// A field of `config.json` (or of a recipe's `model.config`) has a value that cannot be used.
+  case configuration(file: String, field: String, value: String, problem: String)
+  /// A file that is missing or is not what its name says.
+  case malformed(file: String, problem: String)
+  /// Tensors that do not fit the configuration.
+  case tensors(file: String, problem: String)
+  /// A model that an export cannot describe, or a place it must not write to.
+  case refused(path: String, problem: String)
+  /// The operating system refused to read or write.
+  case inputOutput(path: String, operation: String, reason: String)
+
+  /// The exit code of the error's class: 64 bad usage, 65 bad input data, 74 input or output failed.
+  public var exitCode: Int32 {
+    switch self {
+    case .configuration, .malformed, .tensors: 65
+    case .refused: 64
+    case .inputOutput: 74
+    }
+  }
+
+  /// The error on one line.
+  public var description: String {
+    switch self {
+    case .configuration(let file, let field, let value, let problem):
+      "\(file): field '\(field)' is \(value): \(problem)"
+    case .malformed(let file, let problem), .tensors(let file, let problem):
+      "\(file): \(problem)"
+    case .refused(let path, let problem):
+      "\(path): \(problem)"
+    case .inputOutput(let path, let operation, let reason):
+      "\(path): cannot \(operation): \(reason)"
+    }
+  }
+}

@@ -1,0 +1,58 @@
+import LanguageModels
+import TensorFiles
+
+/// One way in which checkpoints of a family spell their configuration and their tensors.
+///
+/// A family may have several: Mamba2 weights, for example, come in three spellings. Adding one means
+/// writing a conforming type and listing it in `ModelDialects.all`; reading, checking and writing of
+/// files stay the same.
+protocol ModelDialect: Sendable {
+  /// Names this dialect in messages, for example `fla GLA`.
+  var name: String { get }
+
+  /// The value of `architectures` in an export.
+  var architecture: String { get }
+
+  /// Whether this `config.json` is written in this dialect.
+  func claims(_ config: [JSONMember]) -> Bool
+
+  /// The configuration of the base model: `statex.layers` is not looked at.
+  func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration
+
+  /// One entry of `statex.layers`: how a layer differs from the base.
+  func decodeLayer(
+    _ reader: ConfigReader, base: LayerConfiguration
+  ) throws(InteropError) -> LayerConfiguration
+
+  /// The family's fields for a configuration, describing the base layer.
+  func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember]
+
+  /// The entry of `statex.layers` for a layer; nil when the two differ in more than that can say.
+  func encodeLayer(_ layer: LayerConfiguration, base: LayerConfiguration) -> [JSONMember]?
+
+  /// The arena's key of a tensor, given its name in a checkpoint of this dialect.
+  func parameterName(_ checkpointName: String, in configuration: ModelConfiguration) -> String
+
+  /// The parameters that some checkpoints hold as one tensor, stacked along the rows and named after
+  /// the first, if `parameter` is one of them.
+  func fusedParameters(with parameter: String) -> [String]?
+}
+
+/// The dialects that can be read and written.
+enum ModelDialects {
+  static let all: [any ModelDialect] = [GLADialect()]
+
+  /// The dialect in which a configuration is written.
+  static func find(_ reader: ConfigReader) throws(InteropError) -> any ModelDialect {
+    for dialect in all where dialect.claims(reader.object) { return dialect }
+    let known = ModelFamily.allCases.map(\.rawValue).joined(separator: ", ")
+    throw reader.error("model_type", "not a supported family; supported: \(known)")
+  }
+
+  /// The dialect in which models of a family are exported.
+  static func forExport(of family: ModelFamily) -> any ModelDialect {
+    switch family {
+    case .gla: GLADialect()
+    }
+  }
+}

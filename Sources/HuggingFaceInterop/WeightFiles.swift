@@ -1,0 +1,145 @@
+import Foundation
+import TensorFiles
+
+/// A tensor as a weight file describes it.
+struct StoredTensor {
+  /// The name in the file.
+  let name: String
+  let dataType: TensorDataType
+  let shape: [Int]
+  let file: MappedFile
+  /// Where its bytes lie in the file.
+  let range: Range<Int>
+
+  /// The bytes, valid while `file` lives.
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: file.bytes[range]) }
+
+  /// Tells the kernel that the pages of this tensor are not needed any more, so that a model read
+  /// from a mapped file does not count twice against the memory of the process.
+  func releasePages() {
+    guard let base = file.bytes.baseAddress else { return }
+    let page = 4096
+    let first = (range.lowerBound + page - 1) / page * page
+    let last = range.upperBound / page * page
+    guard first < last else { return }
+    madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
+  }
+}
+
+/// The names of files in a model directory.
+enum ModelFileNames {
+  static let config = "config.json"
+  static let weights = "model.safetensors"
+  static let index = "model.safetensors.index.json"
+
+  /// Files that belong to the tokenizer or to generation, copied along with an export.
+  static let companions = [
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
+    "generation_config.json",
+  ]
+
+  /// Shard `number` (from 1) of `count`.
+  static func shard(_ number: Int, of count: Int) -> String {
+    String(format: "model-%05d-of-%05d.safetensors", number, count)
+  }
+}
+
+/// The mapped weight files of a model directory: one file, or an index with its shards.
+struct WeightFiles {
+  /// The file to name when the set of tensors is wrong: the single file or the index.
+  let source: String
+  /// Every tensor, sorted by name.
+  let tensors: [StoredTensor]
+
+  /// Maps the files and checks their headers; reads no weights.
+  init(directory: String) throws(InteropError) {
+    let single = directory + "/" + ModelFileNames.weights
+    let index = directory + "/" + ModelFileNames.index
+    if FileSystem.exists(single) {
+      source = single
+      tensors = try Self.tensors(of: single)
+    } else if FileSystem.exists(index) {
+      source = index
+      tensors = try Self.shardedTensors(index: index, directory: directory)
+    } else {
+      throw Self.noWeights(directory)
+    }
+  }
+
+  private static func noWeights(_ directory: String) -> InteropError {
+    for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"]
+    where FileSystem.exists(directory + "/" + name) {
+      return .malformed(
+        file: directory + "/" + name,
+        problem: "pickled weights are not read; convert them in Python with"
+          + " AutoModelForCausalLM.from_pretrained(dir).save_pretrained(new_dir)")
+    }
+    return .malformed(
+      file: directory + "/" + ModelFileNames.weights,
+      problem: "not found, and no \(ModelFileNames.index) either")
+  }
+
+  private static func tensors(of path: String) throws(InteropError) -> [StoredTensor] {
+    do throws(TensorFileError) {
+      let file = try MappedFile(path: path)
+      let header = try SafetensorsHeader(file)
+      return header.tensors.map { tensor in
+        StoredTensor(
+          name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, file: file,
+          range: header.fileRange(of: tensor))
+      }.sorted { $0.name < $1.name }
+    } catch {
+      throw InteropError(error)
+    }
+  }
+
+  private static func shardedTensors(
+    index: String, directory: String
+  ) throws(InteropError) -> [StoredTensor] {
+    let shards = try weightMap(index)
+    var tensors: [StoredTensor] = []
+    for (shard, names) in shards.sorted(by: { $0.key < $1.key }) {
+      let path = directory + "/" + shard
+      guard FileSystem.exists(path) else {
+        throw .malformed(file: index, problem: "names the file '\(shard)', which is not there")
+      }
+      let stored = try Self.tensors(of: path)
+      let found = Set(stored.map(\.name))
+      if let name = names.subtracting(found).min() {
+        throw .malformed(
+          file: index, problem: "says that '\(shard)' holds tensor '\(name)', but it does not")
+      }
+      if let name = found.subtracting(names).min() {
+        throw .malformed(
+          file: index, problem: "does not say that '\(shard)' holds tensor '\(name)', but it does")
+      }
+      tensors += stored
+    }
+    return tensors.sorted { $0.name < $1.name }
+  }
+
+  /// The tensors' names for each shard.
+  private static func weightMap(_ index: String) throws(InteropError) -> [String: Set<String>] {
+    let json = try FileSystem.json(index)
+    guard case .object(let members)? = json["weight_map"] else {
+      throw .malformed(file: index, problem: "has no object 'weight_map'")
+    }
+    var shards: [String: Set<String>] = [:]
+    for member in members {
+      guard let shard = member.value.string else {
+        throw .malformed(
+          file: index, problem: "the entry of '\(member.name)' in 'weight_map' is not a file name")
+      }
+      shards[shard, default: []].insert(member.name)
+    }
+    for shard in shards.keys.sorted() {
+      let parts = shard.split(separator: "/", omittingEmptySubsequences: false)
+      guard parts.allSatisfy({ !["", ".", ".."].contains($0) }), !shard.contains("\0") else {
+        throw .malformed(
+          file: index, problem: "names the file '\(shard)', which is not inside the directory")
+      }
+    }
+    return shards
+  }
+}

@@ -1,0 +1,139 @@
+import LanguageModels
+import Layers
+import TensorStorage
+
+/// Which layers of a model are expanded.
+public enum LayerSelection: Sendable, Equatable {
+  /// These layers, counted from 0.
+  case list([Int])
+  /// Layers 0, n, 2n, ...
+  case every(Int)
+
+  /// The selected layers in ascending order.
+  ///
+  /// - Parameter layerCount: layers of the model.
+  /// - Returns: their numbers, counted from 0.
+  /// - Throws: `ExpansionError.layers` when the selection is empty, repeats a layer, or names one
+  ///   that the model does not have.
+  public func indices(layerCount: Int) throws(ExpansionError) -> [Int] {
+    switch self {
+    case .every(let step):
+      guard step > 0 else { throw .layers(problem: "every: \(step) must be at least 1") }
+      return Array(stride(from: 0, to: layerCount, by: step))
+    case .list(let list):
+      guard !list.isEmpty else { throw .layers(problem: "the list names no layer") }
+      for index in list where !(0..<layerCount).contains(index) {
+        throw .layers(problem: "layer \(index) is not one of 0 to \(layerCount - 1)")
+      }
+      let sorted = list.sorted()
+      for (first, second) in zip(sorted, sorted.dropFirst()) where first == second {
+        throw .layers(problem: "layer \(first) is listed twice")
+      }
+      return sorted
+    }
+  }
+}
+
+/// How large the state of an expanded layer becomes, in the words of its family.
+public enum ExpansionSize: Sendable, Equatable {
+  /// GLA: heads after merging. The state grows by (present heads) / (heads).
+  case heads(Int)
+  /// Mamba2: how many times larger the state size becomes.
+  case stateFactor(Int)
+}
+
+/// How the weights of an expanded layer start.
+public enum ExpansionInitialization: String, Sendable, CaseIterable {
+  /// The token mixer and its norm are drawn afresh; the MLP is kept. The default.
+  case reinitialize
+  /// What the paper's own code does; for GLA the same as `reinitialize`.
+  case paper
+  /// Trained weights are kept, and repeated where the layer is wider.
+  case inherit
+  /// The expanded model computes at first exactly what it did before.
+  case preserve
+}
+
+/// A state expansion: which layers, how much larger, and how their weights start.
+///
+/// A plan is relative to the model it is applied to: layers that were expanded before can be expanded
+/// again. A size equal to the present one expands nothing but still re-initialises, which is the
+/// control of an experiment.
+public struct ExpansionPlan: Sendable, Equatable {
+  /// Which layers.
+  public var layers: LayerSelection
+  /// How large their state becomes.
+  public var size: ExpansionSize
+  /// How their weights start.
+  public var initialization: ExpansionInitialization
+  /// Seed of the weights that are drawn; each tensor's stream depends on it and the tensor's name.
+  public var seed: UInt64
+
+  /// Describes an expansion.
+  public init(
+    layers: LayerSelection, size: ExpansionSize,
+    initialization: ExpansionInitialization = .reinitialize, seed: UInt64 = 0
+  ) {
+    self.layers = layers
+    self.size = size
+    self.initialization = initialization
+    self.seed = seed
+  }
+
+  /// The expanded model's configuration; allocates nothing.
+  ///
+  /// - Throws: `ExpansionError` when the plan does not fit this model.
+  public func configuration(
+    expanding configuration: ModelConfiguration
+  ) throws(ExpansionError) -> ModelConfiguration {
+    var expanded = configuration
+    for index in try layers.indices(layerCount: configuration.layers.count) {
+      expanded.layers[index] = try layer(index, of: configuration)
+    }
+    return expanded
+  }
+
+  private func layer(
+    _ index: Int, of configuration: ModelConfiguration
+  ) throws(ExpansionError) -> LayerConfiguration {
+    switch configuration.layers[index] {
+    case .gla(let layer): .gla(try GLAExpansion(of: layer, index: index, plan: self).expanded)
+    }
+  }
+
+  /// Expands a model.
+  ///
+  /// Tensors of other layers, and those that an expanded layer keeps, are copied bit for bit. Time and
+  /// memory are those of one copy of the model.
+  ///
+  /// - Parameters:
+  ///   - configuration: the model's configuration.
+  ///   - parameters: its parameters, not changed.
+  /// - Returns: configuration and parameters of the expanded model.
+  /// - Throws: `ExpansionError` when the plan does not fit this model.
+  /// - Precondition: `parameters` has the layout of `configuration`.
+  public func apply(
+    configuration: ModelConfiguration, parameters: ParameterArena
+  ) throws(ExpansionError) -> (ModelConfiguration, ParameterArena) {
+    precondition(
+      parameters.layout == configuration.layout(), "parameters of another configuration")
+    let expanded = try self.configuration(expanding: configuration)
+    let arena = ParameterArena(layout: expanded.layout())
+    var rewritten: Set<String> = []
+    for index in try layers.indices(layerCount: configuration.layers.count) {
+      let prefix = configuration.family.layerPrefix(index)
+      switch configuration.layers[index] {
+      case .gla(let layer):
+        let expansion = try GLAExpansion(of: layer, index: index, plan: self)
+        rewritten.formUnion(expansion.fill(arena, from: parameters, prefix: prefix))
+      }
+    }
+    for slot in arena.layout.slots where !rewritten.contains(slot.name) {
+      guard let source = parameters[slot.name], source.count == slot.count else {
+        preconditionFailure("tensor \(slot.name) changed its size without being rewritten")
+      }
+      _ = arena.elements(slot).update(fromContentsOf: source)
+    }
+    return (expanded, arena)
+  }
+}

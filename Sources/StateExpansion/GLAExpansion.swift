@@ -1,0 +1,145 @@
+// The state of a GLA layer is H x K x V. Merging its H heads into h makes it h x (HK/h) x (HV/h),
+// that is H/h times larger, while every projection keeps its shape; only the output norm, one weight
+// for each of a head's value channels, grows from V to HV/h. The query scale follows from the head's
+// key channels and needs no weight. (StateX, arXiv:2509.22630, section 3.)
+//
+// H heads before, h after, m = H / h merged into one; K, V key and value channels of a head before.
+
+import Layers
+import TensorStorage
+
+/// The expansion of one GLA layer.
+struct GLAExpansion {
+  /// Gain of the Xavier-uniform draw of every projection.
+  static let gain = 0x1.6a09e667f3bcdp-3  // 2^-2.5
+
+  /// The tensors whose rows are the key and value heads' channels.
+  private static let sharedHeadKeys = [
+    "k_proj.weight", "v_proj.weight", "k_conv1d.weight", "v_conv1d.weight", "gk_proj.1.weight",
+    "gk_proj.1.bias",
+  ]
+
+  /// The layer before.
+  let present: GLAConfiguration
+  /// The layer after.
+  let expanded: GLAConfiguration
+
+  private let plan: ExpansionPlan
+  /// For each key and value head after, and each of the `m` blocks of its channels: the key and value
+  /// head before whose channels stand there.
+  private let sharedHeadSources: [Int]
+
+  /// Checks that the plan fits the layer.
+  init(of layer: GLAConfiguration, index: Int, plan: ExpansionPlan) throws(ExpansionError) {
+    let heads: Int
+    switch plan.size {
+    case .heads(let count): heads = count
+    case .stateFactor(let factor):
+      throw .size(
+        field: "state_factor", value: factor, problem: "GLA layers are expanded by 'heads'")
+    }
+    guard plan.initialization != .preserve else {
+      throw .initialization(
+        .preserve, problem: "not available for GLA yet; use reinitialize or inherit")
+    }
+    guard heads > 0, layer.headCount % heads == 0 else {
+      throw .size(
+        field: "heads", value: heads,
+        problem: "must divide the \(layer.headCount) heads of layer \(index)")
+    }
+    present = layer
+    expanded = layer.dividedIntoHeads(heads)
+    self.plan = plan
+    guard let sources = Self.sharedHeadSources(from: layer, to: expanded) else {
+      guard plan.initialization != .inherit else {
+        throw .size(
+          field: "heads", value: heads,
+          problem: "layer \(index) shares \(layer.keyValueHeadCount) key and value heads, which its"
+            + " \(layer.headCount) heads would have to split; use init: reinitialize")
+      }
+      sharedHeadSources = []
+      return
+    }
+    sharedHeadSources = sources
+  }
+
+  /// Nil when heads that share a key and value head afterwards did not share the same ones before.
+  private static func sharedHeadSources(
+    from present: GLAConfiguration, to expanded: GLAConfiguration
+  ) -> [Int]? {
+    let merged = present.headCount / expanded.headCount
+    var sources: [Int] = []
+    for sharedHead in 0..<expanded.keyValueHeadCount {
+      let first = sharedHead * expanded.groupSize * merged
+      let blocks = (0..<merged).map { (first + $0) / present.groupSize }
+      for head in 1..<max(expanded.groupSize, 1) {
+        let others = (0..<merged).map { (first + head * merged + $0) / present.groupSize }
+        guard others == blocks else { return nil }
+      }
+      sources += blocks
+    }
+    return sources
+  }
+
+  /// Writes the tensors of the layer that are not plain copies.
+  ///
+  /// - Parameters:
+  ///   - arena: the expanded model's parameters.
+  ///   - parameters: the present model's.
+  ///   - prefix: of the layer's keys.
+  /// - Returns: the names of the tensors written.
+  func fill(
+    _ arena: ParameterArena, from parameters: ParameterArena, prefix: String
+  ) -> [String] {
+    switch plan.initialization {
+    case .reinitialize, .paper, .preserve: reinitialize(arena, prefix: prefix)
+    case .inherit: inherit(arena, from: parameters, prefix: prefix)
+    }
+  }
+
+  /// The token mixer and its norm afresh: Xavier-uniform projections, zero gate bias, norms of one,
+  /// short convolutions as in a new layer.
+  private func reinitialize(_ arena: ParameterArena, prefix: String) -> [String] {
+    let specifications = expanded.mixerParameters(prefix: prefix) { _ in
+      .xavierUniform(gain: Self.gain)
+    }
+    for specification in specifications {
+      guard let elements = arena[specification.name] else { continue }
+      // The stream's name differs from that of a model from scratch, which may have the same seed.
+      specification.initializer.fill(
+        elements, shape: specification.shape, name: "expansion/" + specification.name,
+        seed: plan.seed)
+    }
+    return specifications.map(\.name)
+  }
+
+  /// Every weight kept: the norm's weight once for each merged head, and the rows of shared keys and
+  /// values repeated where heads that shared them no longer do.
+  private func inherit(
+    _ arena: ParameterArena, from parameters: ParameterArena, prefix: String
+  ) -> [String] {
+    var written: [String] = []
+    func rewrite(_ key: String, _ copy: (Elements, Elements) -> Void) {
+      let name = prefix + "attn." + key
+      guard let source = parameters[name], let target = arena[name] else { return }
+      copy(source, target)
+      written.append(name)
+    }
+    rewrite(present.outputNormKey + ".weight") { source, target in
+      for i in target.indices { target[i] = source[i % source.count] }
+    }
+    for key in Self.sharedHeadKeys { rewrite(key) { copySharedHeads($0, to: $1) } }
+    return written
+  }
+
+  private typealias Elements = UnsafeMutableBufferPointer<Float>
+
+  /// Copies the rows of each key and value head to where they are used.
+  private func copySharedHeads(_ source: Elements, to target: Elements) {
+    let block = source.count / present.keyValueHeadCount
+    for (position, sharedHead) in sharedHeadSources.enumerated() {
+      let rows = source[(sharedHead * block)..<((sharedHead + 1) * block)]
+      _ = target[(position * block)..<((position + 1) * block)].update(fromContentsOf: rows)
+    }
+  }
+}
