@@ -1,0 +1,88 @@
+# Everything a developer does here, by name. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+# The instruction set to compile for: `native`, or for example x86-64-v3 for a mixed cluster.
+MARCH ?= native
+# Where the Swift package manager builds.
+SCRATCH ?= .build
+# Jobs of the package manager; empty leaves it to Swift.
+PARALLEL ?=
+
+# Debian packages of the C libraries and tools, and what only the private test cluster needs.
+APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libdnnl-dev libzstd-dev zstd
+APT_SLURM_PACKAGES := slurm-wlm munge
+# What a build looks for, by pkg-config name.
+PKG_CONFIG_NAMES := ompi-c openblas libzstd
+
+PYTHON ?= python3
+VENV := .venv-interop
+
+export STATEX_MARCH := $(MARCH)
+export OMPI_ALLOW_RUN_AS_ROOT := 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
+# Threads are ours (docs/architecture.md): BLAS runs inside each tile.
+export OPENBLAS_NUM_THREADS := 1
+
+SWIFT_BUILD_FLAGS := -c release --scratch-path $(SCRATCH) $(if $(PARALLEL),--jobs $(PARALLEL))
+SWIFT_DIRS := Sources Tests Package.swift
+
+.PHONY: help setup setup-slurm check-tools build test interop interop-env lint format demo bench clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@echo
+	@echo "Variables: MARCH=$(MARCH) SCRATCH=$(SCRATCH) PARALLEL=$(PARALLEL)"
+
+setup: ## Install the missing system packages (Debian, Ubuntu) and build
+	@tools/install-packages.sh $(APT_PACKAGES)
+	@$(MAKE) --no-print-directory build
+
+setup-slurm: ## Install Slurm for the cluster tests on this machine
+	@tools/install-packages.sh $(APT_SLURM_PACKAGES)
+
+check-tools:
+	@tools/check-tools.sh $(PKG_CONFIG_NAMES)
+
+build: check-tools ## Compile statex and statex-train (release)
+	swift build $(SWIFT_BUILD_FLAGS)
+
+test: check-tools ## Run the unit tests (release)
+	swift build --build-tests $(SWIFT_BUILD_FLAGS)
+	swift test -c release --scratch-path $(SCRATCH) --skip-build
+
+interop: build interop-env ## Compare with PyTorch, transformers and TensorBoard
+	STATEX_BIN="$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" \
+		$(VENV)/bin/python -m pytest -q Tests/Interop
+
+interop-env: $(VENV)/.complete
+
+# pip's own index has the CPU build of torch in some places only; the second index has it everywhere.
+$(VENV)/.complete: Tests/Interop/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $< \
+		|| $(VENV)/bin/pip install --quiet --disable-pip-version-check -r $< \
+			--extra-index-url https://download.pytorch.org/whl/cpu
+	touch $@
+
+lint: check-tools ## Check style, room borders, file sizes and the recipes under configs/
+	swift format lint --strict --recursive --parallel $(SWIFT_DIRS)
+	tools/lint-sources.sh
+	swift build $(SWIFT_BUILD_FLAGS) --explicit-target-dependency-import-check error
+	swift build --build-tests $(SWIFT_BUILD_FLAGS)
+	swift test -c release --scratch-path $(SCRATCH) --skip-build --filter everyRecipeUnderConfigsDecodes
+
+format: ## Rewrite the sources in the committed style
+	swift format --in-place --recursive --parallel $(SWIFT_DIRS)
+
+demo: build ## Train a small model before and after state expansion
+	tools/demo.sh
+
+bench: build ## Measure training speed
+	tools/bench.sh
+
+clean: ## Remove build products and the interop environment
+	rm -rf $(SCRATCH) $(VENV)

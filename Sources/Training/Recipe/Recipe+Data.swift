@@ -1,0 +1,120 @@
+extension Recipe {
+  /// What the model reads.
+  public struct DataPlan: Sendable, Equatable {
+    /// Tokens predicted in one sample; a sample holds one token more; required.
+    public var sequenceLength: Int
+    /// Whether samples come in a random order that `run.seed` fixes; default true; false takes them
+    /// in file order.
+    public var shuffle: Bool
+    /// Where samples come from, at least one; required.
+    public var sources: [Source]
+
+    static let keys = ["sequence_length", "shuffle", "sources"]
+
+    init(_ reader: RecipeReader) throws(RecipeError) {
+      sequenceLength = try reader.integer("sequence_length", .atLeast(1))
+      shuffle = try reader.flag("shuffle", default: true)
+      sources = []
+      for (value, path) in try reader.list("sources") {
+        sources.append(try Source(RecipeReader(value, path: path, keys: nil)))
+      }
+      guard !sources.isEmpty else {
+        throw reader.invalid("sources", "at least one source is needed")
+      }
+    }
+
+    var value: RecipeValue {
+      .mapping([
+        ("sequence_length", .integer(sequenceLength)), ("shuffle", .flag(shuffle)),
+        ("sources", .list(sources.map(\.value))),
+      ])
+    }
+  }
+
+  /// One source of samples.
+  public struct Source: Sendable, Equatable {
+    /// Stored text or a generator.
+    public enum Kind: Sendable, Equatable {
+      /// `tokens`: the prefix of a Megatron pair `prefix.bin` and `prefix.idx`.
+      case tokens(prefix: String)
+      /// `task`: a recall task that makes its samples.
+      case task(Task)
+    }
+
+    /// Which of the two it is.
+    public var kind: Kind
+    /// Share of the samples, relative to the other sources' weights; above 0; default 1.
+    public var weight: Double
+
+    init(_ reader: RecipeReader) throws(RecipeError) {
+      switch (reader.value("tokens"), reader.value("task")) {
+      case (.some, nil):
+        for entry in reader.remaining(["tokens", "weight"]) {
+          throw .unknownKey(
+            place: entry.place, path: reader.path(of: entry.key),
+            suggestion: nearest(to: entry.key, among: ["tokens", "weight"]))
+        }
+        kind = .tokens(prefix: try reader.text("tokens"))
+      case (nil, .some):
+        kind = .task(try Task(reader, besides: ["weight"]))
+      default:
+        throw .invalidValue(
+          place: reader.place(of: ""), path: reader.path,
+          reason: "a source has either `tokens` (a prefix) or `task` (a name)")
+      }
+      weight = try reader.number("weight", default: 1, .above(0))
+    }
+
+    var value: RecipeValue {
+      var entries: [RecipeValue.Entry]
+      switch kind {
+      case .tokens(let prefix):
+        return .mapping([("tokens", .text(prefix)), ("weight", .number(weight))])
+      case .task(let task):
+        entries = task.entries
+        entries.insert(RecipeValue.Entry("weight", .number(weight)), at: 1)
+        return RecipeValue(.mapping(entries))
+      }
+    }
+  }
+
+  /// A task by name with the options that only it understands.
+  public struct Task: Sendable, Equatable {
+    /// The task's name, for example `mqar`.
+    public var name: String
+    /// Its options, a mapping; absent ones take the task's defaults.
+    public var options: RecipeValue
+    /// Dotted path of the task in the recipe: for error messages, no part of equality.
+    public let path: String
+
+    init(_ reader: RecipeReader, besides other: [String] = []) throws(RecipeError) {
+      name = try reader.text("task")
+      options = RecipeValue(
+        .mapping(reader.remaining(["task"] + other)), place: reader.place(of: "task"))
+      path = reader.path
+    }
+
+    /// A task by name alone, with its default options.
+    init(name: String, path: String, place: RecipePlace) {
+      self.name = name
+      self.options = RecipeValue(.mapping([]), place: place)
+      self.path = path
+    }
+
+    /// Whether name and options are equal, wherever they stand.
+    public static func == (left: Task, right: Task) -> Bool {
+      left.name == right.name && left.options == right.options
+    }
+
+    /// A reader of the options that refuses every key outside `keys`.
+    package func reader(keys: [String]) throws(RecipeError) -> RecipeReader {
+      try RecipeReader(options, path: path, keys: keys)
+    }
+
+    /// Name and options as the entries of one mapping.
+    var entries: [RecipeValue.Entry] {
+      guard case .mapping(let options) = options.kind else { return [] }
+      return [RecipeValue.Entry("task", .text(name))] + options
+    }
+  }
+}

@@ -1,0 +1,136 @@
+extension Recipe {
+  /// How the work is divided, which changes no number while `isReproducible` holds.
+  public struct Parallel: Sendable, Equatable {
+    /// What is sharded over the ranks.
+    public enum OptimizerSharding: String, Sendable, Equatable, CaseIterable {
+      /// Every rank holds all moments.
+      case none
+      /// Every rank holds its share of the moments.
+      case zero1
+    }
+
+    /// Threads of one rank; nil (`auto`, the default) divides the machine's cores by its ranks.
+    public var threadsPerRank: Int?
+    /// Default `none`.
+    public var optimizerSharding: OptimizerSharding
+    /// Whether sums run in one fixed order, whatever the number of ranks; default true.
+    public var isReproducible: Bool
+
+    static let keys = ["threads_per_rank", "optimizer_sharding", "reproducible"]
+
+    init(_ reader: RecipeReader) throws(RecipeError) {
+      if let value = reader.value("threads_per_rank"), value.kind != .text("auto") {
+        guard case .integer = value.kind else {
+          throw .wrongType(
+            place: value.place, path: reader.path(of: "threads_per_rank"),
+            expected: "auto or an integer", found: value.summary)
+        }
+        threadsPerRank = try reader.integer("threads_per_rank", .between(1, 4096))
+      } else {
+        threadsPerRank = nil
+      }
+      optimizerSharding = try reader.choice(
+        "optimizer_sharding", default: OptimizerSharding.none)
+      isReproducible = try reader.flag("reproducible", default: true)
+    }
+
+    var value: RecipeValue {
+      .mapping([
+        ("threads_per_rank", threadsPerRank.map(RecipeValue.integer) ?? .text("auto")),
+        ("optimizer_sharding", .text(optimizerSharding.rawValue)),
+        ("reproducible", .flag(isReproducible)),
+      ])
+    }
+  }
+
+  /// When the run is saved, besides at its end and on a signal.
+  public struct Checkpoint: Sendable, Equatable {
+    /// Steps between two checkpoints; 0 saves at the end only; default 1000.
+    public var every: Int
+    /// Checkpoints kept, at least 1; the oldest is deleted after a newer one is complete; default 3.
+    public var keep: Int
+
+    static let keys = ["every", "keep"]
+
+    init(_ reader: RecipeReader) throws(RecipeError) {
+      every = try reader.integer("every", default: 1000, .atLeast(0))
+      keep = try reader.integer("keep", default: 3, .atLeast(1))
+    }
+
+    var value: RecipeValue {
+      .mapping([("every", .integer(every)), ("keep", .integer(keep))])
+    }
+  }
+
+  /// What is measured during training.
+  public struct Evaluation: Sendable, Equatable {
+    /// Mean loss on stored text.
+    public struct Perplexity: Sendable, Equatable {
+      /// Megatron prefix of the text; required.
+      public var tokens: String
+      /// Tokens predicted in one sequence; default: `data.sequence_length`.
+      public var sequenceLength: Int
+    }
+
+    /// Steps between two evaluations; 0 evaluates never; default 1000.
+    public var every: Int
+    /// Recall tasks to score, each a name or `{task: name, ...options}`; default none.
+    public var tasks: [Task]
+    /// Text to measure the perplexity of; nil (default) measures none.
+    public var perplexity: Perplexity?
+
+    static let keys = ["every", "tasks", "perplexity"]
+
+    init(_ reader: RecipeReader, sequenceLength: Int) throws(RecipeError) {
+      every = try reader.integer("every", default: 1000, .atLeast(0))
+      tasks = []
+      for (value, path) in try reader.list("tasks", default: []) {
+        if case .text(let name) = value.kind {
+          tasks.append(Task(name: name, path: path, place: value.place))
+        } else {
+          tasks.append(try Task(RecipeReader(value, path: path, keys: nil)))
+        }
+      }
+      perplexity = try reader.optionalSection("perplexity", keys: ["tokens", "sequence_length"]) {
+        (section) throws(RecipeError) in
+        Perplexity(
+          tokens: try section.text("tokens"),
+          sequenceLength: try section.integer(
+            "sequence_length", default: sequenceLength, .atLeast(1)))
+      }
+    }
+
+    var value: RecipeValue {
+      let perplexityValue = perplexity.map { perplexity in
+        RecipeValue.mapping([
+          ("tokens", .text(perplexity.tokens)),
+          ("sequence_length", .integer(perplexity.sequenceLength)),
+        ])
+      }
+      return .mapping([
+        ("every", .integer(every)),
+        ("tasks", .list(tasks.map { RecipeValue(.mapping($0.entries)) })),
+        ("perplexity", perplexityValue),
+      ])
+    }
+  }
+
+  /// What is logged.
+  public struct Metrics: Sendable, Equatable {
+    /// Whether TensorBoard event files are written beside `metrics.jsonl`; default true.
+    public var tensorboard: Bool
+    /// Steps between two logged steps, at least 1; default 1.
+    public var logEvery: Int
+
+    static let keys = ["tensorboard", "log_every"]
+
+    init(_ reader: RecipeReader) throws(RecipeError) {
+      tensorboard = try reader.flag("tensorboard", default: true)
+      logEvery = try reader.integer("log_every", default: 1, .atLeast(1))
+    }
+
+    var value: RecipeValue {
+      .mapping([("tensorboard", .flag(tensorboard)), ("log_every", .integer(logEvery))])
+    }
+  }
+}

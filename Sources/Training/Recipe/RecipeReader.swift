@@ -1,0 +1,268 @@
+/// Reads the keys of one mapping and tracks its path, so that every complaint names a file, a line
+/// and a key.
+///
+/// The keys a mapping may have are given at the start and checked at once; asking for a key that is
+/// not among them is a programmer's error. Pass `keys: nil` for mappings whose further keys are free.
+package struct RecipeReader {
+  private let entries: [RecipeValue.Entry]
+  private let place: RecipePlace
+  private let keys: [String]?
+  /// Dotted path of the mapping, empty for the whole recipe.
+  let path: String
+
+  /// Begins to read a mapping.
+  ///
+  /// - Throws: `wrongType` if `value` is no mapping, `unknownKey` for a key outside `keys`.
+  package init(_ value: RecipeValue, path: String, keys: [String]?) throws(RecipeError) {
+    guard case .mapping(let entries) = value.kind else {
+      throw .wrongType(
+        place: value.place, path: path.isEmpty ? "recipe" : path, expected: "a mapping of keys",
+        found: value.summary)
+    }
+    self.entries = entries
+    self.path = path
+    self.place = value.place
+    self.keys = keys
+    guard let keys else { return }
+    for entry in entries where !keys.contains(entry.key) {
+      throw .unknownKey(
+        place: entry.place, path: Self.join(path, entry.key),
+        suggestion: nearest(to: entry.key, among: keys))
+    }
+  }
+
+  private static func join(_ path: String, _ key: String) -> String {
+    path.isEmpty ? key : path + "." + key
+  }
+
+  /// The dotted path of a key of this mapping.
+  package func path(of key: String) -> String { Self.join(path, key) }
+
+  /// Where a key was written, or the mapping if it is absent.
+  func place(of key: String) -> RecipePlace {
+    entries.first { $0.key == key }?.place ?? place
+  }
+
+  /// The undecoded value of a key, nil when absent.
+  func value(_ key: String) -> RecipeValue? {
+    precondition(keys?.contains(key) ?? true, "`\(key)` is not among the declared keys")
+    return entries.first { $0.key == key }?.value
+  }
+
+  /// The undecoded value of a key, nil when absent or null.
+  func present(_ key: String) -> RecipeValue? {
+    value(key).flatMap { $0.isNull ? nil : $0 }
+  }
+
+  /// Every entry whose key is not in `taken`: the free options of a task.
+  func remaining(_ taken: [String]) -> [RecipeValue.Entry] {
+    entries.filter { !taken.contains($0.key) }
+  }
+
+  /// A complaint about a key of this mapping.
+  package func invalid(_ key: String, _ reason: String) -> RecipeError {
+    .invalidValue(place: place(of: key), path: path(of: key), reason: reason)
+  }
+
+  /// The value of a required key.
+  func required(_ key: String) throws(RecipeError) -> RecipeValue {
+    if let value = value(key) { return value }
+    throw .missingKey(place: place, path: path(of: key))
+  }
+
+  private func wrongType(
+    _ key: String, _ value: RecipeValue, expected: String
+  ) -> RecipeError {
+    let hint = value.isNull ? "nothing (write a value or leave the key out)" : value.summary
+    return .wrongType(place: value.place, path: path(of: key), expected: expected, found: hint)
+  }
+}
+
+// MARK: Scalars
+
+extension RecipeReader {
+  /// An integer; required when `standard` is nil.
+  package func integer(
+    _ key: String, default standard: Int? = nil, _ allowed: Allowed<Int> = .any
+  ) throws(RecipeError) -> Int {
+    if let standard, value(key) == nil { return standard }
+    let value = try required(key)
+    guard case .integer(let integer) = value.kind else {
+      throw wrongType(key, value, expected: "an integer")
+    }
+    return try check(integer, key, allowed)
+  }
+
+  /// A finite number; required when `standard` is nil.
+  package func number(
+    _ key: String, default standard: Double? = nil, _ allowed: Allowed<Double> = .any
+  ) throws(RecipeError) -> Double {
+    if let standard, value(key) == nil { return standard }
+    return try number(try required(key), key, allowed)
+  }
+
+  private func number(
+    _ value: RecipeValue, _ key: String, _ allowed: Allowed<Double>
+  ) throws(RecipeError) -> Double {
+    switch value.kind {
+    case .integer(let integer): return try check(Double(integer), key, allowed)
+    case .number(let number): return try check(number, key, allowed)
+    default: throw wrongType(key, value, expected: "a number")
+    }
+  }
+
+  /// A list of exactly `count` numbers.
+  func numbers(
+    _ key: String, default standard: [Double], _ allowed: Allowed<Double>
+  ) throws(RecipeError) -> [Double] {
+    guard let value = value(key) else { return standard }
+    guard case .list(let elements) = value.kind, elements.count == standard.count else {
+      throw wrongType(key, value, expected: "a list of \(standard.count) numbers")
+    }
+    var numbers: [Double] = []
+    for element in elements {
+      numbers.append(try number(element, key, allowed))
+    }
+    return numbers
+  }
+
+  /// `true` or `false`; required when `standard` is nil.
+  package func flag(_ key: String, default standard: Bool? = nil) throws(RecipeError) -> Bool {
+    if let standard, value(key) == nil { return standard }
+    let value = try required(key)
+    guard case .flag(let flag) = value.kind else {
+      throw wrongType(key, value, expected: "true or false")
+    }
+    return flag
+  }
+
+  /// Text that is not empty, quoted if it looks like a number; required when `standard` is nil.
+  package func text(_ key: String, default standard: String? = nil) throws(RecipeError) -> String {
+    if let standard, value(key) == nil { return standard }
+    let value = try required(key)
+    guard case .text(let text) = value.kind, !text.isEmpty else {
+      throw wrongType(key, value, expected: "a text (quote it if it looks like a number)")
+    }
+    return text
+  }
+
+  /// One of the words of an enumeration; required when `standard` is nil.
+  package func choice<Choice: RawRepresentable & CaseIterable>(
+    _ key: String, default standard: Choice? = nil
+  ) throws(RecipeError) -> Choice where Choice.RawValue == String {
+    if let standard, value(key) == nil { return standard }
+    let value = try required(key)
+    let words = Choice.allCases.map(\.rawValue)
+    let expected = "one of " + words.joined(separator: ", ")
+    guard case .text(let word) = value.kind else {
+      throw wrongType(key, value, expected: expected)
+    }
+    guard let choice = Choice(rawValue: word) else {
+      let hint = nearest(to: word, among: words).map { "; did you mean `\($0)`?" } ?? ""
+      throw invalid(key, "expected \(expected), found `\(word)`\(hint)")
+    }
+    return choice
+  }
+
+  private func check<Number>(
+    _ value: Number, _ key: String, _ allowed: Allowed<Number>
+  ) throws(RecipeError) -> Number {
+    guard allowed.contains(value) else {
+      throw invalid(key, "must be \(allowed), found \(value)")
+    }
+    return value
+  }
+}
+
+// MARK: Structure
+
+extension RecipeReader {
+  /// The mapping under a key, read by `body`; an absent one reads like an empty one.
+  func section<Section>(
+    _ key: String, keys: [String],
+    _ body: (RecipeReader) throws(RecipeError) -> Section
+  ) throws(RecipeError) -> Section {
+    let value = value(key) ?? RecipeValue(.mapping([]), place: place)
+    return try body(RecipeReader(value, path: path(of: key), keys: keys))
+  }
+
+  /// The mapping under a key, or nil if the key is absent or null.
+  func optionalSection<Section>(
+    _ key: String, keys: [String],
+    _ body: (RecipeReader) throws(RecipeError) -> Section
+  ) throws(RecipeError) -> Section? {
+    guard let value = present(key) else { return nil }
+    return try body(RecipeReader(value, path: path(of: key), keys: keys))
+  }
+
+  /// The elements under a key with the path of each.
+  func list(
+    _ key: String, default standard: [RecipeValue]? = nil
+  ) throws(RecipeError) -> [(value: RecipeValue, path: String)] {
+    let value: RecipeValue
+    if let standard, self.value(key) == nil {
+      value = RecipeValue(.list(standard), place: place)
+    } else {
+      value = try required(key)
+    }
+    guard case .list(let elements) = value.kind else {
+      throw wrongType(key, value, expected: "a list")
+    }
+    return elements.enumerated().map { ($1, "\(path(of: key)).\($0)") }
+  }
+}
+
+/// The values a number may take; its description completes "must be ...".
+package enum Allowed<Number: Comparable & Sendable>: Sendable, CustomStringConvertible {
+  case any
+  case atLeast(Number)
+  case above(Number)
+  /// Both ends included.
+  case between(Number, Number)
+  /// Lower end included, upper end not.
+  case from(Number, below: Number)
+
+  package func contains(_ value: Number) -> Bool {
+    switch self {
+    case .any: true
+    case .atLeast(let low): value >= low
+    case .above(let low): value > low
+    case .between(let low, let high): value >= low && value <= high
+    case .from(let low, let high): value >= low && value < high
+    }
+  }
+
+  package var description: String {
+    switch self {
+    case .any: "a number"
+    case .atLeast(let low): "at least \(low)"
+    case .above(let low): "above \(low)"
+    case .between(let low, let high): "between \(low) and \(high)"
+    case .from(let low, let high): "at least \(low) and below \(high)"
+    }
+  }
+}
+
+/// The candidate nearest to a word, if one is near enough to have been meant.
+func nearest(to word: String, among candidates: [String]) -> String? {
+  guard word.utf8.count <= 64 else { return nil }
+  let distances = candidates.map { ($0, editDistance(word.lowercased(), $0)) }
+  guard let best = distances.min(by: { $0.1 < $1.1 }) else { return nil }
+  return best.1 <= max(2, word.count / 2) ? best.0 : nil
+}
+
+/// Levenshtein's distance: insertions, deletions and replacements between two words.
+private func editDistance(_ left: String, _ right: String) -> Int {
+  let right = Array(right.utf8)
+  var row = Array(0...right.count)
+  for (i, a) in left.utf8.enumerated() {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for (j, b) in right.enumerated() {
+      let replaced = diagonal + (a == b ? 0 : 1)
+      diagonal = row[j + 1]
+      row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
+    }
+  }
+  return row[right.count]
+}

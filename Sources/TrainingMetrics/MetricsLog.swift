@@ -1,0 +1,87 @@
+import Foundation
+
+/// The file `metrics.jsonl` of a run: one JSON object for each logged step, in ascending order.
+///
+/// A run that resumes after step `s` opens the log with that step. Rows of later steps, which the
+/// interrupted run wrote and the resumed one will write again, and a line torn by a crash are dropped
+/// first, so that no step stands there twice. So that none is missing, `synchronize()` before the
+/// checkpoint of a step is committed. One process writes the log.
+public struct MetricsLog: ~Copyable {
+  /// Where the log is.
+  public let path: String
+  /// Rows and torn lines dropped when the log was opened.
+  public let droppedRows: Int
+  private var file: AppendedFile
+  private var lastStep: Int
+
+  /// Opens a log for the steps after `step`, 0 for a new run.
+  ///
+  /// - Throws: `MetricsError.malformed` for a file that is no metrics log, which stays as it is;
+  ///   `MetricsError.io`.
+  public init(path: String, resumingAfter step: Int) throws(MetricsError) {
+    let previous = try Self.contents(path)
+    let kept = try Self.rows(of: previous, path: path, upTo: step)
+    if kept.contents != previous {
+      try AppendedFile.replace(path, with: kept.contents)
+    }
+    let file = try AppendedFile(path: path)
+    self.path = path
+    self.file = file
+    droppedRows = kept.dropped
+    lastStep = kept.lastStep
+  }
+
+  /// Appends a row whose step must be later than the one before.
+  public mutating func append(_ row: MetricsRow) throws(MetricsError) {
+    precondition(row.step > lastStep, "step \(row.step) is logged after step \(lastStep)")
+    try file.append(Data((row.json + "\n").utf8))
+    lastStep = row.step
+  }
+
+  /// Returns once every row is on the disk.
+  public func synchronize() throws(MetricsError) {
+    try file.synchronize()
+  }
+
+  private static func contents(_ path: String) throws(MetricsError) -> Data {
+    guard FileManager.default.fileExists(atPath: path) else { return Data() }
+    return try doing("read", path) { try Data(contentsOf: URL(fileURLWithPath: path)) }
+  }
+
+  /// The rows up to a step; where a step stands twice, what was written last counts.
+  private static func rows(
+    of contents: Data, path: String, upTo step: Int
+  ) throws(MetricsError) -> (contents: Data, dropped: Int, lastStep: Int) {
+    var kept: [(step: Int, line: Data)] = []
+    var dropped = 0
+    var rest = contents[...]
+    var number = 0
+    while !rest.isEmpty {
+      number += 1
+      let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+      rest = rest.dropFirst(line.count)
+      let isTorn = rest.isEmpty
+      rest = rest.dropFirst()
+      guard let lineStep = MetricsRow.step(ofLine: line) else {
+        guard isTorn else { throw .malformed(path: path, line: number) }
+        dropped += 1
+        break
+      }
+      while let last = kept.last, last.step >= lineStep {
+        kept.removeLast()
+        dropped += 1
+      }
+      if lineStep <= step {
+        kept.append((lineStep, line))
+      } else {
+        dropped += 1
+      }
+    }
+    var result = Data(capacity: contents.count)
+    for (_, line) in kept {
+      result.append(line)
+      result.append(UInt8(ascii: "\n"))
+    }
+    return (result, dropped, kept.last?.step ?? 0)
+  }
+}

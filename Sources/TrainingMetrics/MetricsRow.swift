@@ -1,0 +1,97 @@
+import Foundation
+
+/// What is logged of one optimizer step.
+public struct MetricsRow: Sendable, Equatable {
+  /// The step, counted from 1.
+  public var step: Int
+  /// Mean loss over the step's weighted targets, nats a token.
+  public var loss: Double
+  /// Global gradient norm before clipping.
+  public var gradientNorm: Double
+  /// Learning rate of the step.
+  public var learningRate: Double
+  /// Tokens trained on since the run began, this step included.
+  public var tokens: Int
+  /// Tokens a second over the recent steps, all ranks together.
+  public var tokensPerSecond: Double
+  /// Duration of the step in seconds.
+  public var seconds: Double
+  /// Further numbers, logged in this order under their names.
+  public var extras: [(name: String, value: Double)]
+
+  /// Creates a row.
+  public init(
+    step: Int, loss: Double, gradientNorm: Double, learningRate: Double, tokens: Int,
+    tokensPerSecond: Double, seconds: Double, extras: [(name: String, value: Double)] = []
+  ) {
+    self.step = step
+    self.loss = loss
+    self.gradientNorm = gradientNorm
+    self.learningRate = learningRate
+    self.tokens = tokens
+    self.tokensPerSecond = tokensPerSecond
+    self.seconds = seconds
+    self.extras = extras
+  }
+
+  /// Whether every number is equal, not-a-number being equal to itself, as the JSON text shows it.
+  public static func == (left: MetricsRow, right: MetricsRow) -> Bool { left.json == right.json }
+
+  /// The named numbers in the order in which they are logged; `tokens` as a number too.
+  public var scalars: [(name: String, value: Double)] {
+    [
+      ("loss", loss), ("grad_norm", gradientNorm), ("lr", learningRate),
+      ("tokens", Double(tokens)), ("tokens_per_second", tokensPerSecond), ("seconds", seconds),
+    ] + extras
+  }
+
+  /// The row as one JSON object on one line.
+  ///
+  /// Numbers are printed with the fewest digits that read back to the same bits, so equal text means
+  /// equal numbers. JSON has no NaN and no infinity: such a number is `null`, and a last key
+  /// `nonfinite` tells which it was, for example `{"loss": "nan"}`.
+  public var json: String {
+    var fields = ["\"step\": \(step)"]
+    var nonfinite: [String] = []
+    for (name, value) in scalars {
+      let key = quoted(name)
+      if name == "tokens" {
+        fields.append("\(key): \(tokens)")
+      } else if value.isFinite {
+        fields.append("\(key): \(value)")
+      } else {
+        fields.append("\(key): null")
+        nonfinite.append("\(key): \"\(value)\"")
+      }
+    }
+    if !nonfinite.isEmpty {
+      fields.append("\"nonfinite\": {" + nonfinite.joined(separator: ", ") + "}")
+    }
+    return "{" + fields.joined(separator: ", ") + "}"
+  }
+
+  /// The step of a line written by `json`, nil if the line is not whole or no row.
+  static func step(ofLine line: Data) -> Int? {
+    let prefix = Data("{\"step\": ".utf8)
+    guard line.starts(with: prefix), line.last == UInt8(ascii: "}") else { return nil }
+    let digits = line.dropFirst(prefix.count).prefix { $0 != UInt8(ascii: ",") }
+    return Int(String(decoding: digits, as: UTF8.self))
+  }
+}
+
+/// A JSON string.
+private func quoted(_ text: String) -> String {
+  var result = "\""
+  for scalar in text.unicodeScalars {
+    if scalar == "\"" || scalar == "\\" {
+      result += "\\"
+      result.unicodeScalars.append(scalar)
+    } else if scalar.value < 0x20 {
+      let digits = String(scalar.value, radix: 16)
+      result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    } else {
+      result.unicodeScalars.append(scalar)
+    }
+  }
+  return result + "\""
+}

@@ -1,0 +1,76 @@
+import Foundation
+
+/// Writes scalars to a TensorBoard event file, a new one for each start of a run.
+///
+/// After a resumption at step `s` TensorBoard shows the earlier files up to `s` and this one from
+/// there: the file begins with a session start that makes readers forget later steps.
+public struct TensorBoardWriter: ~Copyable {
+  private var file: AppendedFile
+
+  /// Where the event file is.
+  public var path: String { file.path }
+
+  /// Starts a new event file for the steps after `step`, 0 for a new run.
+  ///
+  /// - Parameters:
+  ///   - directory: made if absent; TensorBoard's `--logdir`.
+  ///   - step: the last step that is kept of earlier files.
+  ///   - wallTime: seconds since 1970.
+  /// - Throws: `MetricsError.io`.
+  public init(
+    directory: String, resumingAfter step: Int, wallTime: Double = Date().timeIntervalSince1970
+  ) throws(MetricsError) {
+    try doing("make the folder", directory) {
+      try FileManager.default.createDirectory(
+        atPath: directory, withIntermediateDirectories: true)
+    }
+    var file = try AppendedFile(path: Self.newPath(in: directory, wallTime: wallTime))
+    try file.append(TensorBoardEvent(wallTime: wallTime, step: 0, .version))
+    try file.append(TensorBoardEvent(wallTime: wallTime, step: step + 1, .start))
+    self.file = file
+  }
+
+  /// Writes a row's numbers under their names.
+  public mutating func append(
+    _ row: MetricsRow, wallTime: Double = Date().timeIntervalSince1970
+  ) throws(MetricsError) {
+    let scalars = row.scalars.map { (tag: $0.name, value: Float($0.value)) }
+    try file.append(TensorBoardEvent(wallTime: wallTime, step: row.step, .scalars(scalars)))
+  }
+
+  /// Returns once every record is on the disk.
+  public func synchronize() throws(MetricsError) {
+    try file.synchronize()
+  }
+
+  /// A name that sorts after those of earlier starts: TensorBoard reads files in the order of names.
+  private static func newPath(in directory: String, wallTime: Double) -> String {
+    let time = padded(Int(wallTime), to: 10)
+    let existing = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    let start = "events.out.tfevents.\(time)."
+    var index = existing.count { $0.hasPrefix(start) }
+    let process = ProcessInfo.processInfo.processIdentifier
+    while true {
+      let path = "\(directory)/\(start)\(padded(index, to: 3)).\(hostName).\(process)"
+      if !FileManager.default.fileExists(atPath: path) { return path }
+      index += 1
+    }
+  }
+
+  private static func padded(_ number: Int, to width: Int) -> String {
+    let digits = String(number)
+    return String(repeating: "0", count: max(0, width - digits.count)) + digits
+  }
+
+  private static var hostName: String {
+    let name = try? String(contentsOfFile: "/proc/sys/kernel/hostname", encoding: .utf8)
+    let kept = (name ?? "").filter { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "." }
+    return kept.isEmpty ? "localhost" : kept
+  }
+}
+
+extension AppendedFile {
+  fileprivate mutating func append(_ event: TensorBoardEvent) throws(MetricsError) {
+    try append(Data(event.record))
+  }
+}

@@ -1,0 +1,277 @@
+import Foundation
+import Layers
+import Testing
+import Training
+
+/// The least that a recipe says.
+let leastRecipe = """
+  run: {output: runs/demo}
+  model: {init: models/gla}
+  data:
+    sequence_length: 128
+    sources:
+      - {tokens: data/text}
+  train: {steps: 20000}
+  """
+
+@Suite struct RecipeDecodingTests {
+  @Test func everyFieldOfTheFullFormIsRead() throws {
+    let recipe = try Recipe.decode(
+      yaml: """
+        run:        {name: full, output: out/full, seed: 7}
+        model:      {init: path/to/hf-model}
+        expansion:
+          layers: [0, 6, 12]
+          heads: 2
+          state_factor: 3
+          init: preserve
+        data:
+          sequence_length: 4096
+          shuffle: false
+          sources:
+            - {tokens: data/slimpajama, weight: 0.9}
+            - {task: mqar, weight: 0.1, pairs: 64, vocab: 8192}
+        train:
+          steps: 200
+          sequences_per_step: 12
+          micro_batch: 3
+          segment_length: 1024
+          precision: bf16
+          optimizer: {lr: 1.0e-3, min_lr: 1e-5, betas: [0.8, 0.99], eps: 1.0e-6, weight_decay: 0, grad_clip: 2}
+          schedule: {kind: wsd, warmup_steps: 10, decay_steps: 40}
+        parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false}
+        checkpoint: {every: 50, keep: 1}
+        evaluation:
+          every: 25
+          tasks: [passkey, {task: mqar, pairs: 4}]
+          perplexity: {tokens: data/held-out, sequence_length: 512}
+        metrics:    {tensorboard: false, log_every: 5}
+        """)
+    #expect(recipe.run.name == "full")
+    #expect(recipe.run.output == "out/full")
+    #expect(recipe.run.seed == 7)
+    #expect(recipe.model == .pretrained(directory: "path/to/hf-model"))
+    let expansion = try #require(recipe.expansion)
+    #expect(expansion.layers == .list([0, 6, 12]))
+    #expect(expansion.heads == 2)
+    #expect(expansion.stateFactor == 3)
+    #expect(expansion.initialization == .preserve)
+    #expect(recipe.data.sequenceLength == 4096)
+    #expect(!recipe.data.shuffle)
+    #expect(recipe.data.sources.map(\.weight) == [0.9, 0.1])
+    #expect(recipe.data.sources.first?.kind == .tokens(prefix: "data/slimpajama"))
+    guard case .task(let task) = recipe.data.sources.last?.kind else {
+      Issue.record("the second source is no task")
+      return
+    }
+    #expect(task.name == "mqar")
+    #expect(task.options["pairs"]?.kind == .integer(64))
+    #expect(task.options["vocab"]?.kind == .integer(8192))
+    #expect(task.options["weight"] == nil)
+    let train = recipe.train
+    #expect(train.steps == 200)
+    #expect(train.sequencesPerStep == 12)
+    #expect(train.microBatch == 3)
+    #expect(train.segmentLength == 1024)
+    #expect(train.precision == .bf16)
+    let optimizer = train.optimizer
+    #expect(optimizer.learningRate == 1e-3)
+    #expect(optimizer.minimumLearningRate == 1e-5)
+    #expect([optimizer.beta1, optimizer.beta2] == [0.8, 0.99])
+    #expect(optimizer.epsilon == 1e-6)
+    #expect(optimizer.weightDecay == 0)
+    #expect(optimizer.gradientClip == 2)
+    #expect(train.schedule.kind == .wsd(decaySteps: 40))
+    #expect(train.schedule.warmupSteps == 10)
+    #expect(recipe.parallel.threadsPerRank == 4)
+    #expect(recipe.parallel.optimizerSharding == .zero1)
+    #expect(!recipe.parallel.isReproducible)
+    #expect(recipe.checkpoint.every == 50)
+    #expect(recipe.checkpoint.keep == 1)
+    #expect(recipe.evaluation.every == 25)
+    #expect(recipe.evaluation.tasks.map(\.name) == ["passkey", "mqar"])
+    #expect(recipe.evaluation.tasks.last?.options["pairs"]?.kind == .integer(4))
+    #expect(recipe.evaluation.perplexity?.tokens == "data/held-out")
+    #expect(recipe.evaluation.perplexity?.sequenceLength == 512)
+    #expect(!recipe.metrics.tensorboard)
+    #expect(recipe.metrics.logEvery == 5)
+  }
+
+  @Test func absentKeysTakeThePapersValues() throws {
+    let recipe = try Recipe.decode(yaml: leastRecipe)
+    #expect(recipe.run.name == "demo")
+    #expect(recipe.run.seed == 0)
+    #expect(recipe.expansion == nil)
+    #expect(recipe.data.shuffle)
+    #expect(recipe.data.sources.map(\.weight) == [1])
+    #expect(recipe.train.sequencesPerStep == 8)
+    #expect(recipe.train.microBatch == 1)
+    #expect(recipe.train.segmentLength == 2048)
+    #expect(recipe.train.precision == .auto)
+    let optimizer = recipe.train.optimizer
+    #expect(optimizer.learningRate == 3e-4)
+    #expect(optimizer.minimumLearningRate == 0)
+    #expect([optimizer.beta1, optimizer.beta2] == [0.9, 0.95])
+    #expect(optimizer.epsilon == 1e-8)
+    #expect(optimizer.weightDecay == 0.1)
+    #expect(optimizer.gradientClip == 1)
+    #expect(recipe.train.schedule.kind == .cosine)
+    #expect(recipe.train.schedule.warmupSteps == 1000)
+    #expect(recipe.parallel.threadsPerRank == nil)
+    #expect(recipe.parallel.optimizerSharding == .none)
+    #expect(recipe.parallel.isReproducible)
+    #expect(recipe.checkpoint.every == 1000)
+    #expect(recipe.checkpoint.keep == 3)
+    #expect(recipe.evaluation.every == 1000)
+    #expect(recipe.evaluation.tasks.isEmpty)
+    #expect(recipe.evaluation.perplexity == nil)
+    #expect(recipe.metrics.tensorboard)
+    #expect(recipe.metrics.logEvery == 1)
+  }
+
+  @Test func expansionHasDefaultsOfItsOwn() throws {
+    let recipe = try Recipe.decode(yaml: leastRecipe, overrides: ["expansion={}"])
+    let expansion = try #require(recipe.expansion)
+    #expect(expansion.layers == .every(6))
+    #expect(expansion.layers.indices(layerCount: 24) == [0, 6, 12, 18])
+    #expect(expansion.heads == 1)
+    #expect(expansion.stateFactor == 4)
+    #expect(expansion.initialization == .reinitialize)
+  }
+
+  @Test func modelFromScratchKeepsItsFieldsAndInitialization() throws {
+    let recipe = try Recipe.decode(
+      yaml: leastRecipe,
+      overrides: [
+        "model={config: {model_type: gla, norm_eps: 1e-6, tie: true, list: [1, a]}}",
+        "model.initialization={embedding_std: 0.5, linear: fan_in}",
+      ])
+    guard case .scratch(let config, let initialization) = recipe.model else {
+      Issue.record("not a model from scratch")
+      return
+    }
+    #expect(
+      config.json == #"{"model_type": "gla", "norm_eps": 1e-06, "tie": true, "list": [1, "a"]}"#)
+    #expect(
+      initialization == ScratchInitialization(embeddingDeviation: 0.5, linearDeviation: nil))
+  }
+
+  @Test(arguments: [
+    ("3e-4", 3e-4), ("3E-4", 3e-4), ("3.0e-4", 3e-4), ("1", 1), ("+0.5", 0.5), (".5", 0.5),
+    ("1_000", 1000), ("1_0.5", 10.5), ("2.", 2),
+  ])
+  func numbersInAllTheirSpellings(text: String, expected: Double) throws {
+    let recipe = try Recipe.decode(
+      yaml: leastRecipe, overrides: ["train.optimizer.lr=\(text)"])
+    #expect(recipe.train.optimizer.learningRate == expected)
+  }
+
+  @Test func integersMayHaveSeparators() throws {
+    let recipe = try Recipe.decode(yaml: leastRecipe, overrides: ["train.steps=1_000_000"])
+    #expect(recipe.train.steps == 1_000_000)
+  }
+
+  @Test func quotedNumbersAndSwitchWordsStayText() throws {
+    let recipe = try Recipe.decode(
+      yaml: leastRecipe, overrides: ["run.name='12'", "run.output=on", "model.init=1.3b/x"])
+    #expect(recipe.run.name == "12")
+    #expect(recipe.run.output == "on")
+    #expect(recipe.model == .pretrained(directory: "1.3b/x"))
+  }
+}
+
+@Suite struct RecipeResolutionTests {
+  @Test(arguments: [
+    [],
+    ["expansion={}"],
+    ["expansion={layers: [3, 1]}", "parallel.threads_per_rank=3"],
+    ["model={config: {model_type: gla, norm_eps: 1e-6, deep: {a: [[1], {b: ~}], c: {}}}}"],
+    ["model={config: {model_type: gla}, initialization: {linear: fan_in}}"],
+    ["train.schedule={kind: wsd, decay_steps: 3}", "train.optimizer.lr=0.1000000000000000055"],
+    ["data.sources=[{task: mqar, pairs: 4, weight: 0.3}, {tokens: 'a b: c # d'}]"],
+    ["evaluation={tasks: [mqar, {task: passkey, depth: [0.5]}], perplexity: {tokens: t}}"],
+    ["run.name='true'", "run.output=\"tab\\t quote\\\" back\\\\ line\\n \\u00e9 \\u2028\""],
+    ["data.sources=[{task: '3e-4', 'odd key': [], 'null': null, n: 12345678901234567890}]"],
+  ])
+  func resolvedRecipeDecodesToAnEqualOne(overrides: [String]) throws {
+    let recipe = try Recipe.decode(yaml: leastRecipe, overrides: overrides)
+    let resolved = recipe.resolvedYAML()
+    let again = try Recipe.decode(yaml: resolved)
+    #expect(again == recipe, "\(resolved)")
+    #expect(again.resolvedYAML() == resolved)
+  }
+
+  @Test func everyDefaultIsWrittenInTheDocumentedOrder() throws {
+    let recipe = try Recipe.decode(
+      yaml: leastRecipe, overrides: ["expansion={}", "evaluation.perplexity={tokens: t}"])
+    #expect(
+      recipe.resolvedYAML() == """
+        run:
+          name: demo
+          output: runs/demo
+          seed: 0
+        model:
+          init: models/gla
+        expansion:
+          layers:
+            every: 6
+          heads: 1
+          state_factor: 4
+          init: reinitialize
+        data:
+          sequence_length: 128
+          shuffle: true
+          sources:
+            - tokens: data/text
+              weight: 1.0
+        train:
+          steps: 20000
+          sequences_per_step: 8
+          micro_batch: 1
+          segment_length: 2048
+          precision: auto
+          optimizer:
+            lr: 0.0003
+            min_lr: 0.0
+            betas: [0.9, 0.95]
+            eps: 1e-08
+            weight_decay: 0.1
+            grad_clip: 1.0
+          schedule:
+            kind: cosine
+            warmup_steps: 1000
+        parallel:
+          threads_per_rank: auto
+          optimizer_sharding: none
+          reproducible: true
+        checkpoint:
+          every: 1000
+          keep: 3
+        evaluation:
+          every: 1000
+          tasks: []
+          perplexity:
+            tokens: t
+            sequence_length: 128
+        metrics:
+          tensorboard: true
+          log_every: 1
+
+        """)
+  }
+
+  @Test func everyRecipeUnderConfigsDecodes() throws {
+    let configs = URL(fileURLWithPath: #filePath)
+      .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+      .appendingPathComponent("configs")
+    let enumerator = try #require(
+      FileManager.default.enumerator(at: configs, includingPropertiesForKeys: nil))
+    let files = enumerator.compactMap { $0 as? URL }
+      .filter { ["yaml", "yml"].contains($0.pathExtension) }
+    #expect(files.count >= 4)
+    for file in files {
+      let recipe = try Recipe.load(path: file.path)
+      #expect(try Recipe.decode(yaml: recipe.resolvedYAML()) == recipe, "\(file.path)")
+    }
+  }
+}
