@@ -15,6 +15,7 @@ Alphabet: B batch, T tokens, H heads, K key channels a head, V value channels a 
 """
 
 import argparse
+import ctypes
 import json
 import resource
 import statistics
@@ -146,6 +147,15 @@ class LanguageModel(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
 
+def keep_freed_memory():
+    """Lets glibc reuse large blocks: otherwise each activation is mapped and page-faulted afresh."""
+    trim_threshold, mmap_threshold = -1, -3
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(mmap_threshold, 2**31 - 1)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
 def make_optimizer(model):
     """AdamW, fused, with weight decay on matrices only."""
     groups = [dict(params=[p for p in model.parameters() if p.dim() >= 2], weight_decay=0.1),
@@ -225,6 +235,7 @@ def parse():
 def main():
     options = parse()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     if options.check:
         check(options)
         return
