@@ -140,7 +140,10 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "LanguageModelsTests",
-      dependencies: ["HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "TensorStorage"],
+      dependencies: [
+        "HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "Optimizers", "TensorFiles",
+        "TensorStorage",
+      ],
       swiftSettings: common),
     .testTarget(
       name: "TrainingTests",

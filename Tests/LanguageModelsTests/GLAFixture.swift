@@ -1,0 +1,89 @@
+import Foundation
+import HuggingFaceInterop
+import LanguageModels
+import Layers
+import TensorFiles
+import TensorStorage
+
+/// Reference numbers that `Tests/Fixtures/gla/make_gla_fixtures.py` computed with fla's modules and
+/// PyTorch in float64.
+struct GLAFixture {
+  struct Reference: Decodable {
+    struct Curve: Decodable {
+      var losses: [Double]
+      var grad_norms: [Double]
+    }
+    struct Training: Decodable {
+      var batches: [[[Int32]]]
+      var float64: Curve
+    }
+    var tokens: [[Int32]]
+    var loss_float64: Double
+    var grad_norm_float64: Double
+    var token_nll_float64: [Double]
+    var logits_positions: [Int]
+    var training: Training
+  }
+
+  static let names = ["plain", "expanded", "conv_grouped", "variants", "no_gate", "strong_gates"]
+  static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().appendingPathComponent("Fixtures/gla").path
+
+  let model: HuggingFaceModel
+  let reference: Reference
+  private let tensors: MappedFile
+  private let header: SafetensorsHeader
+
+  init(_ name: String) throws {
+    let directory = Self.directory + "/" + name
+    model = try HuggingFaceModel.load(directory: directory)
+    reference = try JSONDecoder().decode(
+      Reference.self, from: Data(contentsOf: URL(fileURLWithPath: directory + "/reference.json")))
+    tensors = try MappedFile(path: directory + "/reference.safetensors")
+    header = try SafetensorsHeader(tensors)
+  }
+
+  /// A tensor of the reference file, F32.
+  func tensor(_ name: String) -> [Float]? {
+    guard let tensor = header[name], tensor.dataType == .float32 else { return nil }
+    let range = header.fileRange(of: tensor)
+    return (0..<tensor.count).map {
+      tensors.bytes.loadUnaligned(fromByteOffset: range.lowerBound + 4 * $0, as: Float.self)
+    }
+  }
+}
+
+/// Sequences of T + 1 tokens as inputs and targets, every target weighted.
+final class NextTokenBatch {
+  let (batch, length): (Int, Int)
+  private let inputs: UnsafeMutablePointer<Int32>
+  private let targets: UnsafeMutablePointer<Int32>
+  private let weights: UnsafeMutablePointer<Float>
+
+  init(_ sequences: [[Int32]]) {
+    batch = sequences.count
+    length = sequences[0].count - 1
+    inputs = .allocate(capacity: batch * length)
+    targets = .allocate(capacity: batch * length)
+    weights = .allocate(capacity: batch * length)
+    for (b, sequence) in sequences.enumerated() {
+      for t in 0..<length {
+        inputs[b * length + t] = sequence[t]
+        targets[b * length + t] = sequence[t + 1]
+        weights[b * length + t] = 1
+      }
+    }
+  }
+
+  deinit {
+    inputs.deallocate()
+    targets.deallocate()
+    weights.deallocate()
+  }
+
+  var samples: SequenceSamples {
+    SequenceSamples(inputs: inputs, targets: targets, weights: weights)
+  }
+  var inputTokens: [Int32] { (0..<(batch * length)).map { inputs[$0] } }
+  var targetTokens: [Int32] { (0..<(batch * length)).map { targets[$0] } }
+}

@@ -1,0 +1,95 @@
+import Kernels
+import LanguageModels
+import Optimizers
+import TensorStorage
+import Testing
+
+/// The whole model against PyTorch running fla's modules.
+@Suite("GLA against PyTorch", .serialized)
+struct GLAParityTests {
+  init() { configureBLAS() }
+
+  static let runs = GLAFixture.names.flatMap { name in [7, 64, 100].map { (name, $0) } }
+
+  @Test("loss and every gradient, whole and in segments", arguments: runs)
+  func gradients(name: String, segment: Int) throws {
+    let fixture = try GLAFixture(name)
+    let model = LanguageModel(fixture.model.configuration)
+    let batch = NextTokenBatch(fixture.reference.tokens)
+    let pass = SequencePass(
+      model, batch: batch.batch, length: batch.length, segmentLength: segment)
+    let gradients = ParameterArena(layout: model.layout)
+    let count = Double(batch.batch * batch.length)
+    let sum = pass.gradient(
+      of: batch.samples, scale: Float(1 / count),
+      parameters: fixture.model.parameters.buffer.pointer,
+      accumulatingInto: gradients.buffer.pointer)
+    #expect(abs(sum / count - fixture.reference.loss_float64) < 1e-5)
+
+    var checked = 0
+    for slot in model.layout.slots {
+      let wanted = try #require(fixture.tensor(slot.name), "no reference gradient of \(slot.name)")
+      let error = relativeDifference(Array(gradients.elements(slot)), wanted)
+      #expect(error < 1e-4, "\(slot.name): \(error)")
+      checked += 1
+    }
+    #expect(checked == model.layout.slots.count)
+    let norm = GradientNorm(count: model.layout.count)(gradients.buffer)
+    #expect(abs(norm / fixture.reference.grad_norm_float64 - 1) < 1e-5)
+  }
+
+  @Test("per-token likelihoods, forward only", arguments: GLAFixture.names)
+  func tokenLikelihoods(name: String) throws {
+    let fixture = try GLAFixture(name)
+    let model = LanguageModel(fixture.model.configuration)
+    let batch = NextTokenBatch([fixture.reference.tokens[0]])
+    let pass = SequencePass(
+      model, batch: 1, length: batch.length, segmentLength: 40, trains: false)
+    var nll: [Float] = []
+    _ = pass.loss(of: batch.samples, parameters: fixture.model.parameters.buffer.pointer) {
+      for t in 0..<$1 { nll.append($2[t]) }
+      _ = $0
+    }
+    #expect(nll.count == fixture.reference.token_nll_float64.count)
+    for (mine, theirs) in zip(nll, fixture.reference.token_nll_float64) {
+      #expect(abs(Double(mine) - theirs) < 2e-5)
+    }
+  }
+
+  @Test("twelve AdamW steps", arguments: GLAFixture.names)
+  func curve(name: String) throws {
+    let fixture = try GLAFixture(name)
+    let model = LanguageModel(fixture.model.configuration)
+    let optimizer = AdamW(
+      AdamWConfiguration(
+        beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientClip: 1),
+      layout: model.layout)
+    let parameters = fixture.model.parameters.buffer
+    let gradients = FloatBuffer(count: model.layout.count)
+    let norm = GradientNorm(count: model.layout.count)
+    let reference = fixture.reference.training
+    for (index, tokens) in reference.batches.enumerated() {
+      let batch = NextTokenBatch(tokens)
+      let pass = SequencePass(model, batch: batch.batch, length: batch.length, segmentLength: 64)
+      gradients.fill(0)
+      let count = Double(batch.batch * batch.length)
+      let sum = pass.gradient(
+        of: batch.samples, scale: Float(1 / count), parameters: parameters.pointer,
+        accumulatingInto: gradients.pointer)
+      #expect(abs(sum / count - reference.float64.losses[index]) < 1e-3, "step \(index + 1)")
+      optimizer.update(
+        parameters, gradients: gradients, step: index + 1, lr: 1e-3, gradientNorm: norm(gradients))
+    }
+  }
+}
+
+/// Largest absolute difference over the largest absolute reference; NaN when any value is.
+func relativeDifference(_ x: [Float], _ reference: [Float]) -> Double {
+  guard x.count == reference.count else { return .infinity }
+  var (worst, largest) = (Float(0), Float(0))
+  for (a, b) in zip(x, reference) {
+    if !(abs(a - b) <= worst) { worst = abs(a - b) }
+    largest = max(largest, abs(b))
+  }
+  return Double(worst / max(largest, 1e-30))
+}
