@@ -1,0 +1,195 @@
+import CMPI
+
+/// An MPI call that failed.
+public struct CollectiveError: Error, CustomStringConvertible {
+  /// The call, for example `MPI_Alltoallv`.
+  public let call: String
+  /// MPI's own words.
+  public let reason: String
+
+  /// One line for the user.
+  public var description: String { "\(call) failed: \(reason)" }
+}
+
+/// The ranks of this run.
+///
+/// The only place where MPI is called. Without a launcher it is one rank of one, with the same calls.
+/// Every method but the properties is collective: all ranks must call it, in the same order, from one
+/// thread.
+public final class Communicator {
+  /// This process's number, 0 ..< size.
+  public let rank: Int
+  /// Number of processes.
+  public let size: Int
+  /// Version string of the MPI library.
+  public let library: String
+
+  private let world: MPI_Comm
+
+  /// Initialises MPI for the process.
+  ///
+  /// - Throws: `CollectiveError` when MPI cannot start.
+  public init() throws {
+    var provided: Int32 = 0
+    try Self.check(
+      MPI_Init_thread(nil, nil, Int32(MPI_THREAD_FUNNELED), &provided), "MPI_Init_thread")
+    world = statex_mpi_comm_world()
+    try Self.check(
+      MPI_Comm_set_errhandler(world, statex_mpi_errors_return()), "MPI_Comm_set_errhandler")
+    var (rank, size): (Int32, Int32) = (0, 0)
+    try Self.check(MPI_Comm_rank(world, &rank), "MPI_Comm_rank")
+    try Self.check(MPI_Comm_size(world, &size), "MPI_Comm_size")
+    (self.rank, self.size) = (Int(rank), Int(size))
+    library = Self.libraryVersion()
+  }
+
+  private static func libraryVersion() -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(MPI_MAX_LIBRARY_VERSION_STRING)) {
+      buffer in
+      var length: Int32 = 0
+      guard let base = buffer.baseAddress, MPI_Get_library_version(base, &length) == MPI_SUCCESS
+      else { return "unknown MPI" }
+      return String(cString: base)
+    }
+  }
+
+  /// Turns an MPI return code into an error: the one choke point.
+  private static func check(_ code: Int32, _ call: String) throws {
+    guard code != MPI_SUCCESS else { return }
+    let reason = withUnsafeTemporaryAllocation(
+      of: CChar.self, capacity: Int(MPI_MAX_ERROR_STRING)
+    ) { buffer -> String in
+      var length: Int32 = 0
+      guard let base = buffer.baseAddress, MPI_Error_string(code, base, &length) == MPI_SUCCESS
+      else { return "error \(code)" }
+      return String(cString: base)
+    }
+    throw CollectiveError(call: call, reason: reason)
+  }
+
+  /// Leaves MPI; nothing may be called afterwards.
+  public func finalize() throws {
+    try Self.check(MPI_Finalize(), "MPI_Finalize")
+  }
+
+  /// Ends every rank at once with that exit code. For errors that only one rank knows of.
+  public func abort(_ code: Int32) -> Never {
+    MPI_Abort(world, code)
+    fatalError("MPI_Abort returned")
+  }
+
+  /// Waits for all ranks.
+  public func barrier() throws {
+    try Self.check(MPI_Barrier(world), "MPI_Barrier")
+  }
+
+  /// The largest of all ranks' values.
+  public func maximum(_ value: Int) throws -> Int {
+    var (mine, result) = (Int64(value), Int64(0))
+    try Self.check(
+      MPI_Allreduce(&mine, &result, 1, statex_mpi_int64(), statex_mpi_max(), world),
+      "MPI_Allreduce")
+    return Int(result)
+  }
+
+  /// The largest of all ranks' values.
+  public func maximum(_ value: Double) throws -> Double {
+    var (mine, result) = (value, 0.0)
+    try Self.check(
+      MPI_Allreduce(&mine, &result, 1, statex_mpi_double(), statex_mpi_max(), world),
+      "MPI_Allreduce")
+    return result
+  }
+
+  /// Sums `count` floats over ranks in MPI's own order, which may depend on their number.
+  public func sum(inPlace values: UnsafeMutablePointer<Float>, count: Int) throws {
+    try inPieces(count) { first, length in
+      try Self.check(
+        MPI_Allreduce(
+          statex_mpi_in_place(), values + first, Int32(length), statex_mpi_float(),
+          statex_mpi_sum(), world), "MPI_Allreduce")
+    }
+  }
+
+  /// Fills in every rank's block of `count` doubles; block r belongs to rank r.
+  ///
+  /// - Parameter values: `size * count` doubles.
+  public func gather(inPlace values: UnsafeMutablePointer<Double>, count: Int) throws {
+    try Self.check(
+      MPI_Allgather(
+        statex_mpi_in_place(), 0, statex_mpi_double(), values, Int32(count), statex_mpi_double(),
+        world), "MPI_Allgather")
+  }
+
+  /// Every rank's bytes, ordered by rank, on every rank. Allocates; for rare events.
+  public func gather(_ bytes: [UInt8]) throws -> [[UInt8]] {
+    let longest = try maximum(bytes.count)
+    var padded = bytes + [UInt8](repeating: 0, count: longest - bytes.count)
+    padded.append(0)
+    var lengths = [Int64](repeating: 0, count: size)
+    var length = Int64(bytes.count)
+    try Self.check(
+      MPI_Allgather(&length, 1, statex_mpi_int64(), &lengths, 1, statex_mpi_int64(), world),
+      "MPI_Allgather")
+    var all = [UInt8](repeating: 0, count: size * padded.count)
+    let width = Int32(padded.count)
+    try Self.check(
+      MPI_Allgather(padded, width, statex_mpi_byte(), &all, width, statex_mpi_byte(), world),
+      "MPI_Allgather")
+    return (0..<size).map {
+      Array(all[($0 * padded.count)..<($0 * padded.count + Int(lengths[$0]))])
+    }
+  }
+
+  /// Blocks of an all-to-all exchange of floats.
+  public struct Exchange {
+    /// Floats to send to each rank.
+    public var sendCounts: [Int32]
+    /// Where each rank's block starts in the send buffer.
+    public var sendOffsets: [Int32]
+    /// Floats to receive from each rank.
+    public var receiveCounts: [Int32]
+    /// Where each rank's block goes in the receive buffer.
+    public var receiveOffsets: [Int32]
+
+    /// An exchange among `size` ranks of nothing yet.
+    public init(size: Int) {
+      let zeros = [Int32](repeating: 0, count: size)
+      (sendCounts, sendOffsets, receiveCounts, receiveOffsets) = (zeros, zeros, zeros, zeros)
+    }
+  }
+
+  /// Sends every rank its block of `send` and receives a block from each.
+  public func exchange(
+    _ send: UnsafePointer<Float>, into receive: UnsafeMutablePointer<Float>, _ blocks: Exchange
+  ) throws {
+    try Self.check(
+      MPI_Alltoallv(
+        send, blocks.sendCounts, blocks.sendOffsets, statex_mpi_float(), receive,
+        blocks.receiveCounts, blocks.receiveOffsets, statex_mpi_float(), world), "MPI_Alltoallv")
+  }
+
+  /// Fills in every rank's block of `values` from its owner.
+  ///
+  /// - Parameters:
+  ///   - counts: floats that each rank owns.
+  ///   - offsets: where each rank's block starts.
+  public func share(
+    inPlace values: UnsafeMutablePointer<Float>, counts: [Int32], offsets: [Int32]
+  ) throws {
+    try Self.check(
+      MPI_Allgatherv(
+        statex_mpi_in_place(), 0, statex_mpi_float(), values, counts, offsets, statex_mpi_float(),
+        world), "MPI_Allgatherv")
+  }
+
+  /// MPI counts are 32-bit: long arrays go in pieces.
+  private func inPieces(_ count: Int, _ body: (Int, Int) throws -> Void) throws {
+    let piece = 1 << 28
+    var first = 0
+    while first < count {
+      try body(first, min(piece, count - first))
+      first += piece
+    }
+  }
+}
