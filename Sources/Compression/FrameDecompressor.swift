@@ -29,25 +29,26 @@ public final class FrameDecompressor {
   ///
   /// - Parameters:
   ///   - bytes: whole frames, one after the other.
-  ///   - contentByteCount: what the frames must hold together, exactly.
+  ///   - contentByteCount: what the frames must hold together, exactly; nil if unknown.
   ///   - frameLimit: the most that one frame may hold.
   /// - Returns: the frames in order.
   /// - Throws: when a frame is damaged, is cut, does not declare its size, declares more than
   ///   `frameLimit`, or when the sizes do not add up. Nothing is allocated for contents, so a small
   ///   file that claims to hold terabytes is refused at no cost.
   public static func frames(
-    in bytes: UnsafeRawBufferPointer, contentByteCount: Int,
+    in bytes: UnsafeRawBufferPointer, contentByteCount: Int?,
     frameLimit: Int = FrameCompressor.chunkByteCount
   ) throws(CompressionError) -> [CompressedFrame] {
+    let limit = contentByteCount ?? .max
     var frames: [CompressedFrame] = []
     var offset = 0
     var content = 0
     while offset < bytes.count {
       let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
       let declared = try contentSize(rest, offset: offset)
-      guard declared <= UInt64(frameLimit), content + Int(declared) <= contentByteCount else {
+      guard declared <= UInt64(frameLimit), Int(declared) <= limit - content else {
         throw .tooLarge(
-          claimed: declared, limit: min(frameLimit, max(contentByteCount - content, 0)))
+          claimed: declared, limit: min(frameLimit, limit - content))
       }
       let size = ZSTD_findFrameCompressedSize(rest.baseAddress, rest.count)
       guard ZSTD_isError(size) == 0 else { throw .truncated(offset: offset) }
@@ -58,7 +59,7 @@ public final class FrameDecompressor {
       offset += size
       content += Int(declared)
     }
-    guard content == contentByteCount else {
+    if let contentByteCount, content != contentByteCount {
       throw .contentSize(
         reason: "the frames hold \(content) bytes, \(contentByteCount) are expected")
     }

@@ -174,3 +174,22 @@ extension JSONValue {
     output += closing.utf8
   }
 }
+
+extension JSONValue {
+  /// The JSON form of a Codable value, members sorted by name.
+  ///
+  /// - Throws: what `JSONEncoder` throws, for example on NaN.
+  public init(encoding value: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let bytes = try [UInt8](encoder.encode(value))
+    self = try bytes.withUnsafeBytes { try JSONValue(parsing: $0, source: "encoded value") }
+  }
+
+  /// The value as a Codable type.
+  ///
+  /// - Throws: `DecodingError`, naming the field that is missing or of another type.
+  public func decoded<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value {
+    try JSONDecoder().decode(type, from: Data(encoded()))
+  }
+}

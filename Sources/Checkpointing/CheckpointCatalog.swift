@@ -1,0 +1,77 @@
+import Foundation
+
+/// The checkpoints of a run.
+public enum CheckpointCatalog {
+  /// A committed checkpoint, not yet verified.
+  public struct Entry: Sendable, Equatable {
+    /// The training step.
+    public let step: Int
+
+    /// The checkpoint's directory.
+    public let path: String
+  }
+
+  /// A checkpoint that cannot be used.
+  public struct Rejected: Sendable, Equatable, CustomStringConvertible {
+    /// The training step.
+    public let step: Int
+
+    /// The checkpoint's directory.
+    public let path: String
+
+    /// Every bad file.
+    public let problems: [CheckpointProblem]
+
+    /// One line, for a warning.
+    public var description: String {
+      "checkpoint \(path) is rejected: "
+        + problems.map(\.description).joined(separator: "; ")
+    }
+  }
+
+  /// What was found.
+  public struct Selection {
+    /// The newest checkpoint that verifies; nil if there is none.
+    public let reader: CheckpointReader?
+
+    /// The newer ones that do not, newest first.
+    public let rejected: [Rejected]
+  }
+
+  /// The committed checkpoints of a run, newest first; empty if there are none.
+  ///
+  /// - Throws: `.io` when the directory cannot be read.
+  public static func entries(in run: String) throws(CheckpointError) -> [Entry] {
+    try CheckpointDirectory(run: run).committed(FileSystem()).map {
+      Entry(step: $0.step, path: $0.path)
+    }
+  }
+
+  /// The newest checkpoint that verifies.
+  ///
+  /// - Parameters:
+  ///   - run: the run's directory.
+  ///   - runID: the run to which it must belong; nil for any.
+  /// - Returns: the checkpoint and the rejected newer ones, of which the caller should warn.
+  /// - Throws: `.io` when the directory cannot be read.
+  public static func latestValid(
+    in run: String, runID: String? = nil
+  ) throws(CheckpointError) -> Selection {
+    var rejected: [Rejected] = []
+    for entry in try entries(in: run) {
+      let problems: [CheckpointProblem]
+      do throws(CheckpointError) {
+        let reader = try CheckpointReader(path: entry.path, runID: runID)
+        problems = reader.verify()
+        if problems.isEmpty { return Selection(reader: reader, rejected: rejected) }
+      } catch {
+        problems = [
+          CheckpointProblem(
+            path: entry.path + "/" + CheckpointManifest.fileName, reason: error.description)
+        ]
+      }
+      rejected.append(Rejected(step: entry.step, path: entry.path, problems: problems))
+    }
+    return Selection(reader: nil, rejected: rejected)
+  }
+}

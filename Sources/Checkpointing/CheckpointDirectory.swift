@@ -1,0 +1,31 @@
+/// The `checkpoints` directory of a run: paths and listing.
+struct CheckpointDirectory {
+  /// The run's directory.
+  let run: String
+
+  /// `<run>/checkpoints`.
+  var path: String { run + "/checkpoints" }
+
+  func path(_ name: CheckpointName) -> String { path + "/" + name.text }
+
+  /// All directories of ours, in the order of their names.
+  func names(_ fileSystem: FileSystem) throws(CheckpointError) -> [CheckpointName] {
+    try fileSystem.list(path).compactMap(CheckpointName.init)
+  }
+
+  /// The committed checkpoints, newest first.
+  ///
+  /// A checkpoint whose replacement was interrupted between two renames counts under its interim
+  /// name.
+  func committed(_ fileSystem: FileSystem) throws(CheckpointError) -> [(step: Int, path: String)] {
+    var paths: [Int: String] = [:]
+    for name in try names(fileSystem) {
+      switch name {
+      case .committed(let step): paths[step] = path(name)
+      case .replaced(let step) where paths[step] == nil: paths[step] = path(name)
+      default: break
+      }
+    }
+    return paths.sorted { $0.key > $1.key }.map { (step: $0.key, path: $0.value) }
+  }
+}

@@ -1,0 +1,119 @@
+import Compression
+import Foundation
+import TensorFiles
+
+/// What can go wrong while checkpoints are saved, found, verified or read.
+public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The operating system refused: `operation` (for example `"write"`) on `path` gave `code`.
+  ///
+  /// `missingBytes`: when the disk is full, about how much room was lacking.
+  case io(path: String, operation: String, code: Int32, missingBytes: Int?)
+
+  /// A file, directory or request breaks a rule at `field`.
+  case invalid(path: String, field: String, reason: String)
+
+  /// The checkpoint at `path` does not verify.
+  case damaged(path: String, problems: [CheckpointProblem])
+
+  /// The step was not saved, on any rank; what was saved before is untouched.
+  case notSaved(step: Int, failures: [RankFailure])
+
+  /// Another process holds the run directory.
+  case locked(path: String, owner: String)
+
+  /// The ranks could not agree, or could not talk to each other.
+  case coordination(String)
+
+  /// One line: what, where, why.
+  public var description: String {
+    switch self {
+    case .io(let path, let operation, let code, let missing):
+      "cannot \(operation) \(path): \(String(cString: strerror(code)))"
+        + (missing.map { " (up to \($0) bytes missing)" } ?? "")
+    case .invalid(let path, let field, let reason): "\(path): \(field): \(reason)"
+    case .damaged(let path, let problems):
+      "checkpoint \(path) is damaged: " + problems.map(\.description).joined(separator: "; ")
+    case .notSaved(let step, let failures):
+      "step \(step) was not saved: " + failures.map(\.description).joined(separator: "; ")
+    case .locked(let path, let owner):
+      "run directory \(path) is in use by \(owner): wait for it to end,"
+        + " or give this run another directory"
+    case .coordination(let reason): "the ranks cannot save together: \(reason)"
+    }
+  }
+
+  /// The exit code of a command that ends with this error.
+  ///
+  /// 74 for I/O, 65 for bad data, 64 for a directory in use, 70 when the ranks disagree.
+  public var exitCode: Int32 {
+    switch self {
+    case .io, .notSaved: 74
+    case .invalid, .damaged: 65
+    case .locked: 64
+    case .coordination: 70
+    }
+  }
+}
+
+/// One file of a checkpoint that does not verify.
+public struct CheckpointProblem: Sendable, Equatable, CustomStringConvertible {
+  /// The file's path.
+  public let path: String
+
+  /// What is wrong with it.
+  public let reason: String
+
+  /// The path and the reason.
+  public var description: String { "\(path): \(reason)" }
+}
+
+/// Why one rank could not do its part of a save.
+public struct RankFailure: Sendable, Equatable, CustomStringConvertible {
+  /// The rank, which is the index of its shard.
+  public let rank: Int
+
+  /// The error's text.
+  public let message: String
+
+  /// The rank and the error.
+  public var description: String { "rank \(rank): \(message)" }
+}
+
+extension CheckpointError {
+  init(_ error: TensorFileError) {
+    switch error {
+    case .io(let path, let operation, let code):
+      self = .io(path: path, operation: operation, code: code, missingBytes: nil)
+    case .invalid(let path, let field, let reason):
+      self = .invalid(path: path, field: field, reason: reason)
+    }
+  }
+
+  init(_ error: CompressionError, path: String) {
+    self = .invalid(path: path, field: "compressed data", reason: error.description)
+  }
+}
+
+/// `array.withUnsafeBytes` for bodies with a typed error, which the standard library's lacks.
+func withBytes<Result>(
+  of array: [UInt8], _ body: (UnsafeRawBufferPointer) throws(CheckpointError) -> Result
+) throws(CheckpointError) -> Result {
+  let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: array.count, alignment: 16)
+  defer { bytes.deallocate() }
+  bytes.copyBytes(from: array)
+  return try body(UnsafeRawBufferPointer(bytes))
+}
+
+/// Runs `body`, turning errors about tensor files into this room's.
+func translatingErrors<Result>(
+  _ body: () throws(TensorFileError) -> Result
+) throws(CheckpointError) -> Result {
+  do { return try body() } catch { throw CheckpointError(error) }
+}
+
+/// Runs `body`, turning errors about the compressed file at `path` into this room's.
+func translatingErrors<Result>(
+  path: String, _ body: () throws(CompressionError) -> Result
+) throws(CheckpointError) -> Result {
+  do { return try body() } catch { throw CheckpointError(error, path: path) }
+}

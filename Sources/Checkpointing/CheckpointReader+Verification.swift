@@ -1,0 +1,42 @@
+extension CheckpointReader {
+  /// Checks files of the checkpoint against the manifest.
+  ///
+  /// Sizes, hashes of the files, and the headers' run id, step, shard index and tensors; also that
+  /// there is no shard too many.
+  ///
+  /// - Parameters:
+  ///   - shards: which shards; all if nil. Ranks may share the work.
+  ///   - contents: whether to decompress everything too, which takes several times as long.
+  /// - Returns: every bad file; empty if the checkpoint is good.
+  public func verify(shards: Range<Int>? = nil, contents: Bool = false) -> [CheckpointProblem] {
+    var problems = strangers()
+    for index in shards ?? manifest.shards.indices {
+      if let problem = verify(shard: index, contents: contents) { problems.append(problem) }
+    }
+    return problems
+  }
+
+  /// Shards that the manifest does not know.
+  private func strangers() -> [CheckpointProblem] {
+    let known = Set(manifest.shards.map(\.file))
+    let names: [String]
+    do throws(CheckpointError) {
+      names = try FileSystem().list(path)
+    } catch {
+      return [CheckpointProblem(path: path, reason: error.description)]
+    }
+    return names.filter { $0.hasPrefix("shard-") && !known.contains($0) }.map {
+      CheckpointProblem(
+        path: path + "/" + $0, reason: "is not a shard of step \(manifest.step): it is stale")
+    }
+  }
+
+  private func verify(shard index: Int, contents: Bool) -> CheckpointProblem? {
+    do throws(CheckpointError) {
+      return try ShardReader(manifest, index: index, directory: path)
+        .problem(checkingContents: contents, cache)
+    } catch {
+      return problem(error, shard: index)
+    }
+  }
+}

@@ -1,0 +1,148 @@
+import Compression
+import Foundation
+import TensorFiles
+import TensorStorage
+
+/// An opened checkpoint: its manifest is checked, its shards are checked as they are touched.
+///
+/// Not thread safe. Several readers of one checkpoint may work at the same time, one a rank or one a
+/// thread, whatever the number of shards is.
+public final class CheckpointReader {
+  /// The checkpoint's directory.
+  public let path: String
+
+  /// What the checkpoint says about itself.
+  public let manifest: CheckpointManifest
+
+  private var shards: [Int: ShardReader] = [:]
+  let cache: FrameCache
+
+  /// Opens a checkpoint and checks its manifest.
+  ///
+  /// - Parameters:
+  ///   - path: the directory, for example `runs/demo/checkpoints/step-00001000`.
+  ///   - runID: the run it must belong to; nil for any.
+  /// - Throws: `.io` when there is no readable manifest, `.invalid` when it is damaged, names another
+  ///   run, or another step than the directory's name.
+  public init(path: String, runID: String? = nil) throws(CheckpointError) {
+    let manifestPath = path + "/" + CheckpointManifest.fileName
+    let file = try translatingErrors { () throws(TensorFileError) in
+      try MappedFile(path: manifestPath)
+    }
+    let manifest = try CheckpointManifest(parsing: file.bytes, path: manifestPath)
+    if let runID, manifest.runID != runID {
+      throw .invalid(
+        path: manifestPath, field: "run_id", reason: "is \(manifest.runID), this run is \(runID)")
+    }
+    let directory = path.split(separator: "/").last.map(String.init) ?? ""
+    switch CheckpointName(directory) {
+    case .committed(let step), .replaced(let step), .partial(let step, _), .deleting(let step):
+      guard step == manifest.step else {
+        throw .invalid(
+          path: manifestPath, field: "step", reason: "is \(manifest.step), not the directory's")
+      }
+    case nil: break
+    }
+    self.path = path
+    self.manifest = manifest
+    cache = try FrameCache(path: path)
+  }
+
+  /// Requires that the checkpoint's tensors are those of `layout`.
+  ///
+  /// - Throws: `.invalid`, naming the first tensor that differs.
+  public func require(_ layout: ParameterLayout) throws(CheckpointError) {
+    guard layout != manifest.layout else { return }
+    let ours = layout.slots
+    let theirs = manifest.layout.slots
+    let index = zip(ours, theirs).enumerated().first { $1.0 != $1.1 }?.offset
+    let i = index ?? min(ours.count, theirs.count)
+    func text(_ slots: [ParameterSlot]) -> String {
+      i < slots.count ? "\(slots[i].name) \(slots[i].shape)" : "no more tensors"
+    }
+    throw .invalid(
+      path: path, field: "tensor \(i)",
+      reason: "the checkpoint has \(text(theirs)), the model \(text(ours))")
+  }
+
+  /// Reads values of one store.
+  ///
+  /// Every shard that is touched is hashed first, once a reader, so that no damaged value is ever
+  /// returned. Elements between tensors are set to zero.
+  ///
+  /// - Parameters:
+  ///   - store: the name of the values and the buffer to put them in.
+  ///   - range: which elements of the arena; all that the buffer holds if nil.
+  /// - Throws: `.damaged` when a shard is not what the manifest says, `.invalid` when the checkpoint
+  ///   has no such store.
+  /// - Precondition: the range lies in the buffer's and in the layout.
+  public func read(
+    into store: CheckpointStore, range: Range<Int>? = nil
+  ) throws(CheckpointError) {
+    let range = range ?? store.range
+    precondition(
+      range.lowerBound >= store.range.lowerBound && range.upperBound <= store.range.upperBound
+        && range.upperBound <= manifest.layout.count,
+      "elements \(range) are not in a buffer of \(store.range)")
+    guard let index = manifest.stores.firstIndex(of: store.name) else {
+      throw .invalid(
+        path: path, field: "stores",
+        reason: "there is no \(store.name), only \(manifest.stores.joined(separator: ", "))")
+    }
+    for record in manifest.shards where record.range.overlaps(range) {
+      let shard = try shard(record.index)
+      try copy(shard, store: index, range.clamped(to: record.range), into: store)
+    }
+    clearPadding(store, range)
+  }
+
+  /// A shard, verified.
+  private func shard(_ index: Int) throws(CheckpointError) -> ShardReader {
+    if let shard = shards[index] { return shard }
+    let shard: ShardReader
+    do throws(CheckpointError) {
+      shard = try ShardReader(manifest, index: index, directory: path)
+    } catch {
+      throw .damaged(path: path, problems: [problem(error, shard: index)])
+    }
+    if let problem = shard.problem(checkingContents: false, cache) {
+      throw .damaged(path: path, problems: [problem])
+    }
+    shards[index] = shard
+    return shard
+  }
+
+  func problem(_ error: CheckpointError, shard index: Int) -> CheckpointProblem {
+    let shardPath = path + "/" + manifest.shards[index].file
+    if case .io(_, let operation, let code, _) = error, operation == "open", code == ENOENT {
+      return CheckpointProblem(
+        path: shardPath,
+        reason: "shard \(index) of \(manifest.shards.count) of step \(manifest.step) is missing")
+    }
+    return CheckpointProblem(path: shardPath, reason: error.description)
+  }
+
+  /// Copies the elements `range` of one shard.
+  private func copy(
+    _ shard: ShardReader, store: Int, _ range: Range<Int>, into target: CheckpointStore
+  ) throws(CheckpointError) {
+    let stride = MemoryLayout<Float>.stride
+    for piece in shard.plan.pieces where piece.store == store && piece.range.overlaps(range) {
+      let elements = piece.range.clamped(to: range)
+      let start = piece.byteOffset + (elements.lowerBound - piece.range.lowerBound) * stride
+      let bytes = start..<(start + elements.count * stride)
+      let output = UnsafeMutableRawPointer(target.pointer(elements.lowerBound))
+      try shard.read(
+        bytes, into: UnsafeMutableRawBufferPointer(start: output, count: bytes.count), cache)
+    }
+  }
+
+  private func clearPadding(_ store: CheckpointStore, _ range: Range<Int>) {
+    var end = 0
+    for next in manifest.layout.slots.map(\.range) + [manifest.layout.count..<Int.max] {
+      let padding = (end..<next.lowerBound).clamped(to: range)
+      store.pointer(padding.lowerBound).update(repeating: 0, count: padding.count)
+      end = next.upperBound
+    }
+  }
+}

@@ -1,0 +1,183 @@
+import Compression
+import Foundation
+import TensorFiles
+import TensorStorage
+
+/// What is saved.
+public struct CheckpointContents {
+  /// The training step after which the values were taken.
+  public let step: Int
+
+  /// Where each tensor lies in the stores.
+  public let layout: ParameterLayout
+
+  /// The values; each rank needs those of its own shards only.
+  ///
+  /// All ranks give the same names in the same order.
+  public let stores: [CheckpointStore]
+
+  /// What the trainer wants to find again.
+  public let training: JSONValue
+
+  /// Where it is made.
+  public let creation: CheckpointCreation
+
+  /// Describes what is saved.
+  public init(
+    step: Int, layout: ParameterLayout, stores: [CheckpointStore], training: JSONValue,
+    creation: CheckpointCreation
+  ) {
+    self.step = step
+    self.layout = layout
+    self.stores = stores
+    self.training = training
+    self.creation = creation
+  }
+}
+
+/// What a save did.
+public struct SaveReport: Sendable, Equatable {
+  /// The committed checkpoint's directory.
+  public let path: String
+
+  /// Bytes of all shards.
+  public let byteCount: Int
+
+  /// Steps that retention removed; only the process that owns shard 0 fills this.
+  public internal(set) var prunedSteps: [Int] = []
+
+  /// What went wrong without harm, for example a checkpoint that could not be removed.
+  public internal(set) var warnings: [String] = []
+}
+
+/// Saves the checkpoints of one run, one writer a process.
+///
+/// See docs/checkpoint-format.md for the protocol. Not thread safe.
+public final class CheckpointWriter {
+  /// zstd's level: the fastest that makes weights smaller (higher ones gain nothing on them).
+  public static let compressionLevel: Int32 = 1
+
+  let directory: CheckpointDirectory
+  let runID: String
+  let keep: Int
+  let compressor: FrameCompressor
+  let fileSystem: FileSystem
+
+  /// Prepares to save into `<run>/checkpoints`.
+  ///
+  /// - Parameters:
+  ///   - run: the run's directory; it must exist when something is saved.
+  ///   - runID: the run's identity, the same over its restarts: letters, digits, `-` and `_`.
+  ///   - keep: how many checkpoints to keep, at least 1.
+  /// - Throws: `.invalid` on a run identity or a number that cannot be.
+  public convenience init(run: String, runID: String, keep: Int) throws(CheckpointError) {
+    try self.init(run: run, runID: runID, keep: keep, fileSystem: FileSystem())
+  }
+
+  /// The same over a file system that may have faults.
+  package init(
+    run: String, runID: String, keep: Int, fileSystem: FileSystem
+  ) throws(CheckpointError) {
+    let isPlain = runID.utf8.allSatisfy { byte in
+      let character = Unicode.Scalar(byte)
+      return byte < 0x80
+        && (character.properties.isAlphabetic || (0x30...0x39).contains(byte)
+          || character == "-" || character == "_")
+    }
+    guard isPlain, (1...64).contains(runID.utf8.count) else {
+      throw .invalid(
+        path: run, field: "run id", reason: "\"\(runID)\" is not 1 to 64 letters, digits, - or _")
+    }
+    guard keep >= 1 else {
+      throw .invalid(path: run, field: "keep", reason: "\(keep) is not at least 1")
+    }
+    directory = CheckpointDirectory(run: run)
+    self.runID = runID
+    self.keep = keep
+    self.fileSystem = fileSystem
+    compressor = try translatingErrors(path: run) { () throws(CompressionError) in
+      try FrameCompressor(level: Self.compressionLevel)
+    }
+  }
+
+  /// Saves a checkpoint together with the other processes; returns when it is durable.
+  ///
+  /// Every process calls this with the same step, layout and store names. Either all return or all
+  /// throw; a process that dies leaves the others to what `coordination` makes of it. Nothing that was
+  /// saved before is touched until the new checkpoint is durable under its final name.
+  ///
+  /// - Parameters:
+  ///   - contents: what to save; must not change meanwhile.
+  ///   - coordination: the way to the other processes.
+  /// - Returns: what was done.
+  /// - Throws: `.notSaved` with the failures of all ranks, `.coordination`, or `.invalid` on
+  ///   impossible contents.
+  @discardableResult
+  public func save(
+    _ contents: CheckpointContents, coordination: some ShardCoordination = SingleProcess()
+  ) throws(CheckpointError) -> SaveReport {
+    try check(contents, coordination)
+    let agreement = RankAgreement(coordination, step: contents.step)
+    let leads = coordination.localShards.contains(0)
+    let transaction = SaveTransaction(self, contents, shardCount: coordination.shardCount)
+    do throws(CheckpointError) {
+      let fingerprints = try agreement.share { shard throws(CheckpointError) in
+        if shard == 0 { try transaction.prepare() }
+        return .string(transaction.fingerprint)
+      }
+      guard fingerprints.allSatisfy({ $0 == fingerprints[0] }) else {
+        throw .coordination(
+          "they save different things: \(Set(fingerprints.compactMap(\.string)).sorted())")
+      }
+      let answers = try agreement.share { shard throws(CheckpointError) in
+        try transaction.writeShard(shard).json
+      }
+      let records = try answers.map { answer throws(CheckpointError) in
+        try ManifestFields(answer, path: transaction.partial).shard()
+      }
+      try agreement.share { shard throws(CheckpointError) in
+        if shard == 0 { try transaction.commit(records) }
+        return .null
+      }
+      var report = SaveReport(
+        path: transaction.final, byteCount: records.reduce(0) { $0 + $1.byteCount })
+      if leads { transaction.cleanUp(&report) }
+      return report
+    } catch {
+      // All ranks are past their writing here, unless they cannot be reached: then the next save
+      // removes what is left.
+      if leads, case .notSaved = error { transaction.abandon() }
+      throw error
+    }
+  }
+
+  private func check(
+    _ contents: CheckpointContents, _ coordination: some ShardCoordination
+  ) throws(CheckpointError) {
+    func failure(_ field: String, _ reason: String) -> CheckpointError {
+      .invalid(path: directory.path, field: field, reason: reason)
+    }
+    guard contents.step >= 0 else { throw failure("step", "\(contents.step) is negative") }
+    guard Set(contents.stores.map(\.name)).count == contents.stores.count else {
+      throw failure("stores", "two have the same name")
+    }
+    for store in contents.stores {
+      guard !store.name.isEmpty, !store.name.contains("/") else {
+        throw failure("stores", "\"\(store.name)\" is not a name without slash")
+      }
+      for shard in coordination.localShards {
+        let range = ShardPartition.range(
+          of: shard, shards: coordination.shardCount, count: contents.layout.count)
+        guard
+          range.isEmpty
+            || (store.range.contains(range.lowerBound)
+              && store.range.upperBound >= range.upperBound)
+        else {
+          throw failure(
+            "store \(store.name)",
+            "holds elements \(store.range), shard \(shard) needs \(range)")
+        }
+      }
+    }
+  }
+}

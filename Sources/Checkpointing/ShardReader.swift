@@ -1,0 +1,85 @@
+import Compression
+import TensorFiles
+
+/// One shard of a checkpoint, mapped, and what the manifest demands of it.
+final class ShardReader {
+  let file: MappedFile
+  let record: ShardRecord
+  let identity: ShardIdentity
+  let plan: ShardPlan
+
+  /// Empty until the shard has been verified.
+  private(set) var frames: [CompressedFrame] = []
+
+  /// Maps the shard; nothing is checked but that it is there.
+  init(_ manifest: CheckpointManifest, index: Int, directory: String) throws(CheckpointError) {
+    let record = manifest.shards[index]
+    self.record = record
+    identity = ShardIdentity(
+      runID: manifest.runID, step: manifest.step, index: index, count: manifest.shards.count)
+    plan = ShardPlan(identity: identity, layout: manifest.layout, stores: manifest.stores)
+    file = try translatingErrors { () throws(TensorFileError) in
+      try MappedFile(path: directory + "/" + record.file)
+    }
+    file.adviseSequential()
+  }
+
+  /// Finds the frames and checks that they hold as much as the tensors take.
+  func openFrames() throws(CheckpointError) {
+    guard frames.isEmpty else { return }
+    guard record.rawByteCount == plan.header.fileByteCount else {
+      throw .invalid(
+        path: file.path, field: "raw_bytes",
+        reason: "is \(record.rawByteCount), the tensors take \(plan.header.fileByteCount)")
+    }
+    let (bytes, count) = (file.bytes, record.rawByteCount)
+    frames = try translatingErrors(path: file.path) { () throws(CompressionError) in
+      try FrameDecompressor.frames(in: bytes, contentByteCount: count)
+    }
+  }
+
+  /// Copies bytes of the uncompressed shard.
+  ///
+  /// - Parameters:
+  ///   - range: which bytes.
+  ///   - output: where to, `range.count` bytes.
+  ///   - cache: decompresses, and keeps the frame at which one range ends and the next begins.
+  /// - Throws: `.invalid` when a frame is damaged.
+  /// - Precondition: the frames are open.
+  func read(
+    _ range: Range<Int>, into output: UnsafeMutableRawBufferPointer, _ cache: FrameCache
+  ) throws(CheckpointError) {
+    var index = firstFrame(at: range.lowerBound)
+    while index < frames.count, frames[index].contentRange.lowerBound < range.upperBound {
+      let content = frames[index].contentRange
+      let part = content.clamped(to: range)
+      let target = UnsafeMutableRawBufferPointer(
+        rebasing: output[part.shifted(by: -range.lowerBound)])
+      if part == content {
+        try cache.decompress(frames[index], of: file.bytes, into: target)
+      } else {
+        let whole = try cache.contents(of: frames[index], in: file.bytes, shard: record.index)
+        target.copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: whole[part.shifted(by: -content.lowerBound)]))
+      }
+      index += 1
+    }
+  }
+
+  /// The frame that holds a byte of the contents.
+  private func firstFrame(at byte: Int) -> Int {
+    var low = 0
+    var high = frames.count
+    while low < high {
+      let middle = (low + high) / 2
+      if frames[middle].contentRange.upperBound <= byte { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}
+
+extension Range<Int> {
+  func shifted(by distance: Int) -> Range<Int> {
+    (lowerBound + distance)..<(upperBound + distance)
+  }
+}

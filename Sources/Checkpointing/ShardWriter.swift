@@ -1,0 +1,94 @@
+import Compression
+
+/// What the manifest says about one shard.
+public struct ShardRecord: Sendable, Equatable {
+  /// The shard's index, which is the rank that wrote it.
+  public let index: Int
+
+  /// The file's name inside the checkpoint.
+  public let file: String
+
+  /// Elements of the arena that the shard covers.
+  public let range: Range<Int>
+
+  /// Bytes of the file.
+  public let byteCount: Int
+
+  /// XXH64 of the file.
+  public let hash: UInt64
+
+  /// Bytes of the decompressed file.
+  public let rawByteCount: Int
+
+  /// XXH64 of the decompressed file.
+  public let rawHash: UInt64
+}
+
+/// Writes one shard: hashes, compresses and hashes again while the bytes pass by.
+struct ShardWriter {
+  private let compressor: FrameCompressor
+  private let file: OutputFile
+  private var rawHash = XXH64()
+  private var hash = XXH64()
+
+  /// Writes the values that `plan` names to `path` and makes them durable.
+  ///
+  /// - Returns: sizes and hashes of what was written.
+  /// - Throws: `.io` naming the path.
+  static func write(
+    _ plan: ShardPlan, identity: ShardIdentity, stores: [CheckpointStore], to path: String,
+    compressor: FrameCompressor, _ fileSystem: FileSystem
+  ) throws(CheckpointError) -> ShardRecord {
+    let file = try OutputFile(
+      path, expectedByteCount: plan.header.fileByteCount, fileSystem)
+    compressor.reset()
+    var writer = ShardWriter(compressor: compressor, file: file)
+    try withBytes(of: plan.header.encoded()) { bytes throws(CheckpointError) in
+      try writer.append(bytes)
+    }
+    for piece in plan.pieces {
+      let values = stores[piece.store].pointer(piece.range.lowerBound)
+      try writer.append(UnsafeRawBufferPointer(start: values, count: piece.byteRange.count))
+    }
+    try writer.finish()
+    return ShardRecord(
+      index: identity.index, file: identity.fileName, range: plan.range,
+      byteCount: file.byteCount, hash: writer.hash.digest(),
+      rawByteCount: plan.header.fileByteCount, rawHash: writer.rawHash.digest())
+  }
+
+  private init(compressor: FrameCompressor, file: OutputFile) {
+    self.compressor = compressor
+    self.file = file
+  }
+
+  private mutating func append(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+    rawHash.update(bytes)
+    var rest = bytes
+    while let frame = try next(&rest) { try emit(frame) }
+  }
+
+  private func next(
+    _ rest: inout UnsafeRawBufferPointer
+  ) throws(CheckpointError) -> UnsafeRawBufferPointer? {
+    do {
+      return try compressor.next(&rest)
+    } catch {
+      throw CheckpointError(error, path: file.path)
+    }
+  }
+
+  private mutating func finish() throws(CheckpointError) {
+    let compressor = compressor
+    let last = try translatingErrors(path: file.path) { () throws(CompressionError) in
+      try compressor.finish()
+    }
+    if let last { try emit(last) }
+    try file.commit()
+  }
+
+  private mutating func emit(_ frame: UnsafeRawBufferPointer) throws(CheckpointError) {
+    hash.update(frame)
+    try file.write(frame)
+  }
+}

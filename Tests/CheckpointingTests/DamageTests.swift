@@ -1,0 +1,173 @@
+import Checkpointing
+import Compression
+import Foundation
+import TensorStorage
+import Testing
+
+@Suite struct DamageTests {
+  private let sample = Sample(seed: 1)
+
+  private func shard(_ index: Int, of count: Int = 2) -> String {
+    "/shard-0000\(index)-of-0000\(count).safetensors.zst"
+  }
+
+  @Test func findsTwoHundredBitFlips() throws {
+    let run = try TemporaryRun()
+    try run.save(sample, step: 5)
+    let path = run.stepPath(5)
+    let files = [shard(0), shard(1), "/manifest.json"]
+    let good = try files.map { try bytes(path + $0) }
+    var random = CounterRandom(seed: 42, purpose: "flips")
+    for flip in 0..<200 {
+      let file = flip % 3
+      var bad = good[file]
+      // Half of the flips hit the first 200 bytes: frame headers, the shard's header.
+      let byte = random.below(flip % 2 == 0 ? bad.count : min(bad.count, 200))
+      bad[byte] ^= 1 << UInt8(random.below(8))
+      try write(bad, path + files[file])
+      let text = complaints(path)
+      #expect(text.contains(files[file].dropFirst()), "flip in byte \(byte): \(text)")
+      let reader = try? CheckpointReader(path: path)
+      if let reader { #expect(throws: CheckpointError.self) { try readAll(reader) } }
+      try write(good[file], path + files[file])
+    }
+    #expect(complaints(path) == "")
+  }
+
+  @Test func namesTheDamagedTensor() throws {
+    let run = try TemporaryRun()
+    let large = Sample(sizes: [[6_000_000], [100]], seed: 1)
+    try run.save(large, step: 5, shards: 1)
+    let file = run.stepPath(5) + shard(0, of: 1)
+    var bad = try bytes(file)
+    bad[bad.count / 2] ^= 1
+    try write(bad, file)
+    let text = complaints(run.stepPath(5))
+    #expect(text.contains("shard 0 of step 5 of run run1 does not have the hash"), "\(text)")
+    #expect(text.contains("damaged is one of exp_avg/layers.0.w"), "\(text)")
+  }
+
+  @Test func findsTruncationAndPages() throws {
+    let run = try TemporaryRun()
+    let sample = Sample(sizes: [[20_000]], seed: 4)
+    try run.save(sample, step: 5)
+    let path = run.stepPath(5)
+    for name in [shard(0), "/manifest.json"] {
+      let good = try bytes(path + name)
+      for part in 0..<50 {
+        try write(Array(good.prefix(good.count * part / 50)), path + name)
+        #expect(complaints(path).contains(name.dropFirst()), "\(name) cut to \(part)/50")
+      }
+      try write(good + [0], path + name)
+      #expect(complaints(path).contains(name.dropFirst()))
+      try write(good, path + name)
+    }
+    let first = try bytes(path + shard(0))
+    let second = try bytes(path + shard(1))
+    var zeroed = first
+    zeroed.replaceSubrange(4096..<8192, with: repeatElement(0, count: 4096))
+    try write(zeroed, path + shard(0))
+    #expect(complaints(path).contains("shard 0"))
+    var mixed = first
+    mixed.replaceSubrange(4096..<8192, with: second[4096..<8192])
+    try write(mixed, path + shard(0))
+    #expect(complaints(path).contains("shard 0"))
+  }
+
+  @Test func findsMisplacedShards() throws {
+    let run = try TemporaryRun()
+    let other = try TemporaryRun()
+    try run.save(sample, step: 5)
+    try run.save(sample, step: 6)
+    try other.save(sample, step: 5, runID: "run2")
+    let path = run.stepPath(5)
+    let (first, second) = (try bytes(path + shard(0)), try bytes(path + shard(1)))
+
+    try write(second, path + shard(0))
+    try write(first, path + shard(1))
+    let swapped = message {
+      let problems = try CheckpointReader(path: path).verify()
+      throw CheckpointError.damaged(path: path, problems: problems)
+    }
+    #expect(swapped.contains("it is shard 1 of 2 of step 5 of run run1"), "\(swapped)")
+    #expect(swapped.contains("it is shard 0 of 2 of step 5 of run run1"), "all in one pass")
+
+    try write(second, path + shard(1))
+    try write(bytes(run.stepPath(6) + shard(0)), path + shard(0))
+    #expect(complaints(path).contains("it is shard 0 of 2 of step 6 of run run1"))
+    try write(bytes(other.stepPath(5) + shard(0)), path + shard(0))
+    #expect(complaints(path).contains("it is shard 0 of 2 of step 5 of run run2"))
+
+    try FileManager.default.removeItem(atPath: path + shard(0))
+    #expect(complaints(path).contains("shard 0 of 2 of step 5 is missing"))
+    try write(first, path + shard(0))
+    #expect(complaints(path) == "")
+    try write(first, path + shard(2, of: 4))
+    #expect(complaints(path).contains("\(shard(2, of: 4).dropFirst()): is not a shard of step 5"))
+  }
+
+  @Test func findsMisplacedCheckpoints() throws {
+    let run = try TemporaryRun()
+    try run.save(sample, step: 5)
+    #expect(complaints(run.stepPath(5), runID: "run2").contains("is run1, this run is run2"))
+    try FileManager.default.moveItem(atPath: run.stepPath(5), toPath: run.stepPath(7))
+    #expect(complaints(run.stepPath(7)).contains("step: is 5, not the directory's"))
+  }
+
+  @Test func fallsBackToTheNewestGoodOne() throws {
+    let run = try TemporaryRun()
+    #expect(try CheckpointCatalog.latestValid(in: run.path).reader == nil)
+    for step in 1...4 { try run.save(sample, step: step) }
+    try FileManager.default.removeItem(atPath: run.stepPath(4) + "/manifest.json")
+    var bad = try bytes(run.stepPath(3) + shard(1))
+    bad[bad.count / 2] ^= 1
+    try write(bad, run.stepPath(3) + shard(1))
+    let selection = try CheckpointCatalog.latestValid(in: run.path, runID: "run1")
+    #expect(selection.reader?.manifest.step == 2)
+    #expect(selection.rejected.map(\.step) == [4, 3])
+    #expect(selection.rejected[0].description.contains("manifest.json"))
+    #expect(selection.rejected[1].description.contains("shard-00001-of-00002"))
+  }
+
+  /// A manifest whose checksum is right may still ask for nonsense.
+  @Test(arguments: [
+    ("\"statex-checkpoint/1\"", "\"statex-checkpoint/2\"", "format"),
+    ("\"shape\": [63]", "\"shape\": [64]", ""),
+    ("\"shape\": [63]", "\"shape\": [163]", "offset"),
+    ("\"shape\": [63]", "\"shape\": [4611686018427387904, 4]", "shape"),
+    ("\"shape\": [63]", "\"shape\": [-63]", "shape"),
+    ("\"layers.1.w\"", "\"layers.0.w\"", "occurs twice"),
+    ("\"step\": 5,", "\"step\": 6,", "step"),
+    ("\"step\": 5,", "\"step\": 5, \"step\": 5,", "duplicate key"),
+    ("\"index\": 1,", "\"index\": 0,", "shards[1]"),
+    ("shard-00001-of-00002.safetensors.zst", "../../../../etc/passwd", "shards[1]"),
+    ("\"elements\": ", "\"elements\": 1", "elements"),
+    ("\"raw_bytes\": ", "\"raw_bytes\": 1", ""),
+    ("\"parameters\", \"exp_avg\"", "\"parameters\", \"parameters\"", "stores"),
+    ("\"parameters\", \"exp_avg\"", "\"exp_avg\", \"parameters\"", "another header"),
+  ])
+  func refusesAManifest(_ text: String, _ replacement: String, _ reason: String) throws {
+    let run = try TemporaryRun()
+    try run.save(sample, step: 5)
+    let path = run.stepPath(5) + "/manifest.json"
+    let manifest = String(decoding: try bytes(path), as: UTF8.self)
+    #expect(manifest.contains(text))
+    try write(signed(manifest.replacingOccurrences(of: text, with: replacement)), path)
+    let complaint = complaints(run.stepPath(5))
+    if reason.isEmpty {  // without effect on the arena, or only a total
+      #expect(complaint.isEmpty || complaint.contains("shard"), "\(complaint)")
+    } else {
+      #expect(complaint.contains(reason), "\(complaint)")
+    }
+  }
+
+  /// The manifest with its checksum made right, as docs/checkpoint-format.md defines it.
+  private func signed(_ manifest: String) -> [UInt8] {
+    var bytes = Array(manifest.utf8)
+    let digits = (bytes.count - 20)..<(bytes.count - 4)
+    bytes.replaceSubrange(digits, with: repeatElement(0x30, count: 16))
+    let checksum = bytes.withUnsafeBytes { XXH64.hash($0) }
+    bytes.replaceSubrange(digits, with: XXH64.hexadecimal(checksum).utf8)
+    return bytes
+  }
+}

@@ -1,0 +1,65 @@
+import Checkpointing
+import Foundation
+import Testing
+
+@Suite struct RetentionTests {
+  private let sample = Sample(sizes: [[40]], seed: 1)
+
+  @Test func keepsTheNewest() throws {
+    let run = try TemporaryRun()
+    var pruned: [Int] = []
+    for step in 1...5 { pruned += try run.save(sample, step: step, keep: 2).prunedSteps }
+    #expect(pruned == [1, 2, 3])
+    #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [5, 4])
+  }
+
+  /// Going back to an older step must not remove what is saved from there on.
+  @Test func neverPrunesWhatWasJustSaved() throws {
+    let run = try TemporaryRun()
+    for step in [10, 20, 30] { try run.save(sample, step: step) }
+    #expect(try run.save(sample, step: 15, keep: 1).prunedSteps == [10, 20, 30])
+    #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [15])
+  }
+
+  @Test func leavesOtherRunsAndOtherFilesAlone() throws {
+    let run = try TemporaryRun()
+    try run.save(sample, step: 1)
+    let foreign = ["step-00000007.partial-run2", "notes", "step-7", "step-00000009.tmp"]
+    for name in foreign {
+      try FileManager.default.createDirectory(
+        atPath: run.checkpoints + "/" + name, withIntermediateDirectories: true)
+    }
+    let own = ["step-00000007.partial-run1", "step-00000003.deleting"]
+    for name in own {
+      let path = run.checkpoints + "/" + name
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+      try write([1, 2, 3], path + "/shard-00000-of-00001.safetensors.zst")
+    }
+    try run.save(sample, step: 8)
+    #expect(try run.names() == (foreign + ["step-00000001", "step-00000008"]).sorted())
+  }
+
+  @Test func aFailedRemovalIsOnlyAWarning() throws {
+    let run = try TemporaryRun()
+    try run.save(sample, step: 1)
+    let report = try run.save(sample, step: 2, keep: 1) { operation, path in
+      operation == .rename && path.hasSuffix("step-00000001") ? .fail(EACCES) : nil
+    }
+    #expect(report.prunedSteps == [])
+    #expect(report.warnings.count == 1)
+    #expect(complaints(run.stepPath(2)) == "")
+  }
+
+  @Test func refusesImpossibleRequests() throws {
+    let run = try TemporaryRun()
+    for runID in ["", "a/b", "a.b", String(repeating: "x", count: 65)] {
+      #expect(throws: CheckpointError.self) { try run.save(sample, step: 1, runID: runID) }
+    }
+    #expect(throws: CheckpointError.self) { try run.save(sample, step: 1, keep: 0) }
+    #expect(throws: CheckpointError.self) { try run.save(sample, step: -1) }
+    let missing = message {
+      try CheckpointWriter(run: "/nowhere", runID: "r", keep: 1).save(sample.contents(step: 1))
+    }
+    #expect(missing.contains("/nowhere/checkpoints: No such file or directory"))
+  }
+}

@@ -1,0 +1,173 @@
+import Checkpointing
+import Compression
+import Foundation
+import TensorFiles
+import TensorStorage
+import Testing
+
+@Suite struct RoundTripTests {
+  @Test(arguments: 1...8)
+  func savesOnAnyNumberOfRanks(_ shards: Int) throws {
+    let run = try TemporaryRun()
+    let sample = Sample(seed: 7)
+    let report = try run.save(sample, step: 1000, shards: shards)
+    #expect(report.path == run.stepPath(1000))
+    let reader = try CheckpointReader(path: report.path, runID: "run1")
+    #expect(reader.verify(contents: true) == [])
+    #expect(reader.manifest.shards.count == shards)
+    #expect(reader.manifest.training["seed"]?.integer(as: UInt64.self) == .max)
+    #expect(reader.manifest.creation.openBLAS == "SkylakeX")
+    try reader.require(sample.layout)
+    #expect(try readAll(reader) == sample.arrays)
+    for ranks in [1, 3, 8, 20] { try readInParts(reader, ranks, sample) }
+  }
+
+  private func readInParts(_ reader: CheckpointReader, _ ranks: Int, _ sample: Sample) throws {
+    for rank in 0..<ranks {
+      let range = ShardPartition.range(of: rank, shards: ranks, count: sample.layout.count)
+      let part = CheckpointStore(
+        "exp_avg", FloatBuffer(count: range.count), firstElement: range.lowerBound)
+      try reader.read(into: part)
+      #expect(part.values.array() == Array(sample.arrays[1][range]))
+    }
+  }
+
+  @Test func readsUnalignedRanges() throws {
+    let run = try TemporaryRun()
+    let sample = Sample(seed: 3)
+    let reader = try CheckpointReader(path: try run.save(sample, step: 1, shards: 3).path)
+    let whole = CheckpointStore("parameters", FloatBuffer(count: sample.layout.count))
+    for range in [0..<0, 0..<1, 15..<17, 63..<200, 333..<1001] {
+      whole.values.fill(9)
+      try reader.read(into: whole, range: range)
+      var expected = [Float](repeating: 9, count: sample.layout.count)
+      expected.replaceSubrange(range, with: sample.arrays[0][range])
+      #expect(whole.values.array() == expected, "\(range)")
+    }
+  }
+
+  @Test(arguments: [[[1]], [[63]], [[65]], [[100]], [[16], [16]], [[2, 3], [1]], []])
+  func oddLayouts(_ sizes: [[Int]]) throws {
+    let run = try TemporaryRun()
+    let sample = Sample(sizes: sizes, seed: 1)
+    for shards in [1, 2, 5] {
+      try run.save(sample, step: shards, shards: shards)
+      let reader = try CheckpointReader(path: run.stepPath(shards))
+      #expect(reader.verify(contents: true) == [])
+      #expect(try readAll(reader) == sample.arrays)
+    }
+  }
+
+  @Test func manyFrames() throws {
+    let run = try TemporaryRun()
+    let sample = Sample(sizes: [[100], [1_500, 1_001], [77], [1_000_003]], seed: 1)
+    try run.save(sample, step: 1, shards: 2)
+    let reader = try CheckpointReader(path: run.stepPath(1))
+    #expect(reader.verify(contents: true) == [])
+    #expect(try readAll(reader) == sample.arrays)
+  }
+
+  @Test func partitionsEvenlyInWholeUnits() {
+    for (shards, count) in [(1, 0), (3, 160), (8, 48), (7, 16_000), (4, 64)] {
+      var end = 0
+      for shard in 0..<shards {
+        let range = ShardPartition.range(of: shard, shards: shards, count: count)
+        #expect(range.lowerBound == end && range.lowerBound % 16 == 0)
+        #expect(abs(range.count - count / shards) <= 16)
+        end = range.upperBound
+      }
+      #expect(end == count)
+    }
+  }
+
+  /// Each rank only holds its own part, as with a sharded optimizer.
+  @Test func savesFromPartialBuffers() throws {
+    let run = try TemporaryRun()
+    let sample = Sample(seed: 5)
+    let results = onThreads(3) { coordination in
+      let shard = coordination.localShards.lowerBound
+      let range = ShardPartition.range(of: shard, shards: 3, count: sample.layout.count)
+      let stores = sample.stores.map { store in
+        let part = FloatBuffer(count: range.count)
+        part.pointer.update(from: store.values.pointer + range.lowerBound, count: range.count)
+        return CheckpointStore(store.name, part, firstElement: range.lowerBound)
+      }
+      let whole = sample.contents(step: 4)
+      _ = try CheckpointWriter(run: run.path, runID: "run1", keep: 1).save(
+        CheckpointContents(
+          step: 4, layout: sample.layout, stores: stores, training: whole.training,
+          creation: whole.creation), coordination: coordination)
+    }
+    #expect(results.allSatisfy { $0.isEmpty }, "\(results)")
+    #expect(try readAll(CheckpointReader(path: run.stepPath(4))) == sample.arrays)
+  }
+
+  @Test func isReproducible() throws {
+    let run = try TemporaryRun()
+    let sample = Sample(seed: 5)
+    let files = ["manifest.json", "shard-00000-of-00001.safetensors.zst"]
+    try run.save(sample, step: 4, shards: 1)
+    let first = try files.map { try bytes(run.stepPath(4) + "/" + $0) }
+    try run.save(sample, step: 4, shards: 1)
+    #expect(try files.map { try bytes(run.stepPath(4) + "/" + $0) } == first)
+  }
+
+  /// A shard is a plain safetensors file after `zstd -d`.
+  @Test func shardsAreSafetensors() throws {
+    let run = try TemporaryRun()
+    let sample = Sample(seed: 2)
+    try run.save(sample, step: 12, shards: 2)
+    var seen: [String: [Float]] = [:]
+    for shard in 0..<2 {
+      let name = "shard-0000\(shard)-of-00002.safetensors"
+      let plain = run.path + "/" + name
+      try zstd(["-dq", run.stepPath(12) + "/" + name + ".zst", "-o", plain])
+      let file = try MappedFile(path: plain)
+      let header = try SafetensorsHeader(file)
+      let record = try CheckpointReader(path: run.stepPath(12)).manifest.shards[shard]
+      #expect(record.rawByteCount == file.byteCount)
+      #expect(record.rawHash == XXH64.hash(file.bytes))
+      #expect(
+        header.metadata == [
+          "format": "pt", "statex_format": "statex-shard/1", "run_id": "run1", "step": "12",
+          "shard": "\(shard)", "shards": "2",
+        ])
+      for tensor in header.tensors {
+        #expect(tensor.dataType == .float32 && tensor.shape == [tensor.count])
+        let values = try file.slice(header.fileRange(of: tensor), field: tensor.name)
+        seen[tensor.name] = values.assumingMemoryBound(to: UInt8.self).indices
+          .filter { $0 % 4 == 0 }.map { values.loadUnaligned(fromByteOffset: $0, as: Float.self) }
+      }
+    }
+    let slot = try #require(sample.layout["layers.1.w"])
+    #expect(seen["exp_avg/layers.1.w"] == Array(sample.arrays[1][slot.range]))
+    let split = seen.keys.filter { $0.hasPrefix("parameters/layers.8.w[") }.sorted()
+    #expect(split.count == 2 && split.first?.hasPrefix("parameters/layers.8.w[0:") == true)
+    let large = try #require(sample.layout["layers.8.w"])
+    #expect(split.flatMap { seen[$0] ?? [] } == Array(sample.arrays[0][large.range]))
+  }
+
+  private func zstd(_ arguments: [String]) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["zstd"] + arguments
+    try process.run()
+    process.waitUntilExit()
+    try #require(process.terminationStatus == 0)
+  }
+
+  @Test func refusesAnotherLayout() throws {
+    let run = try TemporaryRun()
+    try run.save(Sample(sizes: [[2, 3], [4]], seed: 1), step: 1)
+    let reader = try CheckpointReader(path: run.stepPath(1))
+    let other = Sample(sizes: [[2, 3], [5]], seed: 1).layout
+    #expect(
+      message { try reader.require(other) }
+        .contains("the checkpoint has layers.1.w [4], the model layers.1.w [5]"))
+    let longer = Sample(sizes: [[2, 3], [4], [1]], seed: 1).layout
+    #expect(message { try reader.require(longer) }.contains("no more tensors"))
+    #expect(
+      message { try reader.read(into: CheckpointStore("momentum", FloatBuffer(count: 1))) }
+        .contains("there is no momentum"))
+  }
+}

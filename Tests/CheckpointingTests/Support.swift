@@ -1,0 +1,120 @@
+import Checkpointing
+import Foundation
+import TensorFiles
+import TensorStorage
+import Testing
+
+/// A run directory that disappears with its owner.
+final class TemporaryRun {
+  let path: String
+  var checkpoints: String { path + "/checkpoints" }
+
+  init() throws {
+    path =
+      FileManager.default.temporaryDirectory
+      .appendingPathComponent("run " + UUID().uuidString).path
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  /// The names in `checkpoints`.
+  func names() throws -> [String] {
+    guard FileManager.default.fileExists(atPath: checkpoints) else { return [] }
+    return try FileManager.default.contentsOfDirectory(atPath: checkpoints).sorted()
+  }
+
+  func stepPath(_ step: Int) -> String {
+    let digits = String(step)
+    return checkpoints + "/step-" + String(repeating: "0", count: 8 - digits.count) + digits
+  }
+}
+
+/// A model's worth of values of odd sizes.
+struct Sample {
+  static let storeNames = ["parameters", "exp_avg", "exp_avg_sq"]
+
+  let layout: ParameterLayout
+  let stores: [CheckpointStore]
+
+  /// Values that are a function of `seed`.
+  init(
+    sizes: [[Int]] = [[1], [63], [5, 13], [100], [0], [16], [7, 31, 3], [], [1000]], seed: UInt64
+  ) {
+    var layout = ParameterLayout()
+    for (i, shape) in sizes.enumerated() { layout.append(name: "layers.\(i).w", shape: shape) }
+    self.layout = layout
+    stores = Self.storeNames.map { name in
+      let values = FloatBuffer(count: layout.count)
+      for slot in layout.slots {
+        ParameterInitializer.normal(standardDeviation: 0.02).fill(
+          UnsafeMutableBufferPointer(rebasing: values.elements[slot.range]), shape: slot.shape,
+          name: name + slot.name, seed: seed)
+      }
+      return CheckpointStore(name, values)
+    }
+  }
+
+  func contents(step: Int) -> CheckpointContents {
+    CheckpointContents(
+      step: step, layout: layout, stores: stores,
+      training: .object([
+        JSONMember("step", .integer(step)), JSONMember("seed", .integer(UInt64.max)),
+      ]),
+      creation: CheckpointCreation(host: "here", ranks: 1, openBLAS: "SkylakeX"))
+  }
+
+  /// All values as they should be read back.
+  var arrays: [[Float]] { stores.map { $0.values.array() } }
+}
+
+extension TemporaryRun {
+  @discardableResult
+  func save(
+    _ sample: Sample, step: Int, shards: Int = 2, keep: Int = 10, runID: String = "run1",
+    hook: FileSystem.Hook? = nil
+  ) throws -> SaveReport {
+    try CheckpointWriter(
+      run: path, runID: runID, keep: keep, fileSystem: FileSystem(hook: hook)
+    ).save(sample.contents(step: step), coordination: SingleProcess(shards: shards))
+  }
+}
+
+/// Everything that a checkpoint holds, read into buffers that are dirty before.
+func readAll(_ reader: CheckpointReader) throws -> [[Float]] {
+  try Sample.storeNames.map { name in
+    let buffer = FloatBuffer(count: reader.manifest.layout.count)
+    buffer.fill(.nan)
+    try reader.read(into: CheckpointStore(name, buffer))
+    return buffer.array()
+  }
+}
+
+/// The message of the error that `body` throws; empty if it does not.
+func message(_ body: () throws -> Void) -> String {
+  do {
+    try body()
+    return ""
+  } catch {
+    return "\(error)"
+  }
+}
+
+/// What opening, verifying or reading says about a checkpoint; empty if it is good.
+func complaints(_ path: String, runID: String? = "run1") -> String {
+  message {
+    let reader = try CheckpointReader(path: path, runID: runID)
+    let problems = reader.verify()
+    if !problems.isEmpty { throw CheckpointError.damaged(path: path, problems: problems) }
+    // Reading must never be more trusting than verifying.
+    _ = try readAll(reader)
+  }
+}
+
+func bytes(_ path: String) throws -> [UInt8] {
+  try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
+}
+
+func write(_ bytes: [UInt8], _ path: String) throws {
+  try Data(bytes).write(to: URL(fileURLWithPath: path))
+}
