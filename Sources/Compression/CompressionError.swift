@@ -1,0 +1,48 @@
+import CZstd
+import Foundation
+
+/// What can go wrong with compressed data.
+public enum CompressionError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// zstd reports damaged or foreign data, or bad parameters.
+  case zstd(operation: String, message: String)
+
+  /// The input ends inside a frame.
+  case truncated(offset: Int)
+
+  /// The data claims or turns out to hold more than the caller said it would accept.
+  case tooLarge(claimed: UInt64, limit: Int)
+
+  /// A frame that should declare the size of its contents does not, or declares another size.
+  case contentSize(reason: String)
+
+  /// The operating system refused: `operation` (for example `"read"`) gave `code`.
+  case io(operation: String, code: Int32)
+
+  /// One line; the caller adds the file's name.
+  public var description: String {
+    switch self {
+    case .zstd(let operation, let message): "zstd \(operation) failed: \(message)"
+    case .truncated(let offset): "the compressed data is cut at byte \(offset)"
+    case .tooLarge(let claimed, let limit):
+      "the compressed data claims \(claimed) bytes where at most \(limit) are expected"
+    case .contentSize(let reason): reason
+    case .io(let operation, let code):
+      "cannot \(operation) compressed data: \(String(cString: strerror(code)))"
+    }
+  }
+
+  /// The exit code of a command that ends with this error: 74 for I/O, 65 for bad data.
+  public var exitCode: Int32 {
+    if case .io = self { return 74 }
+    return 65
+  }
+}
+
+/// The one place where a zstd return code becomes an error.
+@discardableResult
+func check(_ code: Int, _ operation: String) throws(CompressionError) -> Int {
+  guard ZSTD_isError(code) == 0 else {
+    throw .zstd(operation: operation, message: String(cString: ZSTD_getErrorName(code)))
+  }
+  return code
+}

@@ -1,1 +1,0 @@
-// The Compression room.
