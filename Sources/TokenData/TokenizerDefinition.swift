@@ -1,3 +1,4 @@
+import Compression
 import Foundation
 import TensorFiles
 
@@ -30,9 +31,7 @@ struct TokenizerDefinition {
   init(directory: String) throws(TokenDataError) {
     path = directory + "/tokenizer.json"
     let file = try mapFile(path)
-    var hash = ContentHash()
-    hash.combine(file.bytes)
-    identity = "tokenizer.json-" + hash.hexadecimal
+    identity = "tokenizer.json-" + XXH64.hexadecimal(XXH64.hash(file.bytes))
     let sections = try TokenizerSections(file)
     vocabulary = sections.vocabulary
     kind = try sections.kind()
