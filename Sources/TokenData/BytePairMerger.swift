@@ -1,0 +1,108 @@
+/// Merges the symbols of one piece: the best-ranked pair first, the leftmost of equals.
+///
+/// Keeps its scratch memory between pieces. Short pieces are searched linearly; long ones (text
+/// without spaces) use a heap, so that the cost stays `O(n log n)`.
+struct BytePairMerger {
+  /// Up to this many symbols the linear search is faster.
+  private static let linearLimit = 96
+
+  private let table: PairTable
+  /// The piece's symbols before, and its tokens after merging.
+  var symbols: [Int32] = []
+  private var ranks: [Int32] = []
+  private var next: [Int32] = []
+  private var previous: [Int32] = []
+  private var heap: [UInt64] = []
+
+  init(table: PairTable) { self.table = table }
+
+  /// Replaces `symbols` by the piece's tokens.
+  mutating func merge() {
+    if symbols.count < 2 { return }
+    if symbols.count <= Self.linearLimit { mergeLinearly() } else { mergeWithHeap() }
+  }
+
+  private mutating func mergeLinearly() {
+    ranks.removeAll(keepingCapacity: true)
+    for i in 0..<(symbols.count - 1) {
+      ranks.append(table.lookUp(symbols[i], symbols[i + 1]).rank)
+    }
+    while true {
+      var best = PairTable.none
+      var place = 0
+      for i in ranks.indices where ranks[i] < best {
+        best = ranks[i]
+        place = i
+      }
+      if best == PairTable.none { return }
+      symbols[place] = table.lookUp(symbols[place], symbols[place + 1]).merged
+      symbols.remove(at: place + 1)
+      ranks.remove(at: place)
+      if place > 0 { ranks[place - 1] = table.lookUp(symbols[place - 1], symbols[place]).rank }
+      if place < ranks.count {
+        ranks[place] = table.lookUp(symbols[place], symbols[place + 1]).rank
+      }
+    }
+  }
+
+  /// A removed symbol.
+  private static let removed: Int32 = -1
+
+  private mutating func mergeWithHeap() {
+    let count = symbols.count
+    next = (0..<Int32(count)).map { $0 + 1 }
+    previous = (0..<Int32(count)).map { $0 - 1 }
+    heap.removeAll(keepingCapacity: true)
+    for i in 0..<(count - 1) { push(i) }
+    while let entry = popSmallest() {
+      let left = Int(UInt32(truncatingIfNeeded: entry))
+      if symbols[left] == Self.removed { continue }
+      let right = Int(next[left])
+      guard right < count else { continue }
+      let (rank, merged) = table.lookUp(symbols[left], symbols[right])
+      // The pair may have changed since it was put on the heap.
+      if UInt64(UInt32(bitPattern: rank)) != entry >> 32 || rank == PairTable.none { continue }
+      symbols[left] = merged
+      symbols[right] = Self.removed
+      next[left] = next[right]
+      if Int(next[right]) < count { previous[Int(next[right])] = Int32(left) }
+      push(left)
+      if previous[left] >= 0 { push(Int(previous[left])) }
+    }
+    symbols.removeAll { $0 == Self.removed }
+  }
+
+  /// Puts the pair that begins at symbol `left` on the heap if it can be merged.
+  private mutating func push(_ left: Int) {
+    let right = Int(next[left])
+    guard right < symbols.count else { return }
+    let rank = table.lookUp(symbols[left], symbols[right]).rank
+    guard rank != PairTable.none else { return }
+    let entry = UInt64(UInt32(bitPattern: rank)) << 32 | UInt64(left)
+    heap.append(entry)
+    var child = heap.count - 1
+    while child > 0 {
+      let parent = (child - 1) / 2
+      if heap[parent] <= entry { break }
+      heap[child] = heap[parent]
+      child = parent
+    }
+    heap[child] = entry
+  }
+
+  private mutating func popSmallest() -> UInt64? {
+    guard let smallest = heap.first, let last = heap.popLast() else { return nil }
+    if heap.isEmpty { return smallest }
+    var parent = 0
+    while true {
+      var child = 2 * parent + 1
+      if child >= heap.count { break }
+      if child + 1 < heap.count, heap[child + 1] < heap[child] { child += 1 }
+      if heap[child] >= last { break }
+      heap[parent] = heap[child]
+      parent = child
+    }
+    heap[parent] = last
+    return smallest
+  }
+}

@@ -1,0 +1,87 @@
+import RecallTasks
+
+/// The training data of a run: sample `i` is a pure function of (sources, seed, i).
+///
+/// Nothing depends on ranks, threads, or which samples were written before; a run resumes by asking
+/// for the next number.
+public final class DataStream {
+  /// One source of a mixture.
+  public struct Source {
+    /// Writes the source's own samples.
+    public let samples: any SampleSource
+
+    /// Its share of the mixture, relative to the other sources'.
+    public let weight: Double
+
+    /// Whether a finite source is gone through in another random order in each epoch.
+    public let shuffle: Bool
+
+    /// A source. Endless sources (tasks) have no order, so `shuffle` does not matter to them.
+    public init(_ samples: any SampleSource, weight: Double = 1, shuffle: Bool = true) {
+      self.samples = samples
+      self.weight = weight
+      self.shuffle = shuffle
+    }
+  }
+
+  /// Positions in a sample, `T`.
+  public let sequenceLength: Int
+
+  /// The sources.
+  public let sources: [Source]
+
+  private let seed: UInt64
+  private var mixture: Mixture
+  /// The permutation last used of each source, and its epoch.
+  private var orders: [(epoch: UInt64, order: SampleOrder)?]
+
+  /// Mixes `sources`.
+  ///
+  /// - Parameters:
+  ///   - sources: one or more; all write `sequenceLength` positions.
+  ///   - seed: the run's seed, which keys the order of shuffled sources.
+  ///   - sequenceLength: `T`.
+  /// - Throws: `.badMixture` when there is no source or a weight is not positive.
+  public init(
+    sources: [Source], seed: UInt64, sequenceLength: Int
+  ) throws(TokenDataError) {
+    mixture = try Mixture(weights: sources.map(\.weight))
+    for source in sources {
+      precondition(source.samples.sequenceLength == sequenceLength)
+    }
+    self.sources = sources
+    self.seed = seed
+    self.sequenceLength = sequenceLength
+    orders = sources.map { _ in nil }
+  }
+
+  /// All token ids are below this number.
+  public var requiredVocabulary: Int { sources.map(\.samples.requiredVocabulary).max() ?? 0 }
+
+  /// Overwrites `buffer` with global sample `sample`.
+  ///
+  /// - Throws: what the source throws when its data are damaged.
+  public func write(globalSample sample: UInt64, into buffer: SampleBuffer) throws {
+    let assignment = mixture.assignment(of: sample)
+    let source = sources[assignment.source]
+    try source.samples.write(sample: sampleIndex(assignment), into: buffer)
+  }
+
+  /// Which source provides global sample `sample`, for reports.
+  public func source(ofGlobalSample sample: UInt64) -> Int {
+    mixture.assignment(of: sample).source
+  }
+
+  private func sampleIndex(_ assignment: Mixture.Assignment) -> UInt64 {
+    let source = sources[assignment.source]
+    guard let count = source.samples.sampleCount else { return assignment.index }
+    let (epoch, position) = assignment.index.quotientAndRemainder(dividingBy: UInt64(count))
+    guard source.shuffle else { return position }
+    if let last = orders[assignment.source], last.epoch == epoch {
+      return UInt64(last.order(Int(position)))
+    }
+    let order = SampleOrder(count: count, seed: seed, source: assignment.source, epoch: epoch)
+    orders[assignment.source] = (epoch, order)
+    return UInt64(order(Int(position)))
+  }
+}

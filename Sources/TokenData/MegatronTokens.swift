@@ -1,0 +1,188 @@
+import RecallTasks
+import TensorFiles
+
+/// How a token is stored.
+public enum TokenElement: UInt8, Sendable {
+  case int32 = 4
+  case uint16 = 8
+
+  /// Bytes of one token.
+  public var byteCount: Int { self == .int32 ? 4 : 2 }
+
+  /// What Megatron chooses for a vocabulary: 16 bits below 65,500 ids.
+  public static func forVocabulary(_ size: Int) -> TokenElement {
+    size < 65_500 ? .uint16 : .int32
+  }
+}
+
+/// The tokens of a Megatron data set `PREFIX.bin` + `PREFIX.idx`, as one long row.
+///
+/// Sequences are concatenated in the order of the index; nothing is put between them. Both files
+/// are mapped, not read. Stretches of the token file that follow each other in the index are one
+/// run, so an ordinary file is a single run. (`megatron/core/datasets/indexed_dataset.py`.)
+public final class MegatronTokens {
+  /// Path without the extension.
+  public let prefix: String
+
+  /// How tokens are stored.
+  public let element: TokenElement
+
+  /// Number of tokens in all sequences.
+  public let tokenCount: Int
+
+  /// Number of sequences in the index.
+  public let sequenceCount: Int
+
+  /// Number of documents in the index.
+  public let documentCount: Int
+
+  /// A stretch of tokens that is contiguous in the token file.
+  struct Run: Equatable {
+    /// Tokens before it.
+    var start: Int
+    /// Where it begins in the token file, in tokens.
+    var fileOffset: Int
+  }
+
+  private let runs: [Run]
+  private let bin: MappedFile
+  private let index: MappedFile
+
+  /// Maps and checks a data set.
+  ///
+  /// - Throws: `.io` when a file cannot be opened; `.invalid`, naming file and field, for anything
+  ///   that breaks the format.
+  public init(prefix: String) throws(TokenDataError) {
+    self.prefix = prefix
+    index = try mapFile(prefix + ".idx")
+    bin = try mapFile(prefix + ".bin")
+    let parsed = try MegatronIndex(index, tokenFile: bin)
+    element = parsed.element
+    sequenceCount = parsed.sequenceCount
+    documentCount = parsed.documentCount
+    tokenCount = parsed.tokenCount
+    runs = parsed.runs
+  }
+
+  /// Identifies the contents; reads the index and two MiB of tokens.
+  public func fingerprint() -> DatasetFingerprint {
+    DatasetFingerprint(tokens: bin.bytes, index: index.bytes)
+  }
+
+  /// Overwrites `destination` with the tokens from `start` on.
+  ///
+  /// - Parameters:
+  ///   - start: the first token's position.
+  ///   - destination: how many tokens are read, and where they are written.
+  ///   - vocabularySize: every id must be below it; nil allows all that are not negative.
+  /// - Throws: `.invalid` naming the first token outside the vocabulary.
+  /// - Precondition: the tokens exist.
+  public func read(
+    from start: Int, into destination: UnsafeMutableBufferPointer<Int32>, vocabularySize: Int?
+  ) throws(TokenDataError) {
+    precondition(start >= 0 && start + destination.count <= tokenCount)
+    var done = 0
+    var run = runIndex(of: start)
+    while done < destination.count {
+      let position = start + done
+      let end = run + 1 < runs.count ? runs[run + 1].start : tokenCount
+      let count = min(end - position, destination.count - done)
+      let offset = runs[run].fileOffset + position - runs[run].start
+      let part = UnsafeMutableBufferPointer(rebasing: destination[done..<(done + count)])
+      let largest = copy(fileOffset: offset, into: part)
+      if largest >= UInt32(clamping: vocabularySize ?? Int(Int32.max) + 1) {
+        throw outsideVocabulary(part, position: position, vocabularySize: vocabularySize)
+      }
+      done += count
+      run += 1
+    }
+  }
+
+  /// The run that holds the token at `position`: the last one that starts at or before it.
+  private func runIndex(of position: Int) -> Int {
+    var low = 0
+    var high = runs.count
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if runs[middle].start <= position { low = middle } else { high = middle }
+    }
+    return low
+  }
+
+  /// Converts tokens and returns the largest id, negative ones counting as the largest.
+  private func copy(
+    fileOffset: Int, into part: UnsafeMutableBufferPointer<Int32>
+  ) -> UInt32 {
+    guard let base = bin.bytes.baseAddress, let destination = part.baseAddress else { return 0 }
+    var largest: UInt32 = 0
+    switch element {
+    case .uint16:
+      let source = base.assumingMemoryBound(to: UInt16.self) + fileOffset
+      for i in 0..<part.count {
+        let token = UInt32(UInt16(littleEndian: source[i]))
+        largest = max(largest, token)
+        destination[i] = Int32(bitPattern: token)
+      }
+    case .int32:
+      let source = base.assumingMemoryBound(to: UInt32.self) + fileOffset
+      for i in 0..<part.count {
+        let token = UInt32(littleEndian: source[i])
+        largest = max(largest, token)
+        destination[i] = Int32(bitPattern: token)
+      }
+    }
+    return largest
+  }
+
+  private func outsideVocabulary(
+    _ part: UnsafeMutableBufferPointer<Int32>, position: Int, vocabularySize: Int?
+  ) -> TokenDataError {
+    let limit = vocabularySize ?? Int(Int32.max)
+    let bad = part.firstIndex { $0 < 0 || Int($0) >= limit } ?? 0
+    return .invalid(
+      path: prefix + ".bin", field: "token \(position + bad)",
+      reason: "id \(part[bad]) is outside the vocabulary of \(limit);"
+        + " was the file made with another tokenizer?")
+  }
+}
+
+/// Samples of `T + 1` tokens at stride `T` from a token file: every token is predicted once.
+public final class TokenFileSource: SampleSource {
+  /// Where the tokens come from.
+  public let tokens: MegatronTokens
+  public let sequenceLength: Int
+  public let requiredVocabulary: Int
+  public var sampleCount: Int? { samples }
+
+  private let samples: Int
+
+  /// Samples of `tokens`.
+  ///
+  /// - Parameters:
+  ///   - tokens: an open data set.
+  ///   - sequenceLength: `T`.
+  ///   - vocabularySize: the model's; ids are checked against it when they are read.
+  /// - Throws: `.invalid` when there are too few tokens for one sample.
+  public init(
+    _ tokens: MegatronTokens, sequenceLength: Int, vocabularySize: Int
+  ) throws(TokenDataError) {
+    self.tokens = tokens
+    self.sequenceLength = sequenceLength
+    requiredVocabulary = vocabularySize
+    samples = max(tokens.tokenCount - 1, 0) / sequenceLength
+    guard samples > 0 else {
+      throw .invalid(
+        path: tokens.prefix + ".idx", field: "tokens",
+        reason: "\(tokens.tokenCount) tokens are too few for one sample of"
+          + " \(sequenceLength + 1); use a shorter sequence or more text")
+    }
+  }
+
+  public func write(sample index: UInt64, into buffer: SampleBuffer) throws(TokenDataError) {
+    precondition(index < UInt64(samples) && buffer.sequenceLength == sequenceLength)
+    let start = Int(index) * sequenceLength
+    try tokens.read(from: start, into: buffer.inputs, vocabularySize: requiredVocabulary)
+    try tokens.read(from: start + 1, into: buffer.targets, vocabularySize: requiredVocabulary)
+    buffer.weights.update(repeating: 1)
+  }
+}

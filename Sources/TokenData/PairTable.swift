@@ -1,0 +1,58 @@
+/// The merges of a byte-pair encoding: (left id, right id) to rank and merged id.
+///
+/// An open hash table with linear probing, at most half full.
+struct PairTable {
+  private struct Entry {
+    var key: UInt64
+    var rank: Int32
+    var merged: Int32
+  }
+
+  /// A rank worse than any merge's.
+  static let none = Int32.max
+
+  private var entries: [Entry]
+  private let mask: Int
+  private static let empty = UInt64.max
+
+  init(capacity: Int) {
+    var size = 16
+    while size < 2 * capacity { size *= 2 }
+    entries = [Entry](
+      repeating: Entry(key: Self.empty, rank: Self.none, merged: -1), count: size)
+    mask = size - 1
+  }
+
+  @inline(__always)
+  private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
+    UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
+  }
+
+  @inline(__always)
+  private static func hash(_ key: UInt64) -> Int {
+    Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) >> 32)
+  }
+
+  /// Adds a merge; a later one of the same pair replaces the earlier.
+  mutating func insert(_ left: Int32, _ right: Int32, rank: Int32, merged: Int32) {
+    let key = Self.key(left, right)
+    var slot = Self.hash(key) & mask
+    while entries[slot].key != Self.empty, entries[slot].key != key { slot = (slot + 1) & mask }
+    entries[slot] = Entry(key: key, rank: rank, merged: merged)
+  }
+
+  /// The rank of the pair's merge (`none` if there is none) and the id it makes.
+  @inline(__always)
+  func lookUp(_ left: Int32, _ right: Int32) -> (rank: Int32, merged: Int32) {
+    let key = Self.key(left, right)
+    return entries.withUnsafeBufferPointer { entries in
+      var slot = Self.hash(key) & mask
+      while true {
+        let entry = entries[slot]
+        if entry.key == key { return (entry.rank, entry.merged) }
+        if entry.key == Self.empty { return (Self.none, -1) }
+        slot = (slot + 1) & mask
+      }
+    }
+  }
+}
