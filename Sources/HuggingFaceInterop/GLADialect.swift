@@ -128,10 +128,10 @@ struct GLADialect: ModelDialect {
     of layer: GLAConfiguration, _ reader: ConfigReader
   ) throws(InteropError) {
     guard layer.keyDim % layer.headCount == 0 else {
-      throw reader.error("num_heads", "must divide the \(layer.keyDim) key channels")
+      throw reader.error("num_heads", "\(layer.headCount) heads do not divide the \(layer.keyDim) key channels")
     }
     guard layer.valueDim % layer.headCount == 0 else {
-      throw reader.error("num_heads", "must divide the \(layer.valueDim) value channels")
+      throw reader.error("num_heads", "\(layer.headCount) heads do not divide the \(layer.valueDim) value channels")
     }
     guard layer.headCount % layer.keyValueHeadCount == 0 else {
       throw reader.error("num_kv_heads", "must divide the \(layer.headCount) heads")
