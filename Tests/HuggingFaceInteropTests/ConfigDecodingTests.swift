@@ -30,7 +30,9 @@ private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
     #expect(!model.tiesEmbeddings)
   }
 
-  @Test(arguments: [(2048, "4", 5632), (1024, "4", 2816), (100, "4", 512), (96, "4", 256), (64, "3", 256)])
+  @Test(arguments: [
+    (2048, "4", 5632), (1024, "4", 2816), (100, "4", 512), (96, "4", 256), (64, "3", 256),
+  ])
   func intermediateSizeFollowsTheRatio(hidden: Int, ratio: String, expected: Int) throws {
     let text =
       #"{"model_type": "gla", "hidden_size": \#(hidden), "num_heads": 2, "#

@@ -50,7 +50,10 @@ private func model(
       defer { fixture.remove() }
       try fixture.write()
       let original = try HuggingFaceModel.load(directory: fixture.path)
-      for (dtype, shard) in [(ExportPrecision.float32, 1 << 30), (.bfloat16, 1 << 30), (.float32, 999)] {
+      let variants: [(ExportPrecision, Int)] = [
+        (.float32, 1 << 30), (.bfloat16, 1 << 30), (.float32, 999),
+      ]
+      for (dtype, shard) in variants {
         try HuggingFaceModel.export(
           configuration: original.configuration, parameters: original.parameters,
           rawConfig: original.raw, to: target.path, dtype: dtype, maxShardBytes: shard)
