@@ -33,8 +33,9 @@ struct Corruption: CustomTestStringConvertible, Sendable {
   static func header(_ name: String, _ header: String, expected: String) -> Corruption {
     Corruption(testDescription: name, expected: expected) { fixture in
       try fixture.writeConfig()
-      let bytes = ModelDirectoryFixture.safetensors(header: header)
-      try Data(bytes + [UInt8](repeating: 0, count: 64)).write(to: fixture.file("model.safetensors"))
+      let data = [UInt8](repeating: 0, count: 64)
+      try Data(ModelDirectoryFixture.safetensors(header: header) + data)
+        .write(to: fixture.file("model.safetensors"))
     }
   }
 
