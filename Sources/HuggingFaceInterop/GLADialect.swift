@@ -127,11 +127,10 @@ struct GLADialect: ModelDialect {
   private func checkHeads(
     of layer: GLAConfiguration, _ reader: ConfigReader
   ) throws(InteropError) {
-    guard layer.keyDim % layer.headCount == 0 else {
-      throw reader.error("num_heads", "must divide the \(layer.keyDim) key channels")
-    }
-    guard layer.valueDim % layer.headCount == 0 else {
-      throw reader.error("num_heads", "must divide the \(layer.valueDim) value channels")
+    for (channels, kind) in [(layer.keyDim, "key"), (layer.valueDim, "value")]
+    where channels % layer.headCount != 0 {
+      throw reader.error(
+        "num_heads", "\(layer.headCount) heads do not divide the \(channels) \(kind) channels")
     }
     guard layer.headCount % layer.keyValueHeadCount == 0 else {
       throw reader.error("num_kv_heads", "must divide the \(layer.headCount) heads")

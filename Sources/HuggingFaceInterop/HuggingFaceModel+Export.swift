@@ -26,6 +26,21 @@ public enum ExportPrecision: String, Sendable, CaseIterable {
 }
 
 extension HuggingFaceModel {
+  /// The `config.json` with which an export describes a model.
+  ///
+  /// - Parameters:
+  ///   - configuration: the model; layers that differ from its base are listed under `statex`.
+  ///   - rawConfig: a `config.json` to keep the other fields of.
+  ///   - dtype: the weights' type.
+  /// - Returns: the whole object; decoding it gives back `configuration`.
+  /// - Throws: `InteropError.refused` when `config.json` cannot describe the model.
+  public static func configJSON(
+    of configuration: ModelConfiguration, rawConfig: JSONValue? = nil,
+    dtype: ExportPrecision = .float32
+  ) throws(InteropError) -> JSONValue {
+    try ConfigEncoder(configuration, raw: rawConfig, dtype: dtype, path: "config.json").encoded()
+  }
+
   /// Shards are not larger than this unless asked for, as in current transformers.
   public static let defaultShardBytes = 50_000_000_000
 

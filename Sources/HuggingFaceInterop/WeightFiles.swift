@@ -98,13 +98,12 @@ struct WeightFiles {
     index: String, directory: String
   ) throws(InteropError) -> [StoredTensor] {
     let shards = try weightMap(index)
+    for shard in shards.keys.sorted() where !FileSystem.exists(directory + "/" + shard) {
+      throw .malformed(file: index, problem: "names the file '\(shard)', which is not there")
+    }
     var tensors: [StoredTensor] = []
     for (shard, names) in shards.sorted(by: { $0.key < $1.key }) {
-      let path = directory + "/" + shard
-      guard FileSystem.exists(path) else {
-        throw .malformed(file: index, problem: "names the file '\(shard)', which is not there")
-      }
-      let stored = try Self.tensors(of: path)
+      let stored = try Self.tensors(of: directory + "/" + shard)
       let found = Set(stored.map(\.name))
       if let name = names.subtracting(found).min() {
         throw .malformed(

@@ -1,0 +1,136 @@
+import HuggingFaceInterop
+import LanguageModels
+import Layers
+import TensorFiles
+import Testing
+
+/// Decodes a configuration given as text.
+private func decode(_ text: String) throws -> ModelConfiguration {
+  let bytes = Array(text.utf8)
+  let json = try bytes.withUnsafeBytes {
+    try JSONValue(parsing: $0, source: "config.json", allowsNonFinite: true)
+  }
+  return try ModelConfiguration(configJSON: json)
+}
+
+private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
+  switch layer {
+  case .gla(let block): block
+  }
+}
+
+@Suite struct ConfigDecodingTests {
+  @Test func defaultsAreThoseOfThePublishedModel() throws {
+    let model = try decode(#"{"model_type": "gla"}"#)
+    #expect(model.layers.count == 24)
+    #expect(model.layout().parameterCount == 1_365_514_240)
+    #expect(model.recurrentStateCount == 12_582_912)
+    #expect(gla(model.base).intermediateSize == 5632)
+    #expect(gla(model.base).normEpsilon == 1e-6)
+    #expect(!model.tiesEmbeddings)
+  }
+
+  @Test(arguments: [
+    (2048, "4", 5632), (1024, "4", 2816), (100, "4", 512), (96, "4", 256), (64, "3", 256),
+  ])
+  func intermediateSizeFollowsTheRatio(hidden: Int, ratio: String, expected: Int) throws {
+    let text =
+      #"{"model_type": "gla", "hidden_size": \#(hidden), "num_heads": 2, "#
+      + #""hidden_ratio": \#(ratio), "intermediate_size": null}"#
+    #expect(gla(try decode(text).base).intermediateSize == expected)
+  }
+
+  @Test func everyOptionIsRead() throws {
+    let model = try decode(
+      """
+      {"model_type": "gla", "hidden_size": 32, "num_heads": 4, "num_kv_heads": 2, "expand_k": 1,
+       "expand_v": 1.5, "feature_map": "relu", "use_short_conv": true, "conv_size": 3,
+       "use_output_gate": false, "clamp_min": -0.5, "elementwise_affine": false, "fuse_norm": false,
+       "norm_eps": 1e-5, "tie_word_embeddings": true, "hidden_act": "silu", "attn": null,
+       "use_gk": true, "use_gv": false, "vocab_size": 77, "num_hidden_layers": 3}
+      """)
+    let block = gla(model.base)
+    #expect(block.headCount == 4 && block.keyValueHeadCount == 2)
+    #expect(block.keyDim == 32 && block.valueDim == 48)
+    #expect(block.featureMap == .relu && block.convolutionSize == 3)
+    #expect(!block.hasOutputGate && !block.outputNormHasWeight && !block.fusesNorm)
+    #expect(block.gateClampMinimum == -0.5 && block.normEpsilon == 1e-5)
+    #expect(model.tiesEmbeddings && model.vocabularySize == 77 && model.layers.count == 3)
+    #expect(model.normEpsilon == 1e-5)
+  }
+
+  @Test func expandedLayersAreRead() throws {
+    let model = try decode(
+      """
+      {"model_type": "gla", "num_hidden_layers": 4, "hidden_size": 32, "num_heads": 8,
+       "num_kv_heads": 4,
+       "statex": {"layers": {"0": {"num_heads": 1}, "2": {"num_heads": 4, "num_kv_heads": 1}}}}
+      """)
+    #expect(gla(model.base).headCount == 8)
+    #expect(model.layers[1] == model.base && model.layers[3] == model.base)
+    #expect(gla(model.layers[0]).headCount == 1)
+    #expect(gla(model.layers[0]).keyValueHeadCount == 1)
+    #expect(gla(model.layers[2]).headCount == 4)
+    #expect(gla(model.layers[2]).keyValueHeadCount == 1)
+    #expect(gla(model.layers[0]).headValueDim == 32)
+  }
+
+  /// Fields, and what the message must contain.
+  @Test(arguments: [
+    (#""hidden_size": 0"#, "'hidden_size' is 0"), (#""hidden_size": -8"#, "'hidden_size' is -8"),
+    (#""hidden_size": "8""#, "expected an integer"), (#""hidden_size": 8.0"#, "an integer"),
+    (#""hidden_size": null"#, "'hidden_size' is null"),
+    (#""hidden_size": 99999999999999999999"#, "'hidden_size'"),
+    (#""hidden_size": 1e400"#, "'hidden_size'"), (#""num_heads": 3"#, "'num_heads' is 3"),
+    (#""num_heads": 0"#, "'num_heads'"), (#""num_kv_heads": 3"#, "'num_kv_heads' is 3"),
+    (#""num_hidden_layers": 5000"#, "'num_hidden_layers'"), (#""vocab_size": 0"#, "'vocab_size'"),
+    (#""vocab_size": 99999999999"#, "'vocab_size'"), (#""expand_k": 0"#, "'expand_k'"),
+    (#""expand_k": Infinity"#, "'expand_k'"), (#""expand_k": NaN"#, "'expand_k'"),
+    (#""expand_v": 1e-9"#, "'expand_v'"), (#""expand_v": 65"#, "'expand_v'"),
+    (#""intermediate_size": 0"#, "'intermediate_size'"), (#""hidden_ratio": -1"#, "'hidden_ratio'"),
+    (#""norm_eps": 0"#, "'norm_eps'"), (#""norm_eps": 1e-60"#, "'norm_eps'"),
+    (#""clamp_min": 0.5"#, "'clamp_min'"), (#""clamp_min": -Infinity"#, "'clamp_min'"),
+    (#""feature_map": "softmax""#, "'feature_map' is \"softmax\""),
+    (#""hidden_act": "gelu""#, "'hidden_act' is \"gelu\""),
+    (#""use_short_conv": 1"#, "'use_short_conv' is 1"),
+    (#""use_short_conv": true, "conv_size": 0"#, "'conv_size'"),
+    (#""use_short_conv": true, "share_conv_kernel": true"#, "'share_conv_kernel'"),
+    (#""conv_bias": true"#, "'conv_bias'"), (#""use_gv": true"#, "'use_gv' is true"),
+    (#""use_gk": false"#, "'use_gk' is false"), (#""attn": {"layers": [1]}"#, "'attn'"),
+    (#""attnres_block_size": 4"#, "'attnres_block_size' is 4"),
+    (#""quantization_config": {"bits": 4}"#, "'quantization_config'"),
+    (#""statex": 1"#, "'statex' is 1"), (#""statex": {"layer": {}}"#, "'statex.layer'"),
+    (#""statex": {"layers": []}"#, "'statex.layers'"),
+    (#""statex": {"layers": {"24": {"num_heads": 1}}}"#, "'statex.layers.24'"),
+    (#""statex": {"layers": {"-1": {"num_heads": 1}}}"#, "'statex.layers.-1'"),
+    (#""statex": {"layers": {"01": {"num_heads": 1}}}"#, "'statex.layers.01'"),
+    (#""statex": {"layers": {"1": {"heads": 1}}}"#, "'statex.layers.1.heads'"),
+    (#""statex": {"layers": {"1": {"num_heads": 3}}}"#, "'statex.layers.1.num_heads' is 3"),
+    (#""statex": {"layers": {"1": {"num_heads": 0}}}"#, "'statex.layers.1.num_heads' is 0"),
+    (#""statex": {"layers": {"1": {"num_heads": 2, "num_kv_heads": 3}}}"#, "num_kv_heads' is 3"),
+    (#""statex": {"layers": {"1": 1}}"#, "'statex.layers.1' is 1"),
+  ])
+  func wrongFieldsAreNamed(fields: String, expected: String) throws {
+    let error = #expect(throws: InteropError.self) {
+      try decode(#"{"model_type": "gla", \#(fields)}"#)
+    }
+    let text = error?.description ?? ""
+    #expect(text.hasPrefix("config.json: ") && text.contains(expected), "\(text)")
+    #expect(error?.exitCode == 65)
+    #expect(!text.contains("\n"))
+  }
+
+  @Test(arguments: [#"{}"#, #"{"model_type": "mamba"}"#, #"{"model_type": 3}"#])
+  func otherFamiliesAreRefused(text: String) throws {
+    let error = #expect(throws: InteropError.self) { try decode(text) }
+    #expect(error?.description.contains("supported: gla") == true)
+  }
+
+  @Test func initializerRangeIsRead() throws {
+    let json = JSONValue.object([JSONMember("initializer_range", .number("0.006"))])
+    let initialization = try ScratchInitialization(configJSON: json)
+    #expect(initialization.embeddingDeviation == 0.006)
+    #expect(initialization.linearDeviation == 0.006)
+    #expect(try ScratchInitialization(configJSON: .object([])) == ScratchInitialization())
+  }
+}
