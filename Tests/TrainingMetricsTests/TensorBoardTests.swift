@@ -23,6 +23,15 @@ private func bytes(_ hex: String) -> [UInt8] {
             + "6c 6f 73 73 15 00 00 20 40 bb fe 84 c0"))
   }
 
+  @Test func startRecordIsWhatTensorBoardUnderstands() {
+    #expect(
+      TensorBoardEvent(wallTime: 0, step: 1, .start).record
+        == bytes(
+          "0f 00 00 00 00 00 00 00 6d 53 2b 09 09 00 00 00 00 00 00 00 00 10 01 3a 02 08 01 31 "
+            + "3e 82 88"
+        ))
+  }
+
   @Test func stepsBeyondSevenBitsAreVariableLength() {
     let record = TensorBoardEvent(wallTime: 0, step: 300, .start).record
     #expect(Array(record[21..<28]) == bytes("10 ac 02 3a 02 08 01"))
