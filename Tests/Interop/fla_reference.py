@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 
 def recurrent_gla(q, k, v, g=None, gk=None, scale=None, initial_state=None, output_final_state=False,
@@ -105,24 +106,29 @@ def versions():
     return {package: version(package) for package in packages}
 
 
+def grouped_heads(heads, present):
+    """Key and value heads of an expanded layer that does not say: the largest divisor of `heads` up to `present`."""
+    return max(shared for shared in range(1, min(heads, present) + 1) if heads % shared == 0)
+
+
 def build_model(fields):
     """A GLAForCausalLM (float32, parameters not yet set) from the fields of a `config.json`.
 
-    The key `statex.layers` may give single layers another `num_heads`; such a layer's attention
-    module is fla's own, built with that head count.
+    The key `statex.layers` may give single layers another `num_heads` (and `num_kv_heads`); such a
+    layer's attention module is fla's own, built with those counts.
     """
     config_class, model_class, attention_class = fla_gla()
     config = config_class.from_dict(dict(fields))
     model = model_class(config)
     for index, changes in (fields.get("statex") or {}).get("layers", {}).items():
-        unknown = set(changes) - {"num_heads"}
+        unknown = set(changes) - {"num_heads", "num_kv_heads"}
         if unknown:
             raise ValueError(f"statex.layers.{index}: unknown {sorted(unknown)}")
-        if config.num_kv_heads not in (None, config.num_heads):
-            raise NotImplementedError("expanded layers with grouped keys and values")
+        heads = changes.get("num_heads", config.num_heads)
+        shared = changes.get("num_kv_heads") or grouped_heads(heads, config.num_kv_heads or config.num_heads)
         model.model.layers[int(index)].attn = attention_class(
             mode=config.attn_mode, hidden_size=config.hidden_size, expand_k=config.expand_k,
-            expand_v=config.expand_v, num_heads=changes["num_heads"], num_kv_heads=None,
+            expand_v=config.expand_v, num_heads=heads, num_kv_heads=shared,
             feature_map=config.feature_map, use_short_conv=config.use_short_conv,
             conv_size=config.conv_size, use_output_gate=config.use_output_gate,
             gate_fn=config.hidden_act, elementwise_affine=config.elementwise_affine,
@@ -131,13 +137,24 @@ def build_model(fields):
     return model
 
 
+def load_tensors(directory):
+    """Every tensor by name of a Hugging Face directory of safetensors, in one file or several."""
+    directory = Path(directory)
+    index = directory / "model.safetensors.index.json"
+    files = {"model.safetensors"}
+    if index.exists():
+        files = set(json.loads(index.read_text())["weight_map"].values())
+    tensors = {}
+    for file in sorted(files):
+        tensors.update(load_file(directory / file))
+    return tensors
+
+
 def load_model(directory, dtype=torch.float32):
     """The model in a Hugging Face directory, expanded layers included. Every tensor must fit."""
-    from safetensors.torch import load_file
-
     directory = Path(directory)
     model = build_model(json.loads((directory / "config.json").read_text()))
-    missing, unexpected = model.load_state_dict(load_file(directory / "model.safetensors"), strict=False)
+    missing, unexpected = model.load_state_dict(load_tensors(directory), strict=False)
     if model.config.tie_word_embeddings:
         missing = [name for name in missing if name != "lm_head.weight"]
         model.tie_weights()

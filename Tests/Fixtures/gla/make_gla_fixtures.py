@@ -148,21 +148,21 @@ def relative_error(a, b):
     return ((a.double() - b.double()).abs().max() / b.double().abs().max()).item()
 
 
-def write_model(name, case, rng):
+def write_model(directory, case, rng):
     """Writes config.json and model.safetensors of one case."""
     fields = dict(case["config"], bos_token_id=1, eos_token_id=2)
     model = reference.build_model(fields)
     draw_parameters(model, case["gate_bias"], rng)
-    model.save_pretrained(HERE / name)
-    (HERE / name / "generation_config.json").unlink(missing_ok=True)
+    model.save_pretrained(directory)
+    (directory / "generation_config.json").unlink(missing_ok=True)
 
 
-def make_case(name):
-    """Writes one case's folder."""
+def make_case(name, root=HERE):
+    """Writes one case's folder in `root`; returns what stands in its reference.json."""
     case = CASES[name]
     rng = np.random.default_rng([SEED, list(CASES).index(name)])
-    directory = HERE / name
-    write_model(name, case, rng)
+    directory = root / name
+    write_model(directory, case, rng)
     length = case["length"]
     batches = [draw_tokens(rng, length, case["config"]["vocab_size"]) for _ in range(STEPS)]
     wide = evaluate(directory, batches[0], torch.float64)
@@ -193,7 +193,7 @@ def make_case(name):
     return document
 
 
-def make_kernel():
+def make_kernel(root=HERE):
     """Writes the recurrence alone: inputs, outputs and gradients, computed in float64."""
     rng = np.random.default_rng([SEED, 1000])
     B, T, H, K, V = 2, 100, 3, 17, 23
@@ -219,7 +219,7 @@ def make_kernel():
     tensors = dict({name: t.detach() for name, t in inputs.items()}, do=do, dht=dht, o=o.detach(),
                    ht=ht.detach(), **{"d" + name: t.grad for name, t in inputs.items()})
     save_file({name: t.float().contiguous() for name, t in tensors.items()},
-              HERE / "kernel.safetensors", metadata={"format": "pt"})
+              root / "kernel.safetensors", metadata={"format": "pt"})
 
 
 def check_against_fla(inputs, o, ht):

@@ -1,0 +1,41 @@
+"""`statex evaluate` gives the losses that fla's modules give."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+import fla_reference
+
+
+def write_megatron(prefix, documents):
+    """Writes `prefix.bin` and `prefix.idx` (Megatron-LM indexed dataset, version 1, u16 tokens)."""
+    lengths = [len(document) for document in documents]
+    pointers = np.cumsum([0, *lengths])[:-1] * 2
+    prefix.with_suffix(".bin").write_bytes(b"".join(np.array(d, "<u2").tobytes() for d in documents))
+    header = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, len(documents), len(documents) + 1)
+    prefix.with_suffix(".idx").write_bytes(
+        header + np.array(lengths, "<i4").tobytes() + pointers.astype("<i8").tobytes()
+        + np.arange(len(documents) + 1, dtype="<i8").tobytes())
+
+
+def test_losses_of_each_token(gla_case, command, tmp_path):
+    reference = json.loads((gla_case / "reference.json").read_text())
+    length = reference["length"]
+    first, second = reference["tokens"]
+    # Two samples of T + 1 tokens that share one: each token but the first is predicted once.
+    text = first + second[1:]
+    write_megatron(tmp_path / "text", [text[:10], text[10:]])
+    command("statex", "evaluate", "--model", gla_case, "--perplexity", tmp_path / "text",
+            "--sequence-length", length, "--per-token", "--json", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())["perplexity"]
+
+    samples = torch.tensor([text[: length + 1], text[length:]])
+    with torch.no_grad():
+        expected = fla_reference.token_losses(fla_reference.load_model(gla_case, torch.float64), samples)
+    assert report["tokens"] == 2 * length
+    assert len(report["token_nll"]) == length
+    np.testing.assert_allclose(report["token_nll"], expected[0].numpy(), rtol=0, atol=1e-4)
+    assert report["nll"] == pytest.approx(expected.mean().item(), abs=1e-4)
