@@ -80,6 +80,7 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: ["LanguageModels", "Layers", "TensorFiles", "TensorStorage"],
+      exclude: ["README.md"],
       swiftSettings: pointers),
     .target(
       name: "Evaluation",
