@@ -57,3 +57,6 @@ public enum CommandError: ClassifiedError, Equatable {
     }
   }
 }
+
+extension AgreedError: ClassifiedError {}
+extension TrainingError: ClassifiedError {}
