@@ -65,6 +65,7 @@ public struct SampleOrder: Sendable, Equatable {
     return z ^ (z >> 31)
   }
 
+  /// Whether both are the same permutation.
   public static func == (a: SampleOrder, b: SampleOrder) -> Bool {
     a.count == b.count && a.keys == b.keys
   }

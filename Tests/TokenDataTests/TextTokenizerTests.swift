@@ -41,7 +41,8 @@ import TokenData
   /// Lines longer than the reader's buffer, and many short ones, through zstd.
   @Test func compressedLinesAreRead() throws {
     let directory = try TemporaryDirectory()
-    let documents = ["ab", String(repeating: "long ", count: 2_000_000), "cd"]
+    let documents =
+      ["ab", String(repeating: "long ", count: 2_000_000), "cd"]
       + (0..<3000).map { "line \($0)" }
     let text = documents.map { #"{"text":"\#($0)"}"# }.joined(separator: "\n")
     try directory.write(text.utf8, to: "a.jsonl")
