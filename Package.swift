@@ -129,7 +129,8 @@ let package = Package(
       name: "RecallTasksTests", dependencies: ["RecallTasks", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
-      name: "TokenDataTests", dependencies: ["TokenData", "RecallTasks", "TensorStorage"],
+      name: "TokenDataTests",
+      dependencies: ["TokenData", "RecallTasks", "Compression", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
       name: "TrainingMetricsTests", dependencies: ["TrainingMetrics"], swiftSettings: common),

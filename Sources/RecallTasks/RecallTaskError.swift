@@ -13,6 +13,7 @@ public enum RecallTaskError: Error, Equatable, CustomStringConvertible {
   /// The task cannot be scored by generating text.
   case notAGenerationTask(task: String)
 
+  /// One line: what, where, and what to do.
   public var description: String {
     switch self {
     case .unknownTask(let name, let nearest):
