@@ -89,7 +89,8 @@ let package = Package(
       dependencies: [
         "Checkpointing", "Collectives", "DataParallel", "Evaluation", "HuggingFaceInterop",
         "Kernels", "LanguageModels", "Layers", "Optimizers", "RecallTasks", "ReferenceKernels",
-        "StateExpansion", "TensorStorage", "TokenData", "TrainingMetrics", yams, logging,
+        "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "TrainingMetrics", yams,
+        logging,
       ],
       swiftSettings: pointers),
 
@@ -148,7 +149,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorStorage", "TokenData",
+        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "RecallTasks", "TensorFiles",
+        "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
   ]
