@@ -91,7 +91,8 @@ let package = Package(
       dependencies: [
         "Checkpointing", "Collectives", "DataParallel", "Evaluation", "HuggingFaceInterop",
         "Kernels", "LanguageModels", "Layers", "Optimizers", "RecallTasks", "ReferenceKernels",
-        "StateExpansion", "TensorStorage", "TokenData", "TrainingMetrics", yams, logging,
+        "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "TrainingMetrics", yams,
+        logging,
       ],
       swiftSettings: pointers),
 
@@ -160,7 +161,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorStorage", "TokenData",
+        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "RecallTasks", "TensorFiles",
+        "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
   ]
