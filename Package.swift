@@ -71,7 +71,8 @@ let package = Package(
       dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
-      name: "DataParallel", dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
+      name: "DataParallel",
+      dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
