@@ -65,7 +65,7 @@ interop-env: $(VENV)/.complete
 
 $(VENV)/.complete: Tests/Interop/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --retries 1 -r $<
 	touch $@
 
 lint: check-tools ## Check style, room borders, file sizes and the recipes under configs/
