@@ -71,7 +71,8 @@ let package = Package(
       dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
-      name: "DataParallel", dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
+      name: "DataParallel",
+      dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
@@ -79,6 +80,7 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: ["LanguageModels", "Layers", "TensorFiles", "TensorStorage"],
+      exclude: ["README.md"],
       swiftSettings: pointers),
     .target(
       name: "Evaluation",
@@ -89,21 +91,31 @@ let package = Package(
       dependencies: [
         "Checkpointing", "Collectives", "DataParallel", "Evaluation", "HuggingFaceInterop",
         "Kernels", "LanguageModels", "Layers", "Optimizers", "RecallTasks", "ReferenceKernels",
-        "StateExpansion", "TensorStorage", "TokenData", "TrainingMetrics", yams, logging,
+        "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "TrainingMetrics", yams,
+        logging,
       ],
       swiftSettings: pointers),
+
+    .target(
+      name: "CommandSupport",
+      dependencies: [
+        "Checkpointing", "Collectives", "Compression", "HuggingFaceInterop", "RecallTasks",
+        "StateExpansion", "TensorFiles", "TokenData", "Training", "TrainingMetrics", argumentParser,
+      ],
+      swiftSettings: common),
 
     // Commands.
     .executableTarget(
       name: "statex",
       dependencies: [
-        "Checkpointing", "Evaluation", "HuggingFaceInterop", "LanguageModels", "StateExpansion",
-        "TensorStorage", "TokenData", "Training", argumentParser, logging,
+        "Checkpointing", "CommandSupport", "Evaluation", "HuggingFaceInterop", "Kernels",
+        "LanguageModels", "RecallTasks", "StateExpansion", "TensorFiles", "TensorStorage",
+        "TokenData", "Training", argumentParser,
       ],
       swiftSettings: common),
     .executableTarget(
       name: "statex-train",
-      dependencies: ["Collectives", "Training", argumentParser, logging],
+      dependencies: ["Collectives", "CommandSupport", "Training", argumentParser, logging],
       swiftSettings: common),
 
     // Tests, one target a room.
@@ -118,7 +130,8 @@ let package = Package(
       name: "RecallTasksTests", dependencies: ["RecallTasks", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
-      name: "TokenDataTests", dependencies: ["TokenData", "RecallTasks", "TensorStorage"],
+      name: "TokenDataTests",
+      dependencies: ["TokenData", "RecallTasks", "Compression", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
       name: "TrainingMetricsTests", dependencies: ["TrainingMetrics"], swiftSettings: common),
@@ -148,7 +161,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorStorage", "TokenData",
+        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "RecallTasks", "TensorFiles",
+        "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
   ]

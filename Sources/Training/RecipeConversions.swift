@@ -1,11 +1,6 @@
-import Collectives
-import HuggingFaceInterop
 import LanguageModels
-import Layers
 import Optimizers
-import RecallTasks
 import StateExpansion
-import TensorFiles
 
 // From a decoded recipe to what the rooms below take.
 
@@ -59,44 +54,4 @@ extension Recipe.Train {
 
   /// Micro-batches of a step over all ranks.
   var microBatches: Int { sequencesPerStep / microBatch }
-}
-
-extension RecipeValue {
-  /// The value as a task's option.
-  func taskOption() throws -> TaskOption {
-    switch kind {
-    case .flag(let value): .bool(value)
-    case .integer(let value): .int(value)
-    case .number(let value): .double(value)
-    case .text(let value): .string(value)
-    case .list(let values): .list(try values.map { try $0.taskOption() })
-    case .null, .mapping:
-      throw RecipeError.wrongType(
-        place: place, path: "task option", expected: "a value or a list of values", found: summary)
-    }
-  }
-
-  /// A mapping as a task's options, without `keys`.
-  func taskOptions(without keys: Set<String>) throws -> [String: TaskOption] {
-    guard case .mapping(let entries) = kind else { return [:] }
-    var options: [String: TaskOption] = [:]
-    for entry in entries where !keys.contains(entry.key) {
-      options[entry.key] = try entry.value.taskOption()
-    }
-    return options
-  }
-
-  /// The value as JSON, for `config.json` fields.
-  var jsonValue: JSONValue {
-    switch kind {
-    case .null: .null
-    case .flag(let value): .bool(value)
-    case .integer(let value): .number(String(value))
-    case .number(let value): .number(String(value))
-    case .text(let value): .string(value)
-    case .list(let values): .array(values.map(\.jsonValue))
-    case .mapping(let entries):
-      .object(entries.map { JSONMember($0.key, $0.value.jsonValue) })
-    }
-  }
 }

@@ -66,14 +66,9 @@ extension Recipe {
     }
 
     var value: RecipeValue {
-      var entries: [RecipeValue.Entry]
       switch kind {
-      case .tokens(let prefix):
-        return .mapping([("tokens", .text(prefix)), ("weight", .number(weight))])
-      case .task(let task):
-        entries = task.entries
-        entries.insert(RecipeValue.Entry("weight", .number(weight)), at: 1)
-        return RecipeValue(.mapping(entries))
+      case .tokens(let prefix): .mapping([("tokens", .text(prefix)), ("weight", .number(weight))])
+      case .task(let task): task.value(with: [RecipeValue.Entry("weight", .number(weight))])
       }
     }
   }
@@ -82,39 +77,42 @@ extension Recipe {
   public struct Task: Sendable, Equatable {
     /// The task's name, for example `mqar`.
     public var name: String
+    /// `tokenizer` of a task on text: `byte`, or a directory with `tokenizer.json`; default: the
+    /// pretrained model's.
+    public var tokenizer: String?
     /// Its options, a mapping; absent ones take the task's defaults.
     public var options: RecipeValue
     /// Dotted path of the task in the recipe: for error messages, no part of equality.
     public let path: String
 
-    init(_ reader: RecipeReader, besides other: [String] = []) throws(RecipeError) {
+    /// Reads a task; `other` are keys of the same mapping that are not its own.
+    init(_ reader: RecipeReader, besides other: [String]) throws(RecipeError) {
       name = try reader.text("task")
+      tokenizer = reader.value("tokenizer") == nil ? nil : try reader.text("tokenizer")
       options = RecipeValue(
-        .mapping(reader.remaining(["task"] + other)), place: reader.place(of: "task"))
+        .mapping(reader.remaining(["task", "tokenizer"] + other)), place: reader.place(of: "task"))
       path = reader.path
+      _ = try configuration()
     }
 
-    /// A task by name alone, with its default options.
-    init(name: String, path: String, place: RecipePlace) {
-      self.name = name
-      self.options = RecipeValue(.mapping([]), place: place)
-      self.path = path
-    }
-
-    /// Whether name and options are equal, wherever they stand.
+    /// Whether name, tokenizer and options are equal, wherever they stand.
     public static func == (left: Task, right: Task) -> Bool {
-      left.name == right.name && left.options == right.options
+      left.name == right.name && left.tokenizer == right.tokenizer
+        && left.options == right.options
     }
 
-    /// A reader of the options that refuses every key outside `keys`.
-    package func reader(keys: [String]) throws(RecipeError) -> RecipeReader {
-      try RecipeReader(options, path: path, keys: keys)
+    /// The options, in the order in which they were written.
+    var optionEntries: [RecipeValue.Entry] {
+      if case .mapping(let entries) = options.kind { entries } else { [] }
     }
 
-    /// Name and options as the entries of one mapping.
-    var entries: [RecipeValue.Entry] {
-      guard case .mapping(let options) = options.kind else { return [] }
-      return [RecipeValue.Entry("task", .text(name))] + options
+    /// A mapping of name and tokenizer, some further keys and the options.
+    func value(with further: [RecipeValue.Entry]) -> RecipeValue {
+      var entries = [RecipeValue.Entry("task", .text(name))]
+      if let tokenizer {
+        entries.append(RecipeValue.Entry("tokenizer", .text(tokenizer)))
+      }
+      return RecipeValue(.mapping(entries + further + optionEntries))
     }
   }
 }
