@@ -29,7 +29,7 @@ export OPENBLAS_NUM_THREADS := 1
 SWIFT_BUILD_FLAGS := -c release --scratch-path $(SCRATCH) $(if $(PARALLEL),--jobs $(PARALLEL))
 SWIFT_DIRS := Sources Tests Package.swift
 
-.PHONY: help setup setup-slurm check-tools build test interop interop-env lint format demo bench clean
+.PHONY: help setup setup-slurm check-tools build test test-slurm interop interop-env lint format demo bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -53,6 +53,9 @@ build: check-tools ## Compile statex and statex-train (release)
 test: check-tools ## Run the unit tests (release)
 	swift build --build-tests $(SWIFT_BUILD_FLAGS)
 	swift test -c release --scratch-path $(SCRATCH) --skip-build
+
+test-slurm: build ## Signal, requeue and resume on a private Slurm (after setup-slurm, as root)
+	Tests/Slurm/run.sh
 
 interop: build interop-env ## Compare with PyTorch, transformers and TensorBoard
 	STATEX_BIN="$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" \

@@ -71,7 +71,8 @@ let package = Package(
       dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
-      name: "DataParallel", dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
+      name: "DataParallel",
+      dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
@@ -93,17 +94,26 @@ let package = Package(
       ],
       swiftSettings: pointers),
 
+    .target(
+      name: "CommandSupport",
+      dependencies: [
+        "Checkpointing", "Collectives", "Compression", "HuggingFaceInterop", "RecallTasks",
+        "StateExpansion", "TensorFiles", "TokenData", "Training", "TrainingMetrics", argumentParser,
+      ],
+      swiftSettings: common),
+
     // Commands.
     .executableTarget(
       name: "statex",
       dependencies: [
-        "Checkpointing", "Evaluation", "HuggingFaceInterop", "LanguageModels", "StateExpansion",
-        "TensorStorage", "TokenData", "Training", argumentParser, logging,
+        "Checkpointing", "CommandSupport", "Evaluation", "HuggingFaceInterop", "Kernels",
+        "LanguageModels", "RecallTasks", "StateExpansion", "TensorFiles", "TensorStorage",
+        "TokenData", "Training", argumentParser,
       ],
       swiftSettings: common),
     .executableTarget(
       name: "statex-train",
-      dependencies: ["Collectives", "Training", argumentParser, logging],
+      dependencies: ["Collectives", "CommandSupport", "Training", argumentParser, logging],
       swiftSettings: common),
 
     // Tests, one target a room.

@@ -5,7 +5,10 @@ import Foundation
 /// The target never holds half an export. Where a previous export stands, the two directories are
 /// exchanged by one system call, so there is no moment without either; on file systems that cannot
 /// exchange (some network ones), the previous export is moved aside first.
-struct ExportDirectory {
+///
+/// What a killed process left behind is removed by the next export to the same target: the temporary
+/// directory of a living process is locked.
+struct ExportDirectory: ~Copyable {
   /// Present in every export: a directory without it is not replaced.
   static let marker = ".statex-export"
   private static let markerText =
@@ -15,6 +18,7 @@ struct ExportDirectory {
   let path: String
   private let target: String
   private let parent: String
+  private let lock: Int32
 
   /// Creates the temporary directory.
   ///
@@ -30,7 +34,18 @@ struct ExportDirectory {
       throw .inputOutput(
         path: parent, operation: "create the directory", reason: error.localizedDescription)
     }
-    let stem = "\(parent)/.\(url.lastPathComponent).partial-\(getpid())"
+    let stem = ".\(url.lastPathComponent).partial-"
+    try Self.removeRemains(in: parent, stem: stem)
+    path = try Self.makeDirectory("\(parent)/\(stem)\(getpid())")
+    lock = Self.lock(path)
+  }
+
+  deinit {
+    if lock >= 0 { close(lock) }
+  }
+
+  /// Creates a new directory whose name starts with `stem`.
+  private static func makeDirectory(_ stem: String) throws(InteropError) -> String {
     var attempt = 0
     while mkdir("\(stem)-\(attempt)", 0o755) != 0 {
       guard errno == EEXIST, attempt < 1000 else {
@@ -38,7 +53,33 @@ struct ExportDirectory {
       }
       attempt += 1
     }
-    path = "\(stem)-\(attempt)"
+    return "\(stem)-\(attempt)"
+  }
+
+  /// Locks a directory for as long as the descriptor is open; -1 when another process has it.
+  private static func lock(_ directory: String) -> Int32 {
+    let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { return -1 }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      close(descriptor)
+      return -1
+    }
+    return descriptor
+  }
+
+  /// Removes temporary directories that no process holds and that contain nothing but exported files.
+  private static func removeRemains(in parent: String, stem: String) throws(InteropError) {
+    for name in try FileSystem.entries(of: parent) where name.hasPrefix(stem) {
+      let remains = parent + "/" + name
+      let lock = Self.lock(remains)
+      guard lock >= 0 else { continue }
+      defer { close(lock) }
+      let files = try FileSystem.entries(of: remains)
+      guard files.allSatisfy({ isExported($0) || ModelFileNames.companions.contains($0) }) else {
+        continue
+      }
+      try FileSystem.remove(remains)
+    }
   }
 
   private static func checkReplaceable(_ target: String) throws(InteropError) {

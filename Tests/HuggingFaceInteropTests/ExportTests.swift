@@ -259,6 +259,40 @@ private func model(
     #expect(try FileManager.default.contentsOfDirectory(atPath: parent.path) == ["export"])
   }
 
+  @Test func anExportIsThereAtEveryMoment() async throws {
+    defer { remove() }
+    let (configuration, parameters) = model()
+    let path = target.path
+    try HuggingFaceModel.export(configuration: configuration, parameters: parameters, to: path)
+    let reader = Task.detached {
+      var failures = 0
+      while !Task.isCancelled {
+        if access(path, F_OK) != 0 { failures += 1 }
+      }
+      return failures
+    }
+    for _ in 0..<40 {
+      try HuggingFaceModel.export(configuration: configuration, parameters: parameters, to: path)
+    }
+    reader.cancel()
+    #expect(await reader.value == 0)
+  }
+
+  @Test func remainsOfAKilledExportAreRemoved() throws {
+    defer { remove() }
+    let (configuration, parameters) = model()
+    for (name, file) in [(".export.partial-1-0", "config.json"), (".export.partial-2-0", "notes")] {
+      let remains = parent.appendingPathComponent(name)
+      try FileManager.default.createDirectory(at: remains, withIntermediateDirectories: true)
+      try Data().write(to: remains.appendingPathComponent(file))
+    }
+    try HuggingFaceModel.export(
+      configuration: configuration, parameters: parameters, to: target.path)
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: parent.path).sorted()
+        == [".export.partial-2-0", "export"])
+  }
+
   @Test func tokenizerFilesAreCopied() throws {
     defer { remove() }
     let source = try ModelDirectoryFixture()

@@ -113,9 +113,9 @@ private func message(yaml: String, overrides: [String] = []) -> String {
 
   @Test func missingFilesAndFoldersAreOneLine() {
     for path in ["/nowhere/recipe.yaml", "/tmp"] {
-      #expect(throws: RecipeError.self) { try Recipe.load(path: path) }
+      let error = #expect(throws: RecipeError.self) { try Recipe.load(path: path) }
+      #expect(error?.exitCode == 64)
     }
-    #expect(RecipeError.exitCode == 64)
   }
 
   @Test func overridesThatLeadNowhereAreRefused() {

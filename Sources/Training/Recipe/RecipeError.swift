@@ -16,7 +16,7 @@ public enum RecipeError: Error, Sendable, Equatable {
   case badOverride(text: String, reason: String)
 
   /// The process exit code of this class of error: bad usage or recipe.
-  public static let exitCode: Int32 = 64
+  public var exitCode: Int32 { 64 }
 }
 
 extension RecipeError: CustomStringConvertible {

@@ -1,0 +1,85 @@
+import RecallTasks
+
+/// Turns text files into a Megatron data set.
+///
+/// Each document is encoded with what the tokenizer's template puts before a text, and ended with
+/// the end-of-text id. Empty documents are left out.
+public struct TextTokenizer {
+  /// How far the work has come.
+  public struct Progress: Sendable, Equatable {
+    /// The file being read.
+    public var path = ""
+    /// Documents written.
+    public var documents = 0
+    /// Tokens written.
+    public var tokens = 0
+    /// Bytes of text read.
+    public var textBytes = 0
+  }
+
+  private let tokenizer: any Tokenizer
+  private let outputPrefix: String
+
+  /// Text goes through `tokenizer` to `PREFIX.bin` and `PREFIX.idx`.
+  public init(tokenizer: any Tokenizer, outputPrefix: String) {
+    self.tokenizer = tokenizer
+    self.outputPrefix = outputPrefix
+  }
+
+  /// Tokenizes the files in the order given.
+  ///
+  /// Nothing appears under the output names unless everything went well.
+  ///
+  /// - Parameters:
+  ///   - files: `.txt` (one document), `.jsonl` or `.jsonl.zst` (member `text` of each line).
+  ///   - progress: called after every document.
+  /// - Returns: the totals.
+  /// - Throws: `.io`, or `.invalid` naming file and line.
+  public func run(
+    files: [String], progress report: (Progress) -> Void = { _ in }
+  ) throws(TokenDataError) -> Progress {
+    guard let end = tokenizer.endOfText else {
+      throw .unsupported(path: tokenizer.identity, component: "a tokenizer without end-of-text id")
+    }
+    let writer = try MegatronWriter(
+      prefix: outputPrefix, vocabularySize: tokenizer.vocabularySize)
+    var progress = Progress()
+    var tokens: [Int32] = []
+    for path in files {
+      progress.path = path
+      try DocumentReader(path: path).forEachDocument { (text) throws(TokenDataError) in
+        guard !text.isEmpty else { return }
+        tokens.removeAll(keepingCapacity: true)
+        encode(text, appendingTo: &tokens)
+        if tokens.last != end { tokens.append(end) }
+        try writer.append(tokens)
+        progress.documents += 1
+        progress.tokens += tokens.count
+        progress.textBytes += text.count
+        report(progress)
+      }
+    }
+    try writer.finish()
+    return progress
+  }
+
+  private func encode(
+    _ text: UnsafeBufferPointer<UInt8>, appendingTo tokens: inout [Int32]
+  ) {
+    if let tokenizer = tokenizer as? HuggingFaceTokenizer {
+      tokenizer.encode(utf8: text, addSpecial: true, appendingTo: &tokens)
+    } else {
+      tokens += tokenizer.encode(String(decoding: text, as: UTF8.self), addSpecial: true)
+    }
+  }
+}
+
+/// The tokenizer that a command's `--tokenizer` names.
+///
+/// - Parameter name: `byte`, or a directory with a `tokenizer.json`.
+/// - Returns: a new tokenizer.
+/// - Throws: `TokenDataError` when the directory's tokenizer cannot be read or is not supported.
+public func loadTokenizer(_ name: String) throws(TokenDataError) -> any Tokenizer {
+  if name == "byte" { return ByteTokenizer() }
+  return try HuggingFaceTokenizer(directory: name)
+}
