@@ -101,8 +101,8 @@ let package = Package(
       name: "CommandSupport",
       dependencies: [
         "Checkpointing", "Collectives", "Compression", "Evaluation", "HuggingFaceInterop",
-        "RecallTasks", "StateExpansion", "TensorFiles", "TokenData", "Training", "TrainingMetrics",
-        argumentParser,
+        "Kernels", "RecallTasks", "StateExpansion", "TensorFiles", "TokenData", "Training",
+        "TrainingMetrics", argumentParser,
       ],
       swiftSettings: common),
 

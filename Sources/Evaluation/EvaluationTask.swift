@@ -72,6 +72,16 @@ public struct EvaluationTask: Sendable {
     }
   }
 
+  /// Requires that every task has its own name in the report.
+  ///
+  /// - Throws: `EvaluationError.duplicateName`.
+  public static func requireDistinctNames(
+    _ tasks: [EvaluationTask]
+  ) throws(EvaluationError) {
+    var seen: Set<String> = []
+    for task in tasks where !seen.insert(task.name).inserted { throw .duplicateName(task.name) }
+  }
+
   private static func positive(
     _ option: TaskOption?, _ name: String, _ task: String
   ) throws -> [Int]? {
