@@ -80,6 +80,7 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: ["LanguageModels", "Layers", "TensorFiles", "TensorStorage"],
+      exclude: ["README.md"],
       swiftSettings: pointers),
     .target(
       name: "Evaluation",
@@ -93,7 +94,8 @@ let package = Package(
       dependencies: [
         "Checkpointing", "Collectives", "DataParallel", "Evaluation", "HuggingFaceInterop",
         "Kernels", "LanguageModels", "Layers", "Optimizers", "RecallTasks", "ReferenceKernels",
-        "StateExpansion", "TensorStorage", "TokenData", "TrainingMetrics", yams, logging,
+        "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "TrainingMetrics", yams,
+        logging,
       ],
       swiftSettings: pointers),
 
@@ -132,7 +134,8 @@ let package = Package(
       name: "RecallTasksTests", dependencies: ["RecallTasks", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
-      name: "TokenDataTests", dependencies: ["TokenData", "RecallTasks", "TensorStorage"],
+      name: "TokenDataTests",
+      dependencies: ["TokenData", "RecallTasks", "Compression", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
       name: "TrainingMetricsTests", dependencies: ["TrainingMetrics"], swiftSettings: common),
@@ -176,7 +179,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorStorage", "TokenData",
+        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "RecallTasks", "TensorFiles",
+        "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
   ]

@@ -151,11 +151,7 @@ extension CheckpointManifest {
     }
     runID = try fields.string("run_id")
     step = try fields.count("step")
-    let names = try fields.array("stores").map(\.string)
-    stores = names.compactMap { $0 }
-    guard stores.count == names.count, Set(stores).count == stores.count else {
-      throw fields.failure("stores", "is not a list of distinct names")
-    }
+    stores = try fields.stores()
     layout = try fields.layout()
     shards = try fields.shards(layout: layout)
     creation = try fields.creation()

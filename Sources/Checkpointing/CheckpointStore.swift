@@ -24,6 +24,16 @@ public struct CheckpointStore {
     self.firstElement = firstElement
   }
 
+  /// Whether this can be the name of a store: shards write `<store>/<tensor>`.
+  static func isName(_ name: String) -> Bool {
+    !name.isEmpty && !name.contains("/")
+  }
+
+  /// Whether this can be the name of a tensor: shards write `<tensor>[begin:end]` for a part.
+  static func isTensorName(_ name: String) -> Bool {
+    !name.isEmpty && !name.contains("[")
+  }
+
   /// The address of an element of the arena.
   func pointer(_ element: Int) -> UnsafeMutablePointer<Float> {
     values.pointer + (element - firstElement)

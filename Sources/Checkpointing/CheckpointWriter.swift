@@ -110,18 +110,18 @@ public final class CheckpointWriter {
   ///   - contents: what to save; must not change meanwhile.
   ///   - coordination: the way to the other processes.
   /// - Returns: what was done.
-  /// - Throws: `.notSaved` with the failures of all ranks, `.coordination`, or `.invalid` on
-  ///   impossible contents.
+  /// - Throws: `.notSaved` with the failures of all ranks, among them impossible contents, or
+  ///   `.coordination`.
   @discardableResult
   public func save(
     _ contents: CheckpointContents, coordination: some ShardCoordination = SingleProcess()
   ) throws(CheckpointError) -> SaveReport {
-    try check(contents, coordination)
     let agreement = RankAgreement(coordination, step: contents.step)
     let leads = coordination.localShards.contains(0)
     let transaction = SaveTransaction(self, contents, shardCount: coordination.shardCount)
     do throws(CheckpointError) {
       let fingerprints = try agreement.share { shard throws(CheckpointError) in
+        try check(contents, shard: shard, of: coordination.shardCount)
         if shard == 0 { try transaction.prepare() }
         return .string(transaction.fingerprint)
       }
@@ -152,7 +152,7 @@ public final class CheckpointWriter {
   }
 
   private func check(
-    _ contents: CheckpointContents, _ coordination: some ShardCoordination
+    _ contents: CheckpointContents, shard: Int, of shardCount: Int
   ) throws(CheckpointError) {
     func failure(_ field: String, _ reason: String) -> CheckpointError {
       .invalid(path: directory.path, field: field, reason: reason)
@@ -161,22 +161,17 @@ public final class CheckpointWriter {
     guard Set(contents.stores.map(\.name)).count == contents.stores.count else {
       throw failure("stores", "two have the same name")
     }
+    if let slot = contents.layout.slots.first(where: { !CheckpointStore.isTensorName($0.name) }) {
+      throw failure("layout", "\"\(slot.name)\" is not a name without bracket")
+    }
+    let needed = ShardPartition.range(of: shard, shards: shardCount, count: contents.layout.count)
     for store in contents.stores {
-      guard !store.name.isEmpty, !store.name.contains("/") else {
+      guard CheckpointStore.isName(store.name) else {
         throw failure("stores", "\"\(store.name)\" is not a name without slash")
       }
-      for shard in coordination.localShards {
-        let range = ShardPartition.range(
-          of: shard, shards: coordination.shardCount, count: contents.layout.count)
-        guard
-          range.isEmpty
-            || (store.range.contains(range.lowerBound)
-              && store.range.upperBound >= range.upperBound)
-        else {
-          throw failure(
-            "store \(store.name)",
-            "holds elements \(store.range), shard \(shard) needs \(range)")
-        }
+      guard needed.isEmpty || store.range.clamped(to: needed) == needed else {
+        throw failure(
+          "store \(store.name)", "holds elements \(store.range), shard \(shard) needs \(needed)")
       }
     }
   }

@@ -4,6 +4,9 @@ import TensorStorage
 
 /// Access to the members of a JSON object, with errors that name the field.
 struct ManifestFields {
+  /// More elements than any machine holds, few enough that sums of bytes do not overflow.
+  private static let maximumElementCount = 1 << 48
+
   private let value: JSONValue
   private let path: String
   private let prefix: String
@@ -16,6 +19,16 @@ struct ManifestFields {
 
   func failure(_ field: String, _ reason: String) -> CheckpointError {
     .invalid(path: path, field: prefix + field, reason: reason)
+  }
+
+  /// The names of the stores.
+  func stores() throws(CheckpointError) -> [String] {
+    let names = try array("stores").map(\.string)
+    let stores = names.compactMap { $0 }
+    guard stores.count == names.count, Set(stores).count == stores.count, stores.count <= 64,
+      stores.allSatisfy(CheckpointStore.isName)
+    else { throw failure("stores", "is not a list of at most 64 distinct names") }
+    return stores
   }
 
   func string(_ field: String) throws(CheckpointError) -> String {
@@ -78,11 +91,17 @@ struct ManifestFields {
       var count = 1
       for size in shape {
         let (product, overflows) = count.multipliedReportingOverflow(by: size)
-        guard !overflows, product < 1 << 56 else { throw fields.failure("shape", "is too large") }
+        guard !overflows, product <= Self.maximumElementCount else {
+          throw fields.failure("shape", "is too large")
+        }
         count = product
       }
+      guard CheckpointStore.isTensorName(name) else {
+        throw fields.failure("name", "\"\(name)\" is not a name without bracket")
+      }
       guard layout[name] == nil else { throw fields.failure("name", "\(name) occurs twice") }
-      guard layout.count < 1 << 60, try fields.count("offset") == layout.count else {
+      guard layout.count <= Self.maximumElementCount, try fields.count("offset") == layout.count
+      else {
         throw fields.failure("offset", "is not where this layout puts \(name)")
       }
       layout.append(name: name, shape: shape)

@@ -62,6 +62,9 @@ extension ShardReader {
             prefix: prefix, fileByteCount: contentByteCount, source: file.path)
         }
       }
+      guard wanted <= plan.header.byteCount + 1 << 20 else {
+        throw .invalid(path: file.path, field: "header", reason: "is far longer than it should be")
+      }
     }
     return try withBytes(of: head) { head throws(CheckpointError) in
       try translatingErrors { () throws(TensorFileError) in

@@ -41,7 +41,6 @@ struct ShardWriter {
   ) throws(CheckpointError) -> ShardRecord {
     let file = try OutputFile(
       path, expectedByteCount: plan.header.fileByteCount, fileSystem)
-    compressor.reset()
     var writer = ShardWriter(compressor: compressor, file: file)
     try withBytes(of: plan.header.encoded()) { bytes throws(CheckpointError) in
       try writer.append(bytes)

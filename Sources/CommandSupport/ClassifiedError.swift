@@ -59,3 +59,6 @@ public enum CommandError: ClassifiedError, Equatable {
     }
   }
 }
+
+extension AgreedError: ClassifiedError {}
+extension TrainingError: ClassifiedError {}

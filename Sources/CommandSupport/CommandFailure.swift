@@ -58,7 +58,7 @@ public func fail(_ failure: (code: Int32, line: String)) -> Never {
 }
 
 /// The text with its line breaks turned into spaces.
-private func oneLine(_ text: String) -> String {
+public func oneLine(_ text: String) -> String {
   text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
     .joined(separator: " ")
 }

@@ -74,11 +74,6 @@ public final class FrameCompressor {
     pending > 0 ? try frame() : nil
   }
 
-  /// Forgets what was taken but not yet returned, after a stream that was given up.
-  public func reset() {
-    pending = 0
-  }
-
   private func frame() throws(CompressionError) -> UnsafeRawBufferPointer {
     let code = ZSTD_compress2(
       context, output.baseAddress, output.count, input.baseAddress, pending)

@@ -10,9 +10,13 @@ import TensorStorage
 public final class CopyingTask: SampleSource {
   /// What the samples look like.
   public struct Configuration: Sendable, Equatable {
-    /// Number of ids, content and the two special ones. Default 16.
+    /// Number of ids, content and the two special ones.
+    ///
+    /// Default 16.
     public var vocabulary = 16
-    /// Tokens to copy, `m`. Default 16.
+    /// Tokens to copy, `m`.
+    ///
+    /// Default 16.
     public var tokens = 16
     /// Whether blanks stand between the content tokens.
     public var selective: Bool
@@ -28,8 +32,13 @@ public final class CopyingTask: SampleSource {
     }
   }
 
+  /// Positions in a sample, `T`.
   public let sequenceLength: Int
+
+  /// Nil: the samples never end.
   public var sampleCount: Int? { nil }
+
+  /// All token ids written are below this number.
   public var requiredVocabulary: Int { configuration.vocabulary }
 
   /// What the samples look like.
@@ -61,6 +70,7 @@ public final class CopyingTask: SampleSource {
       stream: stream)
   }
 
+  /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) {
     precondition(buffer.sequenceLength == sequenceLength)
     var random = randomness.generator(index)

@@ -19,19 +19,31 @@ public final class MQARTask: SampleSource {
 
   /// What the samples look like.
   public struct Configuration: Sendable, Equatable {
-    /// Ids are below this number. Default 8192.
+    /// Ids are below this number.
+    ///
+    /// Default 8192.
     public var vocabulary = 8192
-    /// Pairs in a sample; one of these numbers is drawn for each sample. Default 4.
+    /// Pairs in a sample; one of these numbers is drawn for each sample.
+    ///
+    /// Default 4.
     public var pairs = [4]
     /// Default zoology.
     public var layout = Layout.zoology
-    /// Exponent `a` of the slots' distribution; 1 is uniform. Default 0.01. `zoology` only.
+    /// Exponent `a` of the slots' distribution; 1 is uniform.
+    ///
+    /// Default 0.01. `zoology` only.
     public var powerA = 0.01
-    /// Whether blanks become uniform ids in 0..<V. Default true. `zoology` only.
+    /// Whether blanks become uniform ids in 0..<V.
+    ///
+    /// Default true. `zoology` only.
     public var randomNonQueries = true
-    /// Key ids are 1...keys. Default `V/2 - 1`.
+    /// Key ids are 1...keys.
+    ///
+    /// Default `V/2 - 1`.
     public var keys: Int?
-    /// Value ids are the `values` ids after the keys. Default the rest of the vocabulary.
+    /// Value ids are the `values` ids after the keys.
+    ///
+    /// Default the rest of the vocabulary.
     public var values: Int?
 
     /// The defaults.
@@ -47,8 +59,13 @@ public final class MQARTask: SampleSource {
     }
   }
 
+  /// Positions in a sample, `T`.
   public let sequenceLength: Int
+
+  /// Nil: the samples never end.
   public var sampleCount: Int? { nil }
+
+  /// All token ids written are below this number.
   public var requiredVocabulary: Int { configuration.vocabulary }
 
   /// What the samples look like.
@@ -121,6 +138,7 @@ public final class MQARTask: SampleSource {
     }
   }
 
+  /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) {
     precondition(buffer.sequenceLength == sequenceLength)
     var random = randomness.generator(index)

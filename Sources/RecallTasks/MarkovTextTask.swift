@@ -8,11 +8,17 @@ import TensorStorage
 public final class MarkovTextTask: SampleSource {
   /// What the samples look like.
   public struct Configuration: Sendable, Equatable {
-    /// Number of symbols. Default 16.
+    /// Number of symbols.
+    ///
+    /// Default 16.
     public var symbols = 16
-    /// Id of the first symbol; the others follow. Default 1.
+    /// Id of the first symbol; the others follow.
+    ///
+    /// Default 1.
     public var firstID = 1
-    /// The id that begins a row. Default 0.
+    /// The id that begins a row.
+    ///
+    /// Default 0.
     public var beginning = 0
     /// What the table of successors is drawn from; nil means the run's seed.
     public var tableSeed: UInt64?
@@ -29,8 +35,13 @@ public final class MarkovTextTask: SampleSource {
   /// Probabilities of a context's four successors.
   public static let probabilities = [0.6, 0.2, 0.15, 0.05]
 
+  /// Positions in a sample, `T`.
   public let sequenceLength: Int
+
+  /// Nil: the samples never end.
   public var sampleCount: Int? { nil }
+
+  /// All token ids written are below this number.
   public var requiredVocabulary: Int {
     max(configuration.firstID + configuration.symbols, configuration.beginning + 1)
   }
@@ -70,6 +81,7 @@ public final class MarkovTextTask: SampleSource {
     successors = (0..<(4 * symbols * symbols)).map { _ in Int32(random.below(symbols)) }
   }
 
+  /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) {
     precondition(buffer.sequenceLength == sequenceLength)
     var random = randomness.generator(index)

@@ -4,7 +4,9 @@ import TensorStorage
 ///
 /// Names are distinct; two of the entries serve as examples and a third is asked for.
 struct PhonebookPrompts: PromptGenerator {
-  /// Entries in the book. Default 20.
+  /// Entries in the book.
+  ///
+  /// Default 20.
   var entries = 20
   var maximumNewTokens: Int? = 50
 

@@ -13,6 +13,7 @@ public enum RecallTaskError: Error, Equatable, CustomStringConvertible {
   /// The task cannot be scored by generating text.
   case notAGenerationTask(task: String)
 
+  /// One line: what, where, and what to do.
   public var description: String {
     switch self {
     case .unknownTask(let name, let nearest):
@@ -42,7 +43,7 @@ package func nearestName(to name: String, among names: [String]) -> String {
 }
 
 /// Levenshtein's distance: insertions, deletions and replacements cost 1.
-private func editDistance(_ first: String, _ second: String) -> Int {
+package func editDistance(_ first: String, _ second: String) -> Int {
   let columns = Array(second.utf8)
   var row = Array(0...columns.count)
   for (i, character) in first.utf8.enumerated() {

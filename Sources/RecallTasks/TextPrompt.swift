@@ -52,6 +52,7 @@ protocol PromptGenerator: Sendable {
   ///   - size: blocks, lines or entries in the prompt.
   ///   - random: where to draw from.
   ///   - depth: where to put the needle; nil draws its place uniformly.
+  /// - Returns: a pure function of the arguments.
   func prompt(size: Int, random: CounterRandom, depth: Double?) -> TextPrompt
 
   /// The size to use whatever the exact count says, for agreement with other programs; else nil.

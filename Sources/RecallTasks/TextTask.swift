@@ -28,8 +28,13 @@ public struct GenerationItem: Sendable {
 /// the only targets that count, and the rest of the row is padding with weight 0. Writing a row
 /// calls the tokenizer, which allocates.
 public final class TextTask: SampleSource {
+  /// Positions in a sample, `T`.
   public let sequenceLength: Int
+
+  /// Nil: the samples never end.
   public var sampleCount: Int? { nil }
+
+  /// All token ids written are below this number.
   public var requiredVocabulary: Int { encoder.tokenizer.vocabularySize }
 
   /// The task's name, for example `passkey`.
@@ -125,10 +130,12 @@ public final class TextTask: SampleSource {
     let question = encoder.encode(prompt, answered: false)
     let whole = encoder.encode(prompt, answered: true)
     return GenerationItem(
-      prompt: prompt.text, promptTokens: question, answerTokens: Array(whole.dropFirst(question.count)),
-      answers: prompt.answers, maximumNewTokens: newTokens(prompt), depth: prompt.depth)
+      prompt: prompt.text, promptTokens: question,
+      answerTokens: Array(whole.dropFirst(question.count)), answers: prompt.answers,
+      maximumNewTokens: newTokens(prompt), depth: prompt.depth)
   }
 
+  /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) throws(RecallTaskError) {
     precondition(buffer.sequenceLength == sequenceLength)
     let prompt = try filled(randomness.generator(index), depth: nil, .answer)

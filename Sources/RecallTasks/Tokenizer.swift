@@ -19,6 +19,7 @@ public protocol Tokenizer: AnyObject {
   /// - Parameters:
   ///   - text: any text.
   ///   - addSpecial: whether to add the ids that the tokenizer's template puts around a text.
+  /// - Returns: the ids in order.
   func encode(_ text: String, addSpecial: Bool) -> [Int32]
 
   /// The text of `ids`; special ids are left out, and bytes that are not UTF-8 are replaced.

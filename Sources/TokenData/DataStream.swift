@@ -16,7 +16,9 @@ public final class DataStream {
     /// Whether a finite source is gone through in another random order in each epoch.
     public let shuffle: Bool
 
-    /// A source. Endless sources (tasks) have no order, so `shuffle` does not matter to them.
+    /// A source.
+    ///
+    /// Endless sources (tasks) have no order, so `shuffle` does not matter to them.
     public init(_ samples: any SampleSource, weight: Double = 1, shuffle: Bool = true) {
       self.samples = samples
       self.weight = weight

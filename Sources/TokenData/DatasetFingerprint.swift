@@ -16,6 +16,7 @@ public struct DatasetFingerprint: Sendable, Equatable, Codable, CustomStringConv
   /// Hash of the first and the last MiB of the token file.
   public let contentHash: String
 
+  /// One line: what, where, and what to do.
   public var description: String { "\(tokenBytes)-\(indexBytes)-\(indexHash)-\(contentHash)" }
 
   init(tokens: UnsafeRawBufferPointer, index: UnsafeRawBufferPointer) {

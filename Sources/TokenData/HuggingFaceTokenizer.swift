@@ -8,9 +8,16 @@ import RecallTasks
 /// the `tokenizers` library. The file's `truncation` and `padding` are ignored. Pieces seen before
 /// are remembered; use one instance a thread.
 public final class HuggingFaceTokenizer: Tokenizer {
+  /// Names the vocabulary and the rules.
   public let identity: String
+
+  /// All ids are below this number.
   public let vocabularySize: Int
+
+  /// The id put before a text, if any.
   public let beginningOfText: Int32?
+
+  /// The id that ends a document, if any.
   public let endOfText: Int32?
 
   private let definition: TokenizerDefinition
@@ -37,6 +44,7 @@ public final class HuggingFaceTokenizer: Tokenizer {
     encoder = PieceEncoder(definition)
   }
 
+  /// The ids of a text, with those of the template around it when `addSpecial`.
   public func encode(_ text: String, addSpecial: Bool) -> [Int32] {
     var text = text
     var result: [Int32] = []
@@ -95,11 +103,11 @@ public final class HuggingFaceTokenizer: Tokenizer {
     }
   }
 
+  /// The text of `ids`; special ids are left out, and bytes that are not UTF-8 are replaced.
   public func decode(_ ids: [Int32]) -> String {
     var bytes: [UInt8] = []
-    for id in ids where id >= 0 && Int(id) < vocabularySize && !definition.specialTokens.contains(id)
-    {
-      bytes += definition.tokenBytes[Int(id)]
+    for id in ids where !definition.specialTokens.contains(id) {
+      if id >= 0, Int(id) < vocabularySize { bytes += definition.tokenBytes[Int(id)] }
     }
     if case .sentencePiece(let spaces) = definition.kind, spaces.stripsOnDecoding,
       bytes.first == 0x20
@@ -171,7 +179,7 @@ enum SymbolTable {
 
 /// Ids of single scalars, and of bytes to fall back to.
 struct ScalarTable {
-  /// Ids of the byte tokens `<0x00>` ... `<0xFF>`.
+  /// Ids of the 256 byte tokens, `<0x00>` first.
   let bytes: [Int32]
   private var basic = [Int32](repeating: -1, count: 1 << 16)
   private var others: [UInt32: Int32] = [:]

@@ -106,7 +106,8 @@ struct MegatronIndex {
       let pointer = Int(Self.load(file.bytes, pointers + 8 * sequence, as: Int64.self))
       guard length >= 0 else {
         throw .invalid(
-          path: file.path, field: "length of sequence \(sequence)", reason: "is negative: \(length)")
+          path: file.path, field: "length of sequence \(sequence)", reason: "is negative: \(length)"
+        )
       }
       guard pointer >= 0, pointer <= tokenFile.byteCount - length * size else {
         throw .invalid(

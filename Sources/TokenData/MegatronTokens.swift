@@ -150,8 +150,14 @@ public final class MegatronTokens {
 public final class TokenFileSource: SampleSource {
   /// Where the tokens come from.
   public let tokens: MegatronTokens
+
+  /// Positions in a sample, `T`.
   public let sequenceLength: Int
+
+  /// All token ids written are below this number.
   public let requiredVocabulary: Int
+
+  /// Samples in one pass over the file.
   public var sampleCount: Int? { samples }
 
   private let samples: Int
@@ -178,6 +184,7 @@ public final class TokenFileSource: SampleSource {
     }
   }
 
+  /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) throws(TokenDataError) {
     precondition(index < UInt64(samples) && buffer.sequenceLength == sequenceLength)
     let start = Int(index) * sequenceLength

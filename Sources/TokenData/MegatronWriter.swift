@@ -147,7 +147,8 @@ final class AtomicFileWriter {
       unlink(temporaryPath)
       throw .io(path: path, operation: "rename to", code: code)
     }
-    let directory = open((path as NSString).deletingLastPathComponent.nonEmpty, O_RDONLY | O_CLOEXEC)
+    let directory = open(
+      (path as NSString).deletingLastPathComponent.nonEmpty, O_RDONLY | O_CLOEXEC)
     guard directory >= 0 else { return }
     fsync(directory)
     close(directory)

@@ -4,7 +4,8 @@ import TensorStorage
 ///
 /// A balanced Feistel network of six rounds permutes the smallest suitable power of four; values
 /// outside 0..<count are sent through it again until they fall inside ("cycle walking"), at most
-/// four times on average. The permutation is a function of (seed, source, epoch).
+/// four times on average. The power is 256 at least, because on fewer values a Feistel network is
+/// not random enough. The permutation is a function of (seed, source, epoch).
 public struct SampleOrder: Sendable, Equatable {
   /// Number of elements.
   public let count: Int
@@ -24,7 +25,7 @@ public struct SampleOrder: Sendable, Equatable {
   public init(count: Int, seed: UInt64, source: Int, epoch: UInt64) {
     precondition(count >= 1, "an empty source has no order")
     self.count = count
-    let bits = max(Int.bitWidth - (count - 1).leadingZeroBitCount, 2)
+    let bits = max(Int.bitWidth - (count - 1).leadingZeroBitCount, 8)
     halfBits = UInt64((bits + 1) / 2)
     var random = CounterRandom(
       seed: seed &+ 0x9E37_79B9_7F4A_7C15 &* UInt64(source + 1), purposeHash: Self.purpose,
@@ -64,6 +65,7 @@ public struct SampleOrder: Sendable, Equatable {
     return z ^ (z >> 31)
   }
 
+  /// Whether both are the same permutation.
   public static func == (a: SampleOrder, b: SampleOrder) -> Bool {
     a.count == b.count && a.keys == b.keys
   }

@@ -57,7 +57,8 @@ struct SentencePieceSpaces: Sendable, Equatable {
         start = position
       }
       afterMarker = isMarker
-      position += isMarker ? 3 : bytes[position] < 0x80 ? 1 : UTF8Scalars.decode(bytes, position).length
+      position +=
+        isMarker ? 3 : bytes[position] < 0x80 ? 1 : UTF8Scalars.decode(bytes, position).length
     }
     if position > start { piece(start..<position) }
   }

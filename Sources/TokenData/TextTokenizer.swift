@@ -36,31 +36,31 @@ public struct TextTokenizer {
   /// - Returns: the totals.
   /// - Throws: `.io`, or `.invalid` naming file and line.
   public func run(
-    files: [String], progress report: (Progress) -> Void = { _ in }
+    files: [String], progress: (Progress) -> Void = { _ in }
   ) throws(TokenDataError) -> Progress {
     guard let end = tokenizer.endOfText else {
       throw .unsupported(path: tokenizer.identity, component: "a tokenizer without end-of-text id")
     }
     let writer = try MegatronWriter(
       prefix: outputPrefix, vocabularySize: tokenizer.vocabularySize)
-    var progress = Progress()
+    var total = Progress()
     var tokens: [Int32] = []
     for path in files {
-      progress.path = path
+      total.path = path
       try DocumentReader(path: path).forEachDocument { (text) throws(TokenDataError) in
         guard !text.isEmpty else { return }
         tokens.removeAll(keepingCapacity: true)
         encode(text, appendingTo: &tokens)
         if tokens.last != end { tokens.append(end) }
         try writer.append(tokens)
-        progress.documents += 1
-        progress.tokens += tokens.count
-        progress.textBytes += text.count
-        report(progress)
+        total.documents += 1
+        total.tokens += tokens.count
+        total.textBytes += text.count
+        progress(total)
       }
     }
     try writer.finish()
-    return progress
+    return total
   }
 
   private func encode(

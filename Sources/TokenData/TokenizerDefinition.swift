@@ -69,7 +69,8 @@ struct TokenizerDefinition {
       case .byteLevel: tokenBytes[Int(id)] = ByteLevelAlphabet.bytes(of: text)
       case .sentencePiece:
         tokenBytes[Int(id)] =
-          Self.byteToken(text).map { [$0] } ?? text.replacing(SentencePieceSpaces.marker, with: [0x20])
+          Self.byteToken(text).map { [$0] }
+          ?? text.replacing(SentencePieceSpaces.marker, with: [0x20])
       }
     }
     for token in addedTokens { tokenBytes[Int(token.id)] = token.content }

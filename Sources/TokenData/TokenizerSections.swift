@@ -242,7 +242,8 @@ struct TokenizerSections {
       let ids = processor["special_tokens"]?[name]?["ids"]?.array ?? []
       guard !ids.isEmpty else {
         throw .invalid(
-          path: path, field: "post_processor.single", reason: "names no known special token: \(name)")
+          path: path, field: "post_processor.single",
+          reason: "names no known special token: \(name)")
       }
       for id in ids.compactMap({ $0.integer(as: Int32.self) }) {
         if afterText { suffix.append(id) } else { prefix.append(id) }

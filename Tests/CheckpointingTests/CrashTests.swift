@@ -28,7 +28,7 @@ enum Scenario: CaseIterable, Sendable {
 
   /// A run as it is before the save of `scenario`.
   private func prepared(_ scenario: Scenario) throws -> TemporaryRun {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     guard scenario.hasPredecessor else { return run }
     if scenario == .pruning { try run.save(old, step: 5) }
     try run.save(old, step: 10)
@@ -110,13 +110,13 @@ enum Scenario: CaseIterable, Sendable {
   }
 
   @Test func survivesShortWrites() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     try run.save(new, step: 1) { operation, _ in operation == .write ? .shortWrite : nil }
     #expect(complaints(run.stepPath(1)) == "")
   }
 
   @Test func aFullDiskNamesPathAndBytes() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     let text = message {
       try run.save(new, step: 1) { operation, path in
         operation == .write && path.contains("shard-00001") ? .fail(ENOSPC) : nil
@@ -129,7 +129,7 @@ enum Scenario: CaseIterable, Sendable {
 
   /// After a failed save the same writer saves good files.
   @Test func aWriterOutlivesItsFailures() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     let counter = Counter()
     let fileSystem = FileSystem { operation, _ in
       counter.calls += operation == .write ? 1 : 0
@@ -144,7 +144,7 @@ enum Scenario: CaseIterable, Sendable {
 
   /// Everything is durable before the name appears, and the name before the old one goes.
   @Test func syncsInOrder() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     try run.save(old, step: 10)
     var trace: [String] = []
     try run.save(new, step: 20, keep: 1) { operation, path in
@@ -172,7 +172,7 @@ enum Scenario: CaseIterable, Sendable {
   }
 
   @Test func allRanksLearnOfAFailure() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     try run.save(old, step: 10, shards: 4)
     let results = onThreads(4) { coordination in
       let rank = coordination.rank
@@ -189,7 +189,7 @@ enum Scenario: CaseIterable, Sendable {
   }
 
   @Test func ranksMustSaveTheSameThing() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     let results = onThreads(2) { coordination in
       _ = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
         .save(new.contents(step: 20 + coordination.rank), coordination: coordination)

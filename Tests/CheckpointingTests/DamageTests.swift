@@ -12,7 +12,7 @@ import Testing
   }
 
   @Test func findsTwoHundredBitFlips() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     try run.save(sample, step: 5)
     let path = run.stepPath(5)
     let files = [shard(0), shard(1), "/manifest.json"]
@@ -35,7 +35,7 @@ import Testing
   }
 
   @Test func namesTheDamagedTensor() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     let large = Sample(sizes: [[6_000_000], [100]], seed: 1)
     try run.save(large, step: 5, shards: 1)
     let file = run.stepPath(5) + shard(0, of: 1)
@@ -48,7 +48,7 @@ import Testing
   }
 
   @Test func findsTruncationAndPages() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     let sample = Sample(sizes: [[20_000]], seed: 4)
     try run.save(sample, step: 5)
     let path = run.stepPath(5)
@@ -75,8 +75,8 @@ import Testing
   }
 
   @Test func findsMisplacedShards() throws {
-    let run = try TemporaryRun()
-    let other = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
+    let other = try TemporaryRun(inMemory: true)
     try run.save(sample, step: 5)
     try run.save(sample, step: 6)
     try other.save(sample, step: 5, runID: "run2")
@@ -107,7 +107,7 @@ import Testing
   }
 
   @Test func findsMisplacedCheckpoints() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     try run.save(sample, step: 5)
     #expect(complaints(run.stepPath(5), runID: "run2").contains("is run1, this run is run2"))
     try FileManager.default.moveItem(atPath: run.stepPath(5), toPath: run.stepPath(7))
@@ -115,7 +115,7 @@ import Testing
   }
 
   @Test func fallsBackToTheNewestGoodOne() throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     #expect(try CheckpointCatalog.latestValid(in: run.path).reader == nil)
     for step in 1...4 { try run.save(sample, step: step) }
     try FileManager.default.removeItem(atPath: run.stepPath(4) + "/manifest.json")
@@ -137,6 +137,7 @@ import Testing
     ("\"shape\": [63]", "\"shape\": [4611686018427387904, 4]", "shape"),
     ("\"shape\": [63]", "\"shape\": [-63]", "shape"),
     ("\"layers.1.w\"", "\"layers.0.w\"", "occurs twice"),
+    ("\"layers.1.w\"", "\"layers.1.w[0:16]\"", "without bracket"),
     ("\"step\": 5,", "\"step\": 6,", "step"),
     ("\"step\": 5,", "\"step\": 5, \"step\": 5,", "duplicate key"),
     ("\"index\": 1,", "\"index\": 0,", "shards[1]"),
@@ -147,7 +148,7 @@ import Testing
     ("\"parameters\", \"exp_avg\"", "\"exp_avg\", \"parameters\"", "another header"),
   ])
   func refusesAManifest(_ text: String, _ replacement: String, _ reason: String) throws {
-    let run = try TemporaryRun()
+    let run = try TemporaryRun(inMemory: true)
     try run.save(sample, step: 5)
     let path = run.stepPath(5) + "/manifest.json"
     let manifest = String(decoding: try bytes(path), as: UTF8.self)
@@ -159,6 +160,40 @@ import Testing
     } else {
       #expect(complaint.contains(reason), "\(complaint)")
     }
+  }
+
+  /// Manifests that were damaged and then signed: refused or harmless, but never a crash.
+  @Test func survivesMutatedManifests() throws {
+    let run = try TemporaryRun(inMemory: true)
+    try run.save(Sample(sizes: [[70], [5, 5]], seed: 1), step: 5)
+    let path = run.stepPath(5) + "/manifest.json"
+    let good = try bytes(path)
+    var random = CounterRandom(seed: 1, purpose: "manifests")
+    let alphabet = Array("0123456789-{}[],:\"e. ".utf8)
+    var refused = 0
+    for _ in 0..<3000 {
+      var bad = good
+      for _ in 0..<(1 + random.below(3)) {
+        let i = random.below(bad.count - 24)
+        let byte = alphabet[random.below(alphabet.count)]
+        if random.below(2) == 0 { bad[i] = byte } else { bad.insert(byte, at: i) }
+      }
+      try write(signed(String(decoding: bad, as: UTF8.self)), path)
+      refused += complaints(run.stepPath(5), runID: nil).isEmpty ? 0 : 1
+    }
+    #expect(refused > 1000)
+  }
+
+  /// Good shards with the right header and size, but other values: only the hash tells.
+  @Test func findsForeignValues() throws {
+    let run = try TemporaryRun(inMemory: true)
+    let other = try TemporaryRun(inMemory: true)
+    try run.save(Sample(sizes: [[5]], seed: 1), step: 5, shards: 1)
+    try other.save(Sample(sizes: [[5]], seed: 2), step: 5, shards: 1)
+    let foreign = try bytes(other.stepPath(5) + shard(0, of: 1))
+    try #require(try bytes(run.stepPath(5) + shard(0, of: 1)).count == foreign.count)
+    try write(foreign, run.stepPath(5) + shard(0, of: 1))
+    #expect(complaints(run.stepPath(5)).contains("does not have the hash"))
   }
 
   /// The manifest with its checksum made right, as docs/checkpoint-format.md defines it.

@@ -1,5 +1,6 @@
 import Checkpointing
 import Foundation
+import TensorStorage
 import Testing
 
 @Suite struct RetentionTests {
@@ -57,6 +58,13 @@ import Testing
     }
     #expect(throws: CheckpointError.self) { try run.save(sample, step: 1, keep: 0) }
     #expect(throws: CheckpointError.self) { try run.save(sample, step: -1) }
+    let short = CheckpointStore("parameters", FloatBuffer(count: 16))
+    let cut = CheckpointContents(
+      step: 1, layout: sample.layout, stores: [short], training: .null,
+      creation: CheckpointCreation(host: "here", ranks: 1))
+    let writer = try CheckpointWriter(run: run.path, runID: "r", keep: 1)
+    let text = message { try writer.save(cut) }
+    #expect(text.contains("store parameters: holds elements 0..<16, shard 0 needs 0..<48"))
     let missing = message {
       try CheckpointWriter(run: "/nowhere", runID: "r", keep: 1).save(sample.contents(step: 1))
     }

@@ -9,10 +9,12 @@ final class TemporaryRun {
   let path: String
   var checkpoints: String { path + "/checkpoints" }
 
-  init() throws {
-    path =
-      FileManager.default.temporaryDirectory
-      .appendingPathComponent("run " + UUID().uuidString).path
+  // In memory, if there is a file system for it, a sync is free.
+  init(inMemory: Bool = false) throws {
+    let memory = "/dev/shm"
+    let useMemory = inMemory && FileManager.default.isWritableFile(atPath: memory)
+    let parent = useMemory ? memory : FileManager.default.temporaryDirectory.path
+    path = parent + "/run " + UUID().uuidString
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 

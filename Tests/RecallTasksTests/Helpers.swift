@@ -32,8 +32,8 @@ final class TestTokenizer: Tokenizer {
   private let chunk: Int
   private(set) var encodedBytes = 0
 
-  /// - Parameter chunk: ids stand for that many bytes, counted from the text's start, so that
-  ///   pieces of text cannot be encoded one by one when it is above 1.
+  /// Ids stand for `chunk` bytes each, counted from the text's start: when it is above 1, pieces of
+  /// text cannot be encoded one by one.
   init(beginning: Int32? = nil, chunk: Int = 1) {
     beginningOfText = beginning
     self.chunk = chunk

@@ -17,8 +17,9 @@ import Testing
   func metric(
     _ example: (metric: GenerationMetric, prediction: String, references: [String], score: Double)
   ) {
-    #expect(example.metric.score(example.prediction, references: example.references)
-      == example.score)
+    #expect(
+      example.metric.score(example.prediction, references: example.references)
+        == example.score)
   }
 
   @Test func tokenAccuracyLooksAtCountedPositionsOnly() {
@@ -59,26 +60,30 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    ("mqr", [:], "task 'mqr' is not known; did you mean 'mqar'?"),
-    (
-      "mqar", ["pair": TaskOption.int(3)],
-      "task mqar: unknown option 'pair'; did you mean 'pairs'? Known options: vocab, pairs, layout,"
-        + " power_a, random_non_queries, keys, values"
-    ),
-    ("mqar", ["pairs": .string("x")], "task mqar: option 'pairs' must be a whole number or a list"),
-    ("mqar", ["pairs": .int(100)], "task mqar: option 'pairs' of 100 need a sequence of 400"),
-    ("mqar", ["pairs": .int(0)], "task mqar: option 'pairs' must hold numbers of 1 or more"),
-    ("mqar", ["pairs": .list([])], "task mqar: option 'pairs' must hold numbers of 1 or more"),
-    ("mqar", ["vocab": .int(8), "pairs": .int(4)], "task mqar: option 'keys' leaves 3 key ids"),
-    ("mqar", ["layout": .string("denser")], "task mqar: option 'layout' must be one of zoology"),
-    ("mqar", ["keys": .int(9000)], "task mqar: option 'values' leaves no value id"),
-    ("mqar", ["power_a": .int(0)], "task mqar: option 'power_a' is 0.0, not above 0"),
-    ("markov", ["symbols": .int(1)], "task markov: option 'symbols' is 1, not between 2"),
-    ("copying", ["tokens": .int(32)], "task copying: option 'tokens' is 32: a sequence of 64"),
-    ("phonebook", ["entries": .int(2)], "task phonebook: option 'entries' is 2, not between"),
-    ("passkey", ["fill": .string("x")], "task passkey: option 'fill' must be one of exact"),
-  ] as [(String, [String: TaskOption], String)])
+  @Test(
+    arguments: [
+      ("mqr", [:], "task 'mqr' is not known; did you mean 'mqar'?"),
+      (
+        "mqar", ["pair": TaskOption.int(3)],
+        "task mqar: unknown option 'pair'; did you mean 'pairs'? Known options: vocab, pairs, layout,"
+          + " power_a, random_non_queries, keys, values"
+      ),
+      (
+        "mqar", ["pairs": .string("x")],
+        "task mqar: option 'pairs' must be a whole number or a list"
+      ),
+      ("mqar", ["pairs": .int(100)], "task mqar: option 'pairs' of 100 need a sequence of 400"),
+      ("mqar", ["pairs": .int(0)], "task mqar: option 'pairs' must hold numbers of 1 or more"),
+      ("mqar", ["pairs": .list([])], "task mqar: option 'pairs' must hold numbers of 1 or more"),
+      ("mqar", ["vocab": .int(8), "pairs": .int(4)], "task mqar: option 'keys' leaves 3 key ids"),
+      ("mqar", ["layout": .string("denser")], "task mqar: option 'layout' must be one of zoology"),
+      ("mqar", ["keys": .int(9000)], "task mqar: option 'values' leaves no value id"),
+      ("mqar", ["power_a": .int(0)], "task mqar: option 'power_a' is 0.0, not above 0"),
+      ("markov", ["symbols": .int(1)], "task markov: option 'symbols' is 1, not between 2"),
+      ("copying", ["tokens": .int(32)], "task copying: option 'tokens' is 32: a sequence of 64"),
+      ("phonebook", ["entries": .int(2)], "task phonebook: option 'entries' is 2, not between"),
+      ("passkey", ["fill": .string("x")], "task passkey: option 'fill' must be one of exact"),
+    ] as [(String, [String: TaskOption], String)])
   func badRequestsAreNamed(_ name: String, _ options: [String: TaskOption], _ message: String) {
     do {
       _ = try source(name, options, length: 64, tokenizer: TestTokenizer())

@@ -9,8 +9,12 @@ import Testing
 
   @Test(arguments: [
     (1024, 0.5, "01234", 907, "7267a381230e4561badc4099809a91fadfbc6401460ae1a1383c93b336525fbb"),
-    (1024, 0.0025, "99999", 907, "342685a3d3a0a1a024d577a01dad32defe1aecdc5e258aa13e9a465d3ff3236f"),
-    (1024, 0.9975, "00000", 907, "93a096b39d672725ca97b440f7a3161d4bdee17db296d06782e365ba14cbbd3d"),
+    (
+      1024, 0.0025, "99999", 907, "342685a3d3a0a1a024d577a01dad32defe1aecdc5e258aa13e9a465d3ff3236f"
+    ),
+    (
+      1024, 0.9975, "00000", 907, "93a096b39d672725ca97b440f7a3161d4bdee17db296d06782e365ba14cbbd3d"
+    ),
     (4096, 0.5, "12345", 4057, "2de081ff890980942be7eefc7953735bf43d62b28b3fb25301121f44a1b239cb"),
   ])
   func passkeyAgreesWithTheOriginal(
@@ -79,10 +83,10 @@ import Testing
     for index in 0..<10 {
       let item = try task.item(index, of: 10)
       #expect(item.depth == (Double(index) + 0.5) / 10)
-      let blocks = item.prompt.components(separatedBy: ".\n").dropFirst(2)
+      let blocks = item.prompt.components(separatedBy: ".\n").dropFirst().dropLast()
       let needle = blocks.firstIndex { $0.contains("The passkey is \(item.answers[0])") }
-      let count = blocks.count - 1
-      #expect((needle ?? -1) - 2 == Int((Double(index) + 0.5) / 10 * Double(count - 1)))
+      // The official rule truncates.
+      #expect((needle ?? 0) - 1 == Int((Double(index) + 0.5) / 10 * Double(blocks.count - 1)))
     }
   }
 
@@ -99,8 +103,9 @@ import Testing
       #expect(answer.hasPrefix(" "))
       let text = tokenizer.decode(Array(sample.inputs[1...first]))
       #expect(text.contains(answer.dropFirst()))
-      #expect(Array(sample.inputs[(first + 1)..<(first + counted.count)])
-        == counted.dropLast().map { sample.targets[$0] })
+      #expect(
+        Array(sample.inputs[(first + 1)..<(first + counted.count)])
+          == counted.dropLast().map { sample.targets[$0] })
       #expect(sample.inputs[(first + counted.count + 1)...].allSatisfy { $0 == 0 })
       #expect(sample == (try SampleArrays(task, index)))
     }

@@ -17,7 +17,8 @@ import Testing
       #expect(sample.counted.allSatisfy { $0 >= 4 && $0 % 2 == 0 })
       for position in 4..<16 {
         let isQuery = sample.weights[position] == 1
-        #expect(isQuery ? values[inputs[position]] == sample.targets[position] : inputs[position] == 0)
+        #expect(
+          isQuery ? values[inputs[position]] == sample.targets[position] : inputs[position] == 0)
       }
     }
   }

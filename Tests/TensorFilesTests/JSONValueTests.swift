@@ -29,6 +29,20 @@ import Testing
     #expect(throws: TensorFileError.self) { try parse(text) }
   }
 
+  @Test func convertsCodableValues() throws {
+    struct Position: Codable, Equatable {
+      var seed: UInt64
+      var tokens: Int
+      var rate: Double
+      var source: String?
+    }
+    let position = Position(seed: .max, tokens: -1, rate: 0.1, source: "a/b")
+    let value = try JSONValue(encoding: position)
+    #expect(value["seed"] == .number("18446744073709551615"))
+    #expect(try value.decoded(as: Position.self) == position)
+    #expect(throws: (any Error).self) { try JSONValue(encoding: [Double.nan]) }
+  }
+
   @Test func acceptsNonFiniteOnRequest() throws {
     let value = try parse(#"{"time_step_limit":[0.0,Infinity,-Infinity,NaN]}"#, nonFinite: true)
     let limits = value["time_step_limit"]?.array?.compactMap(\.double)

@@ -1,4 +1,5 @@
 import Foundation
+import RecallTasks
 import Testing
 import TokenData
 
@@ -48,6 +49,90 @@ enum Fixtures {
       let decoded = tokenizer.decode(sample.ids)
       #expect(
         Array(decoded.unicodeScalars) == Array(sample.decoded.unicodeScalars), "\(sample.text)")
+    }
+  }
+}
+
+@Suite struct TokenizerFileTests {
+  static let changes: [(file: String, from: String, to: String, message: String)] = [
+    ("byte-level", #""type":"BPE""#, #""type":"Unigram""#, "model Unigram is not supported"),
+    ("byte-level", #""dropout":null"#, #""dropout":0.1"#, "model.dropout is not supported"),
+    (
+      "byte-level", #""ignore_merges":false"#, #""ignore_merges":true"#,
+      "model.ignore_merges true is not supported"
+    ),
+    (
+      "byte-level", #""use_regex":true},"post"#, #""use_regex":false},"post"#,
+      "ByteLevel with use_regex false is not supported"
+    ),
+    ("byte-level-nfc", #"{"type":"NFC"}"#, #"{"type":"NFKC"}"#, "normalizer NFKC is not supported"),
+    ("byte-level", #""lstrip":false"#, #""lstrip":true"#, "added_tokens[0] with lstrip true"),
+    ("metaspace", #""type":"Metaspace""#, #""type":"Whitespace""#, "pre_tokenizer Whitespace"),
+    ("metaspace", #""scheme":"first""#, #""scheme":"odd""#, "prepend_scheme odd"),
+    ("sentencepiece", #""byte_fallback":true"#, #""byte_fallback":false"#, "byte_fallback false"),
+    ("sentencepiece", #""<0x7F>""#, #""<0x7f>""#, "model.vocab: has no byte token <0x7F>"),
+    ("sentencepiece", #""type":"Fuse""#, #""type":"CTC""#, "decoder CTC is not supported"),
+    ("sentencepiece", #""type":"TemplateProcessing""#, #""type":"Bert""#, "post_processor Bert"),
+    ("sentencepiece", "{", "[", "JSON byte 0"),
+  ]
+
+  @Test(arguments: changes.indices)
+  func unknownComponentsAreRefusedByName(_ i: Int) throws {
+    let change = Self.changes[i]
+    let directory = try TemporaryDirectory()
+    let path = Fixtures.tokenizers + "/" + change.file + "/tokenizer.json"
+    let original = try String(contentsOfFile: path, encoding: .utf8)
+    let from = change.from.replacingOccurrences(of: #""scheme"#, with: #""prepend_scheme"#)
+    let to = change.to.replacingOccurrences(of: #""scheme"#, with: #""prepend_scheme"#)
+    let range = try #require(original.range(of: from), "the fixture has no \(from)")
+    try directory.write(
+      original.replacingCharacters(in: range, with: to).utf8, to: "tokenizer.json")
+    do {
+      _ = try HuggingFaceTokenizer(directory: directory.path)
+      Issue.record("accepted: \(to)")
+    } catch {
+      #expect("\(error)".contains(change.message), "\(error)")
+      #expect(error.exitCode == 65)
+    }
+  }
+
+  @Test func specialIDsAreFound() throws {
+    let expected: [(String, Int32, Int32)] = [
+      ("byte-level", 0, 0), ("byte-level-nfc", 0, 0), ("sentencepiece", 1, 2), ("metaspace", 1, 2),
+    ]
+    for (name, beginning, end) in expected {
+      let tokenizer = try loadTokenizer(Fixtures.tokenizers + "/" + name)
+      #expect(tokenizer.beginningOfText == beginning && tokenizer.endOfText == end)
+    }
+    #expect(
+      try loadTokenizer(Fixtures.tokenizers + "/byte-level").identity
+        != loadTokenizer(Fixtures.tokenizers + "/metaspace").identity)
+  }
+
+  @Test func bytesAreTheirOwnIDs() throws {
+    let tokenizer = try loadTokenizer("byte")
+    #expect(tokenizer.encode("a\u{E9}", addSpecial: true) == [97, 0xC3, 0xA9])
+    #expect(tokenizer.decode([97, 256, 0xC3, 0xA9]) == "a\u{E9}")
+    #expect(tokenizer.vocabularySize == 257 && tokenizer.endOfText == 256)
+  }
+
+  @Test func aMissingDirectoryIsAnIOError() {
+    #expect(throws: TokenDataError.self) { try loadTokenizer("/nowhere") }
+  }
+
+  /// Long prompts made by repeating tokens equal the tokens of the whole text.
+  @Test(arguments: ["byte-level", "byte-level-nfc", "sentencepiece", "metaspace"])
+  func longPromptsAreExact(_ name: String) throws {
+    let tokenizer = try loadTokenizer(Fixtures.tokenizers + "/" + name)
+    for task in ["passkey", "niah_single_1", "niah_multikey_2"] {
+      let items = try RecallTaskConfiguration(name: task, options: [:]).makeGenerationTask(
+        sequenceLength: 4000, seed: 2, tokenizer: tokenizer)
+      for index in 0..<5 {
+        let item = try items.item(index, of: 5)
+        #expect(item.promptTokens == tokenizer.encode(item.prompt, addSpecial: true))
+        #expect(item.promptTokens.count + item.maximumNewTokens <= 4000)
+        #expect(item.promptTokens.count + item.maximumNewTokens > 3800)
+      }
     }
   }
 }

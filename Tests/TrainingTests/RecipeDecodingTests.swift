@@ -1,5 +1,9 @@
 import Foundation
+import HuggingFaceInterop
+import LanguageModels
 import Layers
+import RecallTasks
+import TensorFiles
 import Testing
 import Training
 
@@ -43,7 +47,7 @@ let leastRecipe = """
         checkpoint: {every: 50, keep: 1}
         evaluation:
           every: 25
-          tasks: [passkey, {task: mqar, pairs: 4}]
+          tasks: [passkey, {task: mqar, pairs: 4, samples: 8, sequence_length: 64}]
           perplexity: {tokens: data/held-out, sequence_length: 512}
         metrics:    {tensorboard: false, log_every: 5}
         """)
@@ -89,8 +93,11 @@ let leastRecipe = """
     #expect(recipe.checkpoint.every == 50)
     #expect(recipe.checkpoint.keep == 1)
     #expect(recipe.evaluation.every == 25)
-    #expect(recipe.evaluation.tasks.map(\.name) == ["passkey", "mqar"])
-    #expect(recipe.evaluation.tasks.last?.options["pairs"]?.kind == .integer(4))
+    #expect(recipe.evaluation.tasks.map(\.task.name) == ["passkey", "mqar"])
+    #expect(recipe.evaluation.tasks.map(\.samples) == [64, 8])
+    #expect(recipe.evaluation.tasks.map(\.sequenceLength) == [4096, 64])
+    #expect(recipe.evaluation.tasks.last?.task.options["pairs"]?.kind == .integer(4))
+    #expect(recipe.evaluation.tasks.last?.task.options["samples"] == nil)
     #expect(recipe.evaluation.perplexity?.tokens == "data/held-out")
     #expect(recipe.evaluation.perplexity?.sequenceLength == 512)
     #expect(!recipe.metrics.tensorboard)
@@ -143,7 +150,7 @@ let leastRecipe = """
     let recipe = try Recipe.decode(
       yaml: leastRecipe,
       overrides: [
-        "model={config: {model_type: gla, norm_eps: 1e-6, tie: true, list: [1, a]}}",
+        "model={config: {model_type: gla, norm_eps: 1e-6, tie: true, list: [1, a, ~]}}",
         "model.initialization={embedding_std: 0.5, linear: fan_in}",
       ])
     guard case .scratch(let config, let initialization) = recipe.model else {
@@ -151,7 +158,12 @@ let leastRecipe = """
       return
     }
     #expect(
-      config.json == #"{"model_type": "gla", "norm_eps": 1e-06, "tie": true, "list": [1, "a"]}"#)
+      config.jsonValue
+        == .object([
+          JSONMember("model_type", .string("gla")), JSONMember("norm_eps", .number("1e-06")),
+          JSONMember("tie", .bool(true)),
+          JSONMember("list", .array([.number("1"), .string("a"), .null])),
+        ]))
     #expect(
       initialization == ScratchInitialization(embeddingDeviation: 0.5, linearDeviation: nil))
   }
@@ -189,9 +201,9 @@ let leastRecipe = """
     ["model={config: {model_type: gla}, initialization: {linear: fan_in}}"],
     ["train.schedule={kind: wsd, decay_steps: 3}", "train.optimizer.lr=0.1000000000000000055"],
     ["data.sources=[{task: mqar, pairs: 4, weight: 0.3}, {tokens: 'a b: c # d'}]"],
-    ["evaluation={tasks: [mqar, {task: passkey, depth: [0.5]}], perplexity: {tokens: t}}"],
+    ["evaluation={tasks: [mqar, {task: passkey, max_new_tokens: 9}], perplexity: {tokens: t}}"],
     ["run.name='true'", "run.output=\"tab\\t quote\\\" back\\\\ line\\n \\u00e9 \\u2028\""],
-    ["data.sources=[{task: '3e-4', 'odd key': [], 'null': null, n: 12345678901234567890}]"],
+    ["model={config: {'3e-4': '3e-4', 'odd key': [], 'null': null, n: 12345678901234567890}}"],
   ])
   func resolvedRecipeDecodesToAnEqualOne(overrides: [String]) throws {
     let recipe = try Recipe.decode(yaml: leastRecipe, overrides: overrides)
@@ -272,6 +284,22 @@ let leastRecipe = """
     for file in files {
       let recipe = try Recipe.load(path: file.path)
       #expect(try Recipe.decode(yaml: recipe.resolvedYAML()) == recipe, "\(file.path)")
+      try checkReferences(recipe)
+    }
+  }
+
+  /// The model and the tasks that a recipe describes in place exist and can be made.
+  private func checkReferences(_ recipe: Recipe) throws {
+    var vocabulary = Int.max
+    if case .scratch(let config, _) = recipe.model {
+      vocabulary = try ModelConfiguration(configJSON: config.jsonValue).vocabularySize
+    }
+    for case .task(let task) in recipe.data.sources.map(\.kind) {
+      let configuration = try task.configuration()
+      guard !configuration.needsTokenizer else { continue }
+      let source = try configuration.makeSource(
+        sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training)
+      #expect(source.requiredVocabulary <= vocabulary)
     }
   }
 }

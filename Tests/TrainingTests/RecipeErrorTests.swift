@@ -145,22 +145,19 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     #expect(recipe.data.sources.first?.weight == 0.5)
   }
 
-  @Test func taskOptionsAreReadWithTheSameComplaints() throws {
-    let recipe = try Recipe.decode(
-      yaml: leastRecipe, overrides: ["data.sources.0={task: mqar, pairz: 4, vocab: 9}"])
-    guard case .task(let task) = recipe.data.sources.first?.kind else {
-      Issue.record("not a task")
-      return
-    }
-    #expect(throws: RecipeError.self) { try task.reader(keys: ["pairs", "vocab"]) }
-    let reader = try task.reader(keys: ["pairz", "vocab"])
-    #expect(try reader.integer("vocab", .atLeast(1)) == 9)
-    do {
-      _ = try reader.integer("pairz", .atLeast(5))
-      Issue.record("no error")
-    } catch {
-      #expect(error.description.hasSuffix("`data.sources.0.pairz`: must be at least 5, found 4"))
-    }
+  @Test(arguments: [
+    (
+      "{task: mqar, pairz: 4, vocab: 9}",
+      "0.pairz`: task mqar: unknown option 'pairz'; did you mean"
+    ),
+    ("{task: mqar, vocab: big}", "0.vocab`: task mqar: option 'vocab' must be a whole number"),
+    ("{task: mqar, vocab: {a: 1}}", "0.vocab`: expected a number, a text, true, false or a list"),
+    ("{task: mqqr}", "0.task`: task 'mqqr' is not known; did you mean 'mqar'?"),
+    ("{task: mqar, weight: x}", "0.weight`: expected a number, found the text \"x\""),
+  ])
+  func tasksAndTheirOptionsAreChecked(source: String, expected: String) {
+    let text = message("data.sources.0=\(source)")
+    #expect(text.contains(expected), "\(text)")
   }
 }
 

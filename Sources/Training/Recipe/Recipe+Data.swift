@@ -66,14 +66,9 @@ extension Recipe {
     }
 
     var value: RecipeValue {
-      var entries: [RecipeValue.Entry]
       switch kind {
-      case .tokens(let prefix):
-        return .mapping([("tokens", .text(prefix)), ("weight", .number(weight))])
-      case .task(let task):
-        entries = task.entries
-        entries.insert(RecipeValue.Entry("weight", .number(weight)), at: 1)
-        return RecipeValue(.mapping(entries))
+      case .tokens(let prefix): .mapping([("tokens", .text(prefix)), ("weight", .number(weight))])
+      case .task(let task): task.value(with: [RecipeValue.Entry("weight", .number(weight))])
       }
     }
   }
@@ -87,17 +82,17 @@ extension Recipe {
     /// Dotted path of the task in the recipe: for error messages, no part of equality.
     public let path: String
 
-    init(_ reader: RecipeReader, besides other: [String] = []) throws(RecipeError) {
-      name = try reader.text("task")
-      options = RecipeValue(
-        .mapping(reader.remaining(["task"] + other)), place: reader.place(of: "task"))
-      path = reader.path
+    init(_ reader: RecipeReader, besides other: [String]) throws(RecipeError) {
+      self.init(
+        name: try reader.text("task"), options: reader.remaining(["task"] + other),
+        path: reader.path, place: reader.place(of: "task"))
+      _ = try configuration()
     }
 
-    /// A task by name alone, with its default options.
-    init(name: String, path: String, place: RecipePlace) {
+    /// A task with some options, not checked.
+    init(name: String, options: [RecipeValue.Entry], path: String, place: RecipePlace) {
       self.name = name
-      self.options = RecipeValue(.mapping([]), place: place)
+      self.options = RecipeValue(.mapping(options), place: place)
       self.path = path
     }
 
@@ -106,15 +101,14 @@ extension Recipe {
       left.name == right.name && left.options == right.options
     }
 
-    /// A reader of the options that refuses every key outside `keys`.
-    package func reader(keys: [String]) throws(RecipeError) -> RecipeReader {
-      try RecipeReader(options, path: path, keys: keys)
+    /// The options, in the order in which they were written.
+    var optionEntries: [RecipeValue.Entry] {
+      if case .mapping(let entries) = options.kind { entries } else { [] }
     }
 
-    /// Name and options as the entries of one mapping.
-    var entries: [RecipeValue.Entry] {
-      guard case .mapping(let options) = options.kind else { return [] }
-      return [RecipeValue.Entry("task", .text(name))] + options
+    /// A mapping of the name, some further keys and the options.
+    func value(with further: [RecipeValue.Entry]) -> RecipeValue {
+      RecipeValue(.mapping([RecipeValue.Entry("task", .text(name))] + further + optionEntries))
     }
   }
 }

@@ -74,8 +74,41 @@ extension Recipe {
 
     /// Steps between two evaluations; 0 evaluates never; default 1000.
     public var every: Int
-    /// Recall tasks to score, each a name or `{task: name, ...options}`; default none.
-    public var tasks: [Task]
+    /// A recall task to score.
+    public struct TaskPlan: Sendable, Equatable {
+      /// Which task, with its options.
+      public var task: Task
+      /// Samples to score; default 64.
+      public var samples: Int
+      /// Tokens of a sample; default: `data.sequence_length`.
+      public var sequenceLength: Int
+
+      private static let keys = ["samples", "sequence_length"]
+
+      init(_ value: RecipeValue, path: String, sequenceLength: Int) throws(RecipeError) {
+        var mapping = value
+        if case .text = value.kind {
+          let name = RecipeValue.Entry("task", value, place: value.place)
+          mapping = RecipeValue(.mapping([name]), place: value.place)
+        }
+        let reader = try RecipeReader(mapping, path: path, keys: nil)
+        task = try Task(reader, besides: Self.keys)
+        samples = try reader.integer("samples", default: 64, .atLeast(1))
+        self.sequenceLength = try reader.integer(
+          "sequence_length", default: sequenceLength, .atLeast(1))
+      }
+
+      var value: RecipeValue {
+        task.value(with: [
+          RecipeValue.Entry("samples", .integer(samples)),
+          RecipeValue.Entry("sequence_length", .integer(sequenceLength)),
+        ])
+      }
+    }
+
+    /// Recall tasks to score, each a name or `{task: name, samples: n, sequence_length: n,
+    /// ...options}`; default none.
+    public var tasks: [TaskPlan]
     /// Text to measure the perplexity of; nil (default) measures none.
     public var perplexity: Perplexity?
 
@@ -85,11 +118,7 @@ extension Recipe {
       every = try reader.integer("every", default: 1000, .atLeast(0))
       tasks = []
       for (value, path) in try reader.list("tasks", default: []) {
-        if case .text(let name) = value.kind {
-          tasks.append(Task(name: name, path: path, place: value.place))
-        } else {
-          tasks.append(try Task(RecipeReader(value, path: path, keys: nil)))
-        }
+        tasks.append(try TaskPlan(value, path: path, sequenceLength: sequenceLength))
       }
       perplexity = try reader.optionalSection("perplexity", keys: ["tokens", "sequence_length"]) {
         (section) throws(RecipeError) in
@@ -109,7 +138,7 @@ extension Recipe {
       }
       return .mapping([
         ("every", .integer(every)),
-        ("tasks", .list(tasks.map { RecipeValue(.mapping($0.entries)) })),
+        ("tasks", .list(tasks.map(\.value))),
         ("perplexity", perplexityValue),
       ])
     }

@@ -1,9 +1,11 @@
+import RecallTasks
+
 /// Reads the keys of one mapping and tracks its path, so that every complaint names a file, a line
 /// and a key.
 ///
 /// The keys a mapping may have are given at the start and checked at once; asking for a key that is
 /// not among them is a programmer's error. Pass `keys: nil` for mappings whose further keys are free.
-package struct RecipeReader {
+struct RecipeReader {
   private let entries: [RecipeValue.Entry]
   private let place: RecipePlace
   private let keys: [String]?
@@ -13,7 +15,7 @@ package struct RecipeReader {
   /// Begins to read a mapping.
   ///
   /// - Throws: `wrongType` if `value` is no mapping, `unknownKey` for a key outside `keys`.
-  package init(_ value: RecipeValue, path: String, keys: [String]?) throws(RecipeError) {
+  init(_ value: RecipeValue, path: String, keys: [String]?) throws(RecipeError) {
     guard case .mapping(let entries) = value.kind else {
       throw .wrongType(
         place: value.place, path: path.isEmpty ? "recipe" : path, expected: "a mapping of keys",
@@ -36,7 +38,7 @@ package struct RecipeReader {
   }
 
   /// The dotted path of a key of this mapping.
-  package func path(of key: String) -> String { Self.join(path, key) }
+  func path(of key: String) -> String { Self.join(path, key) }
 
   /// Where a key was written, or the mapping if it is absent.
   func place(of key: String) -> RecipePlace {
@@ -60,7 +62,7 @@ package struct RecipeReader {
   }
 
   /// A complaint about a key of this mapping.
-  package func invalid(_ key: String, _ reason: String) -> RecipeError {
+  func invalid(_ key: String, _ reason: String) -> RecipeError {
     .invalidValue(place: place(of: key), path: path(of: key), reason: reason)
   }
 
@@ -82,7 +84,7 @@ package struct RecipeReader {
 
 extension RecipeReader {
   /// An integer; required when `standard` is nil.
-  package func integer(
+  func integer(
     _ key: String, default standard: Int? = nil, _ allowed: Allowed<Int> = .any
   ) throws(RecipeError) -> Int {
     if let standard, value(key) == nil { return standard }
@@ -94,7 +96,7 @@ extension RecipeReader {
   }
 
   /// A finite number; required when `standard` is nil.
-  package func number(
+  func number(
     _ key: String, default standard: Double? = nil, _ allowed: Allowed<Double> = .any
   ) throws(RecipeError) -> Double {
     if let standard, value(key) == nil { return standard }
@@ -127,7 +129,7 @@ extension RecipeReader {
   }
 
   /// `true` or `false`; required when `standard` is nil.
-  package func flag(_ key: String, default standard: Bool? = nil) throws(RecipeError) -> Bool {
+  func flag(_ key: String, default standard: Bool? = nil) throws(RecipeError) -> Bool {
     if let standard, value(key) == nil { return standard }
     let value = try required(key)
     guard case .flag(let flag) = value.kind else {
@@ -137,7 +139,7 @@ extension RecipeReader {
   }
 
   /// Text that is not empty, quoted if it looks like a number; required when `standard` is nil.
-  package func text(_ key: String, default standard: String? = nil) throws(RecipeError) -> String {
+  func text(_ key: String, default standard: String? = nil) throws(RecipeError) -> String {
     if let standard, value(key) == nil { return standard }
     let value = try required(key)
     guard case .text(let text) = value.kind, !text.isEmpty else {
@@ -147,7 +149,7 @@ extension RecipeReader {
   }
 
   /// One of the words of an enumeration; required when `standard` is nil.
-  package func choice<Choice: RawRepresentable & CaseIterable>(
+  func choice<Choice: RawRepresentable & CaseIterable>(
     _ key: String, default standard: Choice? = nil
   ) throws(RecipeError) -> Choice where Choice.RawValue == String {
     if let standard, value(key) == nil { return standard }
@@ -213,7 +215,7 @@ extension RecipeReader {
 }
 
 /// The values a number may take; its description completes "must be ...".
-package enum Allowed<Number: Comparable & Sendable>: Sendable, CustomStringConvertible {
+enum Allowed<Number: Comparable & Sendable>: Sendable, CustomStringConvertible {
   case any
   case atLeast(Number)
   case above(Number)
@@ -222,7 +224,7 @@ package enum Allowed<Number: Comparable & Sendable>: Sendable, CustomStringConve
   /// Lower end included, upper end not.
   case from(Number, below: Number)
 
-  package func contains(_ value: Number) -> Bool {
+  func contains(_ value: Number) -> Bool {
     switch self {
     case .any: true
     case .atLeast(let low): value >= low
@@ -232,7 +234,7 @@ package enum Allowed<Number: Comparable & Sendable>: Sendable, CustomStringConve
     }
   }
 
-  package var description: String {
+  var description: String {
     switch self {
     case .any: "a number"
     case .atLeast(let low): "at least \(low)"
@@ -249,20 +251,4 @@ func nearest(to word: String, among candidates: [String]) -> String? {
   let distances = candidates.map { ($0, editDistance(word.lowercased(), $0)) }
   guard let best = distances.min(by: { $0.1 < $1.1 }) else { return nil }
   return best.1 <= max(2, word.count / 2) ? best.0 : nil
-}
-
-/// Levenshtein's distance: insertions, deletions and replacements between two words.
-private func editDistance(_ left: String, _ right: String) -> Int {
-  let right = Array(right.utf8)
-  var row = Array(0...right.count)
-  for (i, a) in left.utf8.enumerated() {
-    var diagonal = row[0]
-    row[0] = i + 1
-    for (j, b) in right.enumerated() {
-      let replaced = diagonal + (a == b ? 0 : 1)
-      diagonal = row[j + 1]
-      row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-    }
-  }
-  return row[right.count]
 }

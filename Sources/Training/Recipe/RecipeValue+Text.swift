@@ -11,17 +11,6 @@ extension RecipeValue {
     }
   }
 
-  /// The value as JSON text; numbers are printed so that they read back exactly.
-  public var json: String {
-    switch kind {
-    case .text(let text): Self.quoted(text)
-    case .list(let elements): "[" + elements.map(\.json).joined(separator: ", ") + "]"
-    case .mapping(let entries):
-      "{" + entries.map { Self.quoted($0.key) + ": " + $0.value.json }.joined(separator: ", ") + "}"
-    default: flow
-    }
-  }
-
   private static func append(_ entries: [Entry], indent: String, to lines: inout [String]) {
     for entry in entries {
       let key = indent + word(entry.key) + ":"

@@ -1,0 +1,68 @@
+import RecallTasks
+import TensorFiles
+
+extension RecipeValue {
+  /// The value in JSON's terms: what `model.config` is to the readers of `config.json`.
+  public var jsonValue: JSONValue {
+    switch kind {
+    case .null: .null
+    case .flag(let flag): .bool(flag)
+    case .integer(let integer): .integer(integer)
+    case .number(let number): .number("\(number)")
+    case .text(let text): .string(text)
+    case .list(let elements): .array(elements.map(\.jsonValue))
+    case .mapping(let entries):
+      .object(entries.map { JSONMember($0.key, $0.value.jsonValue) })
+    }
+  }
+
+  /// The value as an option of a task, nil for what no option can be.
+  fileprivate var taskOption: TaskOption? {
+    switch kind {
+    case .flag(let flag): return .bool(flag)
+    case .integer(let integer): return .int(integer)
+    case .number(let number): return .double(number)
+    case .text(let text): return .string(text)
+    case .list(let elements):
+      let options = elements.compactMap(\.taskOption)
+      return options.count == elements.count ? .list(options) : nil
+    case .null, .mapping: return nil
+    }
+  }
+}
+
+extension Recipe.Task {
+  /// The task with its options checked.
+  ///
+  /// - Returns: what makes the task's samples and questions.
+  /// - Throws: `RecipeError` for a name or an option that does not exist or cannot be used.
+  public func configuration() throws(RecipeError) -> RecallTaskConfiguration {
+    var taskOptions: [String: TaskOption] = [:]
+    // `tokenizer` says how to read a task on text, not which task it is: `RunData` reads it.
+    for entry in optionEntries where entry.key != "tokenizer" {
+      guard let option = entry.value.taskOption else {
+        throw .wrongType(
+          place: entry.place, path: "\(path).\(entry.key)",
+          expected: "a number, a text, true, false or a list of them", found: entry.value.summary)
+      }
+      taskOptions[entry.key] = option
+    }
+    do {
+      return try RecallTaskConfiguration(name: name, options: taskOptions)
+    } catch {
+      throw complaint(about: error)
+    }
+  }
+
+  /// The task's complaint with the place of the option it is about.
+  private func complaint(about error: RecallTaskError) -> RecipeError {
+    switch error {
+    case .unknownOption(_, let option, _, _), .invalidOption(_, let option, _):
+      .invalidValue(
+        place: optionEntries.first { $0.key == option }?.place ?? options.place,
+        path: "\(path).\(option)", reason: error.description)
+    default:
+      .invalidValue(place: options.place, path: "\(path).task", reason: error.description)
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import LanguageModels
+import Optimizers
+import StateExpansion
+
+// From a decoded recipe to what the rooms below take.
+
+extension Recipe.Expansion {
+  /// The plan for a model of that family.
+  func plan(family: ModelFamily, seed: UInt64) -> ExpansionPlan {
+    let selection: LayerSelection =
+      switch layers {
+      case .every(let stride): .every(stride)
+      case .list(let list): .list(list)
+      }
+    let initialization: ExpansionInitialization =
+      switch initialization {
+      case .reinitialize: .reinitialize
+      case .paper: .paper
+      case .inherit: .inherit
+      case .preserve: .preserve
+      }
+    let size: ExpansionSize =
+      switch family {
+      case .gla: .heads(heads)
+      }
+    return ExpansionPlan(
+      layers: selection, size: size, initialization: initialization, seed: seed)
+  }
+}
+
+extension Recipe.Train {
+  /// The learning rate as a function of the step.
+  var learningRate: LearningRateSchedule {
+    let shape: LearningRateSchedule.Shape =
+      switch schedule.kind {
+      case .cosine: .cosine
+      case .constant: .constant
+      case .linear: .linear
+      case .wsd(let decaySteps): .warmupStableDecay(decaySteps: decaySteps)
+      }
+    return LearningRateSchedule(
+      peak: optimizer.learningRate, minimum: optimizer.minimumLearningRate,
+      warmupSteps: schedule.warmupSteps, steps: steps, shape: shape)
+  }
+
+  /// The constants of AdamW.
+  var adamW: AdamWConfiguration {
+    AdamWConfiguration(
+      beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon,
+      weightDecay: optimizer.weightDecay,
+      gradientClip: optimizer.gradientClip > 0 ? optimizer.gradientClip : nil)
+  }
+
+  /// Micro-batches of a step over all ranks.
+  var microBatches: Int { sequencesPerStep / microBatch }
+}

@@ -1,0 +1,81 @@
+import Foundation
+import LanguageModels
+import RecallTasks
+import TokenData
+
+/// The training data of a recipe, opened.
+public struct RunData {
+  /// Global samples by number.
+  public let stream: DataStream
+  /// What identifies the data: name and value pairs that must not change when a run is resumed.
+  public let identity: [(field: String, value: String)]
+
+  /// Opens all sources.
+  ///
+  /// - Parameter model: for its vocabulary and its tokenizer.
+  /// - Throws: `TokenDataError`, `RecallTaskError`; `TrainingError.unsupported` when a task on text
+  ///   has no tokenizer or a task's tokens do not fit the vocabulary.
+  public init(_ recipe: Recipe, model: RunModel) throws {
+    var sources: [DataStream.Source] = []
+    var identity = [
+      ("run.seed", String(recipe.run.seed)),
+      ("data.sequence_length", String(recipe.data.sequenceLength)),
+      ("data.shuffle", String(recipe.data.shuffle)),
+      ("train.sequences_per_step", String(recipe.train.sequencesPerStep)),
+      ("the number of data.sources", String(recipe.data.sources.count)),
+    ]
+    let vocabulary = model.configuration.vocabularySize
+    for (index, source) in recipe.data.sources.enumerated() {
+      let name = "data.sources.\(index)"
+      identity.append((name + ".weight", String(source.weight)))
+      let samples: any SampleSource
+      switch source.kind {
+      case .tokens(let prefix):
+        let tokens = try MegatronTokens(prefix: prefix)
+        identity.append((name + " (content of \(prefix))", tokens.fingerprint().description))
+        samples = try TokenFileSource(
+          tokens, sequenceLength: recipe.data.sequenceLength, vocabularySize: vocabulary)
+      case .task(let task):
+        identity.append((name, task.name + " " + task.options.yaml))
+        samples = try Self.source(task, recipe, model)
+      }
+      guard samples.requiredVocabulary <= vocabulary else {
+        throw TrainingError.unsupported(
+          "\(name) makes token ids up to \(samples.requiredVocabulary - 1), but the model's "
+            + "vocab_size is \(vocabulary)")
+      }
+      sources.append(.init(samples, weight: source.weight, shuffle: recipe.data.shuffle))
+    }
+    stream = try DataStream(
+      sources: sources, seed: recipe.run.seed, sequenceLength: recipe.data.sequenceLength)
+    self.identity = identity.map { (field: $0.0, value: $0.1) }
+  }
+
+  private static func source(
+    _ task: Recipe.Task, _ recipe: Recipe, _ model: RunModel
+  ) throws -> any SampleSource {
+    let configuration = try task.configuration()
+    var tokenizer: (any Tokenizer)?
+    if configuration.needsTokenizer {
+      tokenizer = try runTokenizer(task.options["tokenizer"], model: model, task: task.name)
+    }
+    return try configuration.makeSource(
+      sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training,
+      tokenizer: tokenizer)
+  }
+}
+
+/// The tokenizer of a task on text: `byte`, a directory, or that of the pretrained model.
+func runTokenizer(_ option: RecipeValue?, model: RunModel, task: String) throws -> any Tokenizer {
+  if case .text(let name) = option?.kind {
+    return try loadTokenizer(name)
+  }
+  if let directory = model.directory,
+    FileManager.default.fileExists(atPath: directory + "/tokenizer.json")
+  {
+    return try HuggingFaceTokenizer(directory: directory)
+  }
+  throw TrainingError.unsupported(
+    "the task \(task) needs a tokenizer: give it `tokenizer: DIR` or `tokenizer: byte`, or put "
+      + "tokenizer.json beside the model's config.json")
+}

@@ -1,0 +1,47 @@
+import Foundation
+import TrainingMetrics
+
+/// The metrics files of a run, written by the lead rank.
+final class RunMetrics {
+  private var log: MetricsLog
+  private var board: TensorBoardWriter?
+  private var throughput = Throughput(window: 20)
+  private let every: Int
+
+  /// The last row, for a person.
+  private(set) var line = ""
+
+  /// Opens the files and drops rows of steps after `step`.
+  init(_ recipe: Recipe, resumingAfter step: Int) throws {
+    log = try MetricsLog(path: recipe.run.output + "/metrics.jsonl", resumingAfter: step)
+    if recipe.metrics.tensorboard {
+      board = try TensorBoardWriter(
+        directory: recipe.run.output + "/tensorboard", resumingAfter: step)
+    }
+    every = recipe.metrics.logEvery
+  }
+
+  /// Adds a step; writes it when it is one that is logged.
+  func record(
+    step: Int, _ result: Trainer.StepResult, seconds: Double, tokensPerStep: Int
+  ) throws {
+    throughput.record(tokens: tokensPerStep, seconds: seconds)
+    guard step == 1 || step.isMultiple(of: every) else { return }
+    let row = MetricsRow(
+      step: step, loss: result.loss, gradientNorm: result.gradientNorm,
+      learningRate: result.learningRate, tokens: step * tokensPerStep,
+      tokensPerSecond: throughput.tokensPerSecond, seconds: seconds,
+      extras: [(name: "exchange_seconds", value: result.exchangeSeconds)])
+    try log.append(row)
+    try board?.append(row)
+    line = String(
+      format: "step %d  loss %.4f  grad_norm %.3f  lr %.2e  %.0f tokens/s", step, result.loss,
+      result.gradientNorm, result.learningRate, throughput.tokensPerSecond)
+  }
+
+  /// Returns once every row is on the disk.
+  func synchronize() throws {
+    try log.synchronize()
+    try board?.synchronize()
+  }
+}

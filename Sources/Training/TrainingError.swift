@@ -1,0 +1,49 @@
+/// What can stop a training run, beside the errors of the rooms it uses.
+public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The recipe asks for something that this program or this machine does not have; exit class 64.
+  case unsupported(String)
+  /// The way the program was started does not fit; exit class 64.
+  case launch(String)
+  /// The run directory holds something that must not be overwritten; exit class 64.
+  case runExists(String)
+  /// The data or the recipe differ from those of the checkpoint; exit class 64.
+  case changed(field: String, was: String, now: String)
+  /// The loss or the gradient is no longer a number; exit class 70.
+  case notFinite(step: Int, what: String)
+  /// A file of the run directory could not be written; exit class 74.
+  case io(path: String, reason: String)
+
+  /// The process exit code of this class of error.
+  public var exitCode: Int32 {
+    switch self {
+    case .unsupported, .launch, .runExists, .changed: 64
+    case .notFinite: 70
+    case .io: 74
+    }
+  }
+
+  /// One line: what, where, what to do.
+  public var description: String {
+    switch self {
+    case .unsupported(let what), .launch(let what), .runExists(let what): what
+    case .changed(let field, let was, let now):
+      "the checkpoint was made with \(field) \(was), the recipe now says \(now); "
+        + "restore it or choose another run.output"
+    case .notFinite(let step, let what):
+      "step \(step): \(what); the last checkpoint is untouched: lower train.optimizer.lr, or run "
+        + "with --debug to find the layer"
+    case .io(let path, let reason): "\(path): \(reason)"
+    }
+  }
+}
+
+/// An error that all ranks know of: what the first rank that had it said.
+public struct AgreedError: Error, CustomStringConvertible {
+  /// Its process exit code.
+  public let exitCode: Int32
+  /// Its one line.
+  public let description: String
+}
+
+/// Turns an error into an exit code and one line; the commands know every room's errors.
+public typealias ErrorReport = (any Error) -> (code: Int32, line: String)

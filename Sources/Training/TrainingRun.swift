@@ -1,0 +1,211 @@
+import Checkpointing
+import Collectives
+import Foundation
+import HuggingFaceInterop
+import Kernels
+import LanguageModels
+import Logging
+import TensorFiles
+import TensorStorage
+import TrainingMetrics
+
+/// A training run from its recipe to its export: the loop around `Trainer`, with what it keeps on
+/// disk.
+public final class TrainingRun {
+  /// How a run ended.
+  public enum Outcome: Sendable, Equatable {
+    /// All steps are done and the model is exported.
+    case finished
+    /// Stopped on a signal after saving: to be started again.
+    case stopped
+  }
+
+  private let recipe: Recipe
+  private let ranks: Ranks
+  private let log: Logger
+  private let model: RunModel
+  private let data: RunData
+  private let trainer: Trainer
+  private let lock: RunLock?
+  private let checkpoints: CheckpointWriter
+  private let threads: Int
+  private var metrics: RunMetrics?
+  private var step: Int
+  private var savedStep: Int
+
+  /// Sets a run up: reads the model or the checkpoint, opens the data, takes the run directory.
+  ///
+  /// - Throws: `AgreedError` on all ranks when any of them could not.
+  public init(_ recipe: Recipe, resume: ResumeMode, ranks: Ranks, log: Logger) throws {
+    self.recipe = recipe
+    self.ranks = ranks
+    self.log = log
+    configureBLAS()
+    let (threads, oversubscribed) = try ranks.threads(asked: recipe.parallel.threadsPerRank)
+    self.threads = threads
+    ThreadPool.configure(threadCount: threads, spins: oversubscribed ? 0 : 4000)
+    if oversubscribed && ranks.leads {
+      log.warning(
+        "\(threads) threads on each of \(ranks.size) ranks are more than the processors they may use; lower parallel.threads_per_rank or start fewer ranks"
+      )
+    }
+    (model, data) = try ranks.agree {
+      try Self.checkSupported(recipe, ranks: ranks.size)
+      let model = try RunModel(recipe)
+      return (model, try RunData(recipe, model: model))
+    }
+    let output = recipe.run.output
+    lock = try ranks.agree {
+      guard ranks.leads else { return nil }
+      try makeDirectory(output)
+      return try RunLock(run: output)
+    }
+    var start = try ranks.agree { ranks.leads ? try StartingPoint(resume, output: output) : nil }
+    start?.warnings.forEach { log.warning("\($0)") }
+    let point = StartingPoint(message: try ranks.fromLead(start?.message ?? ""))
+    start = nil
+
+    let configuration = model.configuration
+    let (data, runModel) = (data, model)
+    let (reader, parameters) = try ranks.agree {
+      try Self.parameters(point, runModel, data: data)
+    }
+    trainer = Trainer(
+      recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
+      ranks: ranks)
+    step = reader?.manifest.step ?? 0
+    savedStep = resume == .auto || reader == nil ? step : -1
+    checkpoints = try CheckpointWriter(
+      run: output, runID: point.runID, keep: recipe.checkpoint.keep)
+    try ranks.agree {
+      guard let reader else { return }
+      try reader.read(into: CheckpointStore("exp_avg", trainer.optimizer.moment1))
+      try reader.read(into: CheckpointStore("exp_avg_sq", trainer.optimizer.moment2))
+    }
+    metrics = try ranks.agree {
+      guard ranks.leads else { return nil }
+      try writeAtomically(recipe.resolvedYAML(), to: output + "/recipe.yaml")
+      return try RunMetrics(recipe, resumingAfter: step)
+    }
+    announce(resumedFrom: reader?.path)
+  }
+
+  /// Refuses what the recipe may say but this program cannot do.
+  static func checkSupported(_ recipe: Recipe, ranks: Int) throws {
+    if recipe.train.precision == .bf16 {
+      throw TrainingError.unsupported(
+        "train.precision: bf16 is not available in this version; use fp32")
+    }
+    if recipe.parallel.optimizerSharding != .none {
+      throw TrainingError.unsupported(
+        "parallel.optimizer_sharding: zero1 is not available in this version; use none")
+    }
+    if recipe.train.microBatches < ranks {
+      throw TrainingError.unsupported(
+        "\(ranks) ranks share \(recipe.train.microBatches) micro-batches a step "
+          + "(train.sequences_per_step / train.micro_batch): start fewer ranks or raise "
+          + "train.sequences_per_step")
+    }
+  }
+
+  /// The parameters to start with, from the checkpoint or from the model.
+  private static func parameters(
+    _ point: StartingPoint, _ model: RunModel, data: RunData
+  ) throws -> (CheckpointReader?, ParameterArena) {
+    guard let path = point.checkpoint else { return (nil, try model.initialParameters()) }
+    let reader = try CheckpointReader(path: path)
+    let layout = model.configuration.layout()
+    try reader.require(layout)
+    try TrainingRecord.check(reader.manifest.training, against: data.identity)
+    let parameters = ParameterArena(layout: layout)
+    try reader.read(into: CheckpointStore("parameters", parameters.buffer))
+    return (reader, parameters)
+  }
+
+  private func announce(resumedFrom path: String?) {
+    guard ranks.leads else { return }
+    let count = trainer.model.layout.parameterCount
+    log.info(
+      "\(recipe.run.name): \(count) parameters, \(model.configuration.recurrentStateCount) numbers of recurrent state"
+    )
+    log.info(
+      "\(ranks.size) rank\(ranks.size == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"), fp32; \(ranks.communicator.library.split(separator: ",").first ?? ""); \(blasDescription())"
+    )
+    if let expansion = model.expansion, path == nil { log.info("state expansion:\n\(expansion)") }
+    if let path {
+      let restarts = ProcessInfo.processInfo.environment["SLURM_RESTART_COUNT"]
+      log.info(
+        "resuming after step \(step) from \(path)\(restarts.map { " (Slurm restart \($0))" } ?? "")"
+      )
+    }
+  }
+
+  /// Trains to the last step, or until a signal.
+  ///
+  /// - Throws: what stopped it; checkpoints committed before stay valid.
+  public func run() throws -> Outcome {
+    while step < recipe.train.steps {
+      let start = DispatchTime.now().uptimeNanoseconds
+      let result = try trainer.step(step + 1)
+      step += 1
+      let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+      try record(result, seconds: seconds)
+      let asked = try ranks.communicator.maximum(StopSignals.isRequested ? 1 : 0) == 1
+      let isLast = step == recipe.train.steps
+      if isLast || asked || step.isMultiple(of: recipe.checkpoint.every) { try save() }
+      if asked && !isLast {
+        if ranks.leads {
+          log.notice("stopped by \(StopSignals.name) after step \(step); start again to go on")
+        }
+        return .stopped
+      }
+    }
+    if savedStep != step { try save() }
+    try export()
+    return .finished
+  }
+
+  private func record(_ result: Trainer.StepResult, seconds: Double) throws {
+    try ranks.agree {
+      guard metrics != nil else { return }
+      try metrics?.record(
+        step: step, result, seconds: seconds, tokensPerStep: trainer.tokensPerStep)
+      if step == 1 || step.isMultiple(of: recipe.metrics.logEvery) {
+        log.info("\(metrics?.line ?? "")")
+      }
+    }
+  }
+
+  private func save() throws {
+    let record = TrainingRecord(
+      step: step, tokens: step * trainer.tokensPerStep, identity: data.identity)
+    try ranks.agree { try metrics?.synchronize() }
+    let contents = CheckpointContents(
+      step: step, layout: trainer.model.layout,
+      stores: [
+        CheckpointStore("parameters", trainer.parameters.buffer),
+        CheckpointStore("exp_avg", trainer.optimizer.moment1),
+        CheckpointStore("exp_avg_sq", trainer.optimizer.moment2),
+      ], training: record.json,
+      creation: CheckpointCreation(
+        host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
+        time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription()))
+    let report = try checkpoints.save(
+      contents, coordination: RankCoordination(communicator: ranks.communicator))
+    savedStep = step
+    guard ranks.leads else { return }
+    report.warnings.forEach { log.warning("\($0)") }
+    log.info("saved \(report.path)")
+  }
+
+  private func export() throws {
+    try ranks.agree {
+      guard ranks.leads else { return }
+      let path = recipe.run.output + "/export"
+      try HuggingFaceModel.export(
+        configuration: model.configuration, parameters: trainer.parameters,
+        rawConfig: model.rawConfig, to: path, tokenizerFrom: model.directory)
+      log.info("exported \(path)")
+    }
+  }
+}

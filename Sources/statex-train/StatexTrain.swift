@@ -1,0 +1,140 @@
+import ArgumentParser
+import Checkpointing
+import Collectives
+import CommandSupport
+import Foundation
+import Logging
+import Training
+
+/// `statex-train --config FILE`: the trainer, alone or under mpirun or srun.
+@main
+struct StatexTrain: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "statex-train",
+    abstract: "Expand the recurrent state of a language model and post-train it.",
+    discussion: """
+      Runs alone, under mpirun, or under srun --mpi=pmix. Exit codes: 0 done; 64 bad usage or \
+      recipe; 65 bad input data; 74 I/O failure; 75 stopped on a signal after saving (start again \
+      to go on); 70 internal error.
+      """)
+
+  @Option(help: "The recipe, a YAML file.")
+  var config: String
+
+  @Flag(help: "Check gradients, numbers and reproducibility on this recipe, one process; no training.")
+  var debug = false
+
+  @Flag(name: .customLong("dry-run"), help: "Say what would happen; write nothing.")
+  var dryRun = false
+
+  @Option(help: "auto: from the newest checkpoint of run.output, if any; never; or a PATH.")
+  var resume = "auto"
+
+  @Argument(help: "Overrides of the recipe, for example train.steps=20.")
+  var overrides: [String] = []
+
+  static func main() {
+    let options: StatexTrain
+    do {
+      options = try parse()
+    } catch {
+      exitFromParsing(error)
+    }
+    Foundation.exit(options.train())
+  }
+
+  /// Help goes to standard output; anything else is one line, from one rank, and exit code 64.
+  private static func exitFromParsing(_ error: any Error) -> Never {
+    let isFirst = launcherRank == 0
+    if exitCode(for: error) == .success {
+      if isFirst { print(fullMessage(for: error)) }
+      Foundation.exit(0)
+    }
+    if isFirst { fail((64, oneLine(message(for: error)))) }
+    Foundation.exit(64)
+  }
+
+  /// This process's number as the launcher says, before MPI has started.
+  private static var launcherRank: Int {
+    let environment = ProcessInfo.processInfo.environment
+    let names = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"]
+    return names.lazy.compactMap { environment[$0].flatMap { Int($0) } }.first ?? 0
+  }
+
+  /// Runs the recipe on this rank and returns the exit code.
+  private func train() -> Int32 {
+    LoggingSystem.bootstrap { PlainLogHandler(label: $0) }
+    let communicator: Communicator
+    do {
+      communicator = try Communicator()
+    } catch {
+      fail(commandFailure(of: error))
+    }
+    do {
+      let code = try run(communicator)
+      try communicator.finalize()
+      return code
+    } catch {
+      return leave(communicator, because: error)
+    }
+  }
+
+  private func run(_ communicator: Communicator) throws -> Int32 {
+    let ranks = try Ranks(communicator, report: commandFailure)
+    let recipe = try ranks.agree { try Recipe.load(path: config, overrides: overrides) }
+    if dryRun {
+      let plan = try ranks.agree { try TrainingPlan(recipe, ranks: ranks.size) }
+      if ranks.leads { print(plan) }
+      return 0
+    }
+    if debug {
+      return try DebugRun(recipe, ranks: ranks).run() ? 0 : 70
+    }
+    StopSignals.install()
+    var log = Logger(label: "statex-train")
+    log.logLevel = ranks.leads ? .info : .error
+    let run = try TrainingRun(recipe, resume: ResumeMode(resume), ranks: ranks, log: log)
+    switch try run.run() {
+    case .finished: return 0
+    case .stopped: return 75
+    }
+  }
+
+  /// Reports an error. Errors that all ranks have at once are told by the first; after any other, the
+  /// ranks no longer know of each other's progress and the whole job is ended.
+  private func leave(_ communicator: Communicator, because error: any Error) -> Int32 {
+    let failure = commandFailure(of: error)
+    guard error is AgreedError || error is TrainingError || error is CheckpointError else {
+      FileHandle.standardError.write(
+        Data("error: rank \(communicator.rank): \(failure.line)\n".utf8))
+      communicator.abort(failure.code)
+    }
+    if communicator.rank == 0 {
+      FileHandle.standardError.write(Data("error: \(failure.line)\n".utf8))
+    }
+    do {
+      try communicator.finalize()
+    } catch {
+      communicator.abort(failure.code)
+    }
+    return failure.code
+  }
+}
+
+/// Log lines as plain text on standard error, warnings marked.
+struct PlainLogHandler: LogHandler {
+  var logLevel: Logger.Level = .info
+  var metadata: Logger.Metadata = [:]
+
+  init(label: String) {}
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    let mark = event.level >= .warning ? "\(event.level): " : ""
+    FileHandle.standardError.write(Data("\(mark)\(event.message)\n".utf8))
+  }
+}

@@ -1,0 +1,168 @@
+import Foundation
+import RecallTasks
+import Testing
+import TokenData
+
+@Suite struct MegatronTests {
+  /// An index of two documents of three and two tokens, the second written first in the file.
+  static func index(
+    magic: [UInt8] = Array("MMIDIDX\0\0".utf8), version: UInt64 = 1, code: UInt8 = 8,
+    sequences: UInt64 = 2, entries: UInt64 = 3, lengths: [Int32] = [3, 2],
+    pointers: [Int64] = [4, 0], documents: [Int64] = [0, 1, 2], rest: [UInt8] = []
+  ) -> [UInt8] {
+    magic + version.bytes + [code] + sequences.bytes + entries.bytes + lengths.flatMap(\.bytes)
+      + pointers.flatMap(\.bytes) + documents.flatMap(\.bytes) + rest
+  }
+
+  static let tokens: [UInt8] = ([40, 50, 10, 20, 30] as [UInt16]).flatMap(\.bytes)
+
+  private func open(index: [UInt8], tokens: [UInt8] = tokens) throws -> MegatronTokens {
+    let directory = try TemporaryDirectory()
+    try directory.write(index, to: "data.idx")
+    try directory.write(tokens, to: "data.bin")
+    return try MegatronTokens(prefix: directory.file("data"))
+  }
+
+  @Test(arguments: [[], [0, 0]] as [[UInt8]])
+  func sequencesAreReadInIndexOrder(_ modes: [UInt8]) throws {
+    let data = try open(index: Self.index(rest: modes))
+    #expect(data.tokenCount == 5 && data.sequenceCount == 2 && data.documentCount == 2)
+    #expect(try data.array(from: 0, count: 5) == [10, 20, 30, 40, 50])
+    #expect(try data.array(from: 2, count: 2) == [30, 40])
+    #expect(try data.array(from: 3, count: 2) == [40, 50])
+  }
+
+  @Test func overlapsAndEmptySequencesAreAllowed() throws {
+    let data = try open(
+      index: Self.index(
+        sequences: 4, lengths: [2, 0, 3, 5], pointers: [2, 10, 4, 0], documents: [0, 2, 4]))
+    #expect(
+      try data.array(from: 0, count: 10) == [50, 10, 10, 20, 30, 40, 50, 10, 20, 30])
+  }
+
+  static let corruptions: [(index: [UInt8], tokens: [UInt8], field: String)] = [
+    (Array(index().prefix(20)), tokens, ".idx: header"),
+    ([], tokens, ".idx: header"),
+    (index(magic: Array("MMIDIDX\0\u{1}".utf8)), tokens, ".idx: magic"),
+    (index(version: 2), tokens, ".idx: version"),
+    (index(code: 5), tokens, ".idx: dtype: code 5 (int64)"),
+    (index(code: 1), tokens, ".idx: dtype: code 1 (uint8)"),
+    (index(code: 77), tokens, ".idx: dtype: code 77 (unknown)"),
+    (index(sequences: .max), tokens, ".idx: sequence count: truncated"),
+    (index(entries: .max), tokens, ".idx: document count: truncated"),
+    (index(entries: 0), tokens, ".idx: document count: is 0"),
+    (Array(index().dropLast()), tokens, ".idx: size: truncated"),
+    (index(rest: [0]), tokens, ".idx: size: 1 bytes follow"),
+    (index(lengths: [3, -2]), tokens, ".idx: length of sequence 1: is negative"),
+    (index(lengths: [.max, 2]), tokens, ".idx: pointer of sequence 0"),
+    (index(pointers: [6, 0]), tokens, ".idx: pointer of sequence 0"),
+    (index(pointers: [4, -2]), tokens, ".idx: pointer of sequence 1"),
+    (index(pointers: [4, .max]), tokens, ".idx: pointer of sequence 1"),
+    (index(pointers: [3, 0]), tokens, ".idx: pointer of sequence 0: byte 3 is inside"),
+    (index(), Array(tokens.prefix(8)), ".idx: pointer of sequence 0"),
+    (index(), Array(tokens.dropLast()), ".bin: size: 9 bytes"),
+    (index(documents: [1, 1, 2]), tokens, ".idx: document 0"),
+    (index(documents: [0, 2, 1]), tokens, ".idx: document 2"),
+    (index(documents: [0, 1, 1]), tokens, ".idx: document 2: the last entry"),
+    (index(documents: [0, 1, 3]), tokens, ".idx: document 2"),
+  ]
+
+  @Test(arguments: corruptions.indices)
+  func corruptFilesAreRefusedByFileAndField(_ i: Int) throws {
+    let corruption = Self.corruptions[i]
+    do {
+      _ = try open(index: corruption.index, tokens: corruption.tokens)
+      Issue.record("accepted: \(corruption.field)")
+    } catch let error as TokenDataError {
+      #expect("\(error)".contains(corruption.field), "\(error)")
+      #expect(error.exitCode == 65)
+    }
+  }
+
+  @Test func missingFilesAreAnIOError() {
+    #expect(throws: TokenDataError.io(path: "/nowhere/x.idx", operation: "open", code: ENOENT)) {
+      try MegatronTokens(prefix: "/nowhere/x")
+    }
+  }
+
+  @Test(arguments: [300, 70_000])
+  func whatIsWrittenIsReadBack(_ vocabulary: Int) throws {
+    let directory = try TemporaryDirectory()
+    let writer = try MegatronWriter(
+      prefix: directory.file("out"), vocabularySize: vocabulary)
+    let documents: [[Int32]] = [[1, 2, 3], [], [Int32(vocabulary - 1)], Array(0..<200)]
+    for document in documents { try writer.append(document) }
+    #expect(try directory.names.allSatisfy { $0.contains(".partial-") })
+    try writer.finish()
+    #expect(try directory.names == ["out.bin", "out.idx"])
+    let data = try MegatronTokens(prefix: directory.file("out"))
+    #expect(data.element == (vocabulary == 300 ? .uint16 : .int32))
+    #expect(data.sequenceCount == 4 && data.documentCount == 4)
+    #expect(
+      try data.array(from: 0, count: 204, vocabularySize: vocabulary) == documents.flatMap { $0 })
+    // The bytes are Megatron's: lengths at 34, no padding.
+    let index = try directory.read("out.idx")
+    #expect(index.count == 34 + 12 * 4 + 8 * 5 && Array(index[34..<38]) == Int32(3).bytes)
+  }
+
+  @Test func anUnfinishedWriterLeavesNothing() throws {
+    let directory = try TemporaryDirectory()
+    do {
+      let writer = try MegatronWriter(prefix: directory.file("out"), vocabularySize: 10)
+      try writer.append([1])
+      #expect(throws: TokenDataError.self) { try writer.append([10]) }
+      #expect(throws: TokenDataError.self) { try writer.append([-1]) }
+    }
+    #expect(try directory.names.isEmpty)
+  }
+
+  @Test func samplesPredictEveryTokenOnce() throws {
+    let directory = try TemporaryDirectory()
+    let writer = try MegatronWriter(prefix: directory.file("out"), vocabularySize: 100)
+    try writer.append(Array(0..<14))
+    try writer.finish()
+    let source = try TokenFileSource(
+      MegatronTokens(prefix: directory.file("out")), sequenceLength: 4, vocabularySize: 100)
+    #expect(source.sampleCount == 3)  // 13 predictions, 1 is left over
+    let batch = SampleBatch(sampleCount: 3, sequenceLength: 4)
+    for i in 0..<3 { try source.write(sample: UInt64(i), into: batch[i]) }
+    #expect(Array(batch.inputs) == Array(0..<12))
+    #expect(Array(batch.targets) == Array(1..<13))
+    #expect(batch.weights.allSatisfy { $0 == 1 })
+  }
+
+  @Test func tokensOutsideTheVocabularyAreRefusedWhenRead() throws {
+    let data = try open(index: Self.index())
+    let source = try TokenFileSource(data, sequenceLength: 2, vocabularySize: 40)
+    let batch = SampleBatch(sampleCount: 1, sequenceLength: 2)
+    try source.write(sample: 0, into: batch[0])
+    do {
+      try source.write(sample: 1, into: batch[0])
+      Issue.record("accepted")
+    } catch {
+      #expect("\(error)".contains(".bin: token 3: id 40 is outside the vocabulary of 40"))
+    }
+    let negative = try open(
+      index: Self.index(code: 4, lengths: [1, 1], pointers: [0, 4]),
+      tokens: Int32(5).bytes + Int32(-5).bytes)
+    #expect(throws: TokenDataError.self) { try negative.array(from: 0, count: 2) }
+  }
+
+  @Test func tooFewTokensAreRefused() throws {
+    let data = try open(index: Self.index())
+    #expect(try TokenFileSource(data, sequenceLength: 4, vocabularySize: 99).sampleCount == 1)
+    #expect(throws: TokenDataError.self) {
+      try TokenFileSource(data, sequenceLength: 5, vocabularySize: 99)
+    }
+  }
+
+  @Test func fingerprintsTellFilesApart() throws {
+    let original = try open(index: Self.index()).fingerprint()
+    #expect(try open(index: Self.index()).fingerprint() == original)
+    #expect(try open(index: Self.index(rest: [0, 0])).fingerprint() != original)
+    #expect(try open(index: Self.index(pointers: [4, 2])).fingerprint() != original)
+    var other = Self.tokens
+    other[9] ^= 1
+    #expect(try open(index: Self.index(), tokens: other).fingerprint() != original)
+  }
+}
