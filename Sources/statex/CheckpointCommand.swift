@@ -43,24 +43,13 @@ struct CheckpointCommand: ParsableCommand {
     func run() throws {
       var problems: [CheckpointProblem] = []
       for path in try target.checkpoints() {
-        let found = problemsOf(path)
+        let found = CheckpointCatalog.problems(at: path, contents: contents)
         print(found.isEmpty ? "\(path): good" : "\(path): \(found.count) bad")
         for problem in found { print("  \(problem)") }
         problems += found
       }
       guard problems.isEmpty else {
         throw CheckpointError.damaged(path: target.path, problems: problems)
-      }
-    }
-
-    private func problemsOf(_ path: String) -> [CheckpointProblem] {
-      do throws(CheckpointError) {
-        return try CheckpointReader(path: path).verify(contents: contents)
-      } catch {
-        return [
-          CheckpointProblem(
-            path: path + "/" + CheckpointManifest.fileName, reason: error.description)
-        ]
       }
     }
   }
