@@ -79,8 +79,11 @@ public struct EvaluationReport: Sendable, Equatable {
   /// Recall tasks, in the order in which they were asked for.
   public var tasks: [TaskResult] = []
 
-  /// An empty report.
-  public init() {}
+  /// A report of what was measured, nothing by default.
+  public init(perplexity: Perplexity.Result? = nil, tasks: [TaskResult] = []) {
+    self.perplexity = perplexity
+    self.tasks = tasks
+  }
 
   /// The report as it is written to files; see `docs/evaluation.md`. Numbers that are not finite are
   /// `null`.
