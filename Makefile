@@ -63,12 +63,9 @@ interop: build interop-env ## Compare with PyTorch, transformers and TensorBoard
 
 interop-env: $(VENV)/.complete
 
-# pip's own index has the CPU build of torch in some places only; the second index has it everywhere.
 $(VENV)/.complete: Tests/Interop/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $< \
-		|| $(VENV)/bin/pip install --quiet --disable-pip-version-check -r $< \
-			--extra-index-url https://download.pytorch.org/whl/cpu
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --retries 1 -r $<
 	touch $@
 
 lint: check-tools ## Check style, room borders, file sizes and the recipes under configs/

@@ -73,6 +73,7 @@ extension LayerConfiguration {
   public var stateShape: String {
     switch self {
     case .gla(let layer): "\(layer.headCount) x \(layer.headKeyDim) x \(layer.headValueDim)"
+    case .mamba2(let layer): "\(layer.headCount) x \(layer.stateSize) x \(layer.headDim)"
     }
   }
 

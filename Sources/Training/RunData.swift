@@ -36,7 +36,7 @@ public struct RunData {
         samples = try TokenFileSource(
           tokens, sequenceLength: recipe.data.sequenceLength, vocabularySize: vocabulary)
       case .task(let task):
-        identity.append((name, task.name + " " + task.options.yaml))
+        identity.append((name, task.name + " " + task.options.oneLine))
         samples = try Self.source(task, recipe, model)
       }
       guard samples.requiredVocabulary <= vocabulary else {
@@ -57,7 +57,7 @@ public struct RunData {
     let configuration = try task.configuration()
     var tokenizer: (any Tokenizer)?
     if configuration.needsTokenizer {
-      tokenizer = try runTokenizer(task.options["tokenizer"], model: model, task: task.name)
+      tokenizer = try runTokenizer(task.tokenizer, model: model, task: task.name)
     }
     return try configuration.makeSource(
       sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training,
@@ -66,8 +66,8 @@ public struct RunData {
 }
 
 /// The tokenizer of a task on text: `byte`, a directory, or that of the pretrained model.
-func runTokenizer(_ option: RecipeValue?, model: RunModel, task: String) throws -> any Tokenizer {
-  if case .text(let name) = option?.kind {
+func runTokenizer(_ name: String?, model: RunModel, task: String) throws -> any Tokenizer {
+  if let name {
     return try loadTokenizer(name)
   }
   if let directory = model.directory,

@@ -152,6 +152,7 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ),
     ("{task: mqar, vocab: big}", "0.vocab`: task mqar: option 'vocab' must be a whole number"),
     ("{task: mqar, vocab: {a: 1}}", "0.vocab`: expected a number, a text, true, false or a list"),
+    ("{task: passkey, tokenizer: 3}", "0.tokenizer`: expected a text"),
     ("{task: mqqr}", "0.task`: task 'mqqr' is not known; did you mean 'mqar'?"),
     ("{task: mqar, weight: x}", "0.weight`: expected a number, found the text \"x\""),
   ])

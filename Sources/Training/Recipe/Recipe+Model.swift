@@ -82,17 +82,6 @@ extension Recipe {
       case every(Int)
       /// Exactly these layers, counted from 0.
       case list([Int])
-
-      /// The expanded layers of a model, in ascending order.
-      ///
-      /// - Returns: indices below `layerCount`; a listed layer beyond it stays in the result so that
-      ///   its user can complain.
-      public func indices(layerCount: Int) -> [Int] {
-        switch self {
-        case .every(let stride): Array(Swift.stride(from: 0, to: layerCount, by: stride))
-        case .list(let layers): layers.sorted()
-        }
-      }
     }
 
     /// How the parameters of expanded layers are made.

@@ -7,7 +7,7 @@ extension RecipeValue {
       Self.append(entries, indent: "", to: &lines)
       return lines.joined(separator: "\n") + "\n"
     default:
-      return flow
+      return oneLine
     }
   }
 
@@ -22,7 +22,7 @@ extension RecipeValue {
         lines.append(key)
         append(elements, indent: indent + "  ", to: &lines)
       default:
-        lines.append(key + " " + entry.value.flow)
+        lines.append(key + " " + entry.value.oneLine)
       }
     }
   }
@@ -34,7 +34,7 @@ extension RecipeValue {
         append(entries, indent: indent + "  ", to: &lines)
         lines[first] = indent + "- " + lines[first].dropFirst(indent.count + 2)
       } else {
-        lines.append(indent + "- " + element.flow)
+        lines.append(indent + "- " + element.oneLine)
       }
     }
   }
@@ -43,18 +43,18 @@ extension RecipeValue {
     if case .mapping(let entries) = kind { !entries.isEmpty } else { false }
   }
 
-  /// The value on one line.
-  private var flow: String {
+  /// The value as YAML on one line.
+  var oneLine: String {
     switch kind {
     case .null: "null"
     case .flag(let flag): "\(flag)"
     case .integer(let integer): "\(integer)"
     case .number(let number): "\(number)"
     case .text(let text): Self.word(text)
-    case .list(let elements): "[" + elements.map(\.flow).joined(separator: ", ") + "]"
+    case .list(let elements): "[" + elements.map(\.oneLine).joined(separator: ", ") + "]"
     case .mapping(let entries):
       "{"
-        + entries.map { Self.word($0.key) + ": " + $0.value.flow }.joined(separator: ", ") + "}"
+        + entries.map { Self.word($0.key) + ": " + $0.value.oneLine }.joined(separator: ", ") + "}"
     }
   }
 
