@@ -1,7 +1,7 @@
 import Evaluation
 import Foundation
-import TokenData
 import Testing
+import TokenData
 
 @Suite("Perplexity")
 struct PerplexityTests {
@@ -17,10 +17,10 @@ struct PerplexityTests {
     let first = try Perplexity(prefix: prefix, sequenceLength: length, limit: 1, of: model)
       .measure(perToken: true)
     #expect(first.tokens == length && first.tokenNLL.count == length)
-    for (mine, theirs) in zip(first.tokenNLL, reference.token_nll_float64) {
+    for (mine, theirs) in zip(first.tokenNLL, reference.tokenNLL) {
       #expect(abs(Double(mine) - theirs) < 2e-5)
     }
-    let mean = reference.token_nll_float64.reduce(0, +) / Double(length)
+    let mean = reference.tokenNLL.reduce(0, +) / Double(length)
     #expect(abs(first.nll - mean) < 1e-5)
     let both = try Perplexity(prefix: prefix, sequenceLength: length, of: model).measure()
     #expect(both.tokens == 2 * length && both.tokenNLL.isEmpty)

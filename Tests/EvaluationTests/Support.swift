@@ -27,8 +27,12 @@ func fixtureDirectory(_ name: String) -> String {
 /// What PyTorch computed of a fixture.
 struct Reference: Decodable {
   var tokens: [[Int32]]
-  var token_nll_float64: [Double]
-  var loss_float64: Double
+  var tokenNLL: [Double]
+
+  enum CodingKeys: String, CodingKey {
+    case tokens
+    case tokenNLL = "token_nll_float64"
+  }
 
   static func load(_ name: String) throws -> Reference {
     let url = URL(fileURLWithPath: fixtureDirectory(name) + "/reference.json")

@@ -27,7 +27,7 @@ struct TaskTests {
     #expect(scores.contains { $0 > 0 } && scores.contains { $0 < 1 })
   }
 
-  @Test("scores do not depend on segments or on how samples are batched", arguments: [13, 64, 1000])
+  @Test("scores do not depend on segments or on batches", arguments: [13, 64, 1000])
   func segments(segment: Int) throws {
     let task = try RecallTaskConfiguration(
       name: "markov", options: ["symbols": .int(12), "table_seed": .int(1)])
