@@ -124,6 +124,14 @@ struct ErrorTests {
     try Data(all).write(to: URL(fileURLWithPath: weights))
     let outcome = try place.statex("generate", "--model", "model", "--prompt-tokens", "1")
     #expect(outcome.code == 65 && outcome.errorLine?.contains("NaN") == true, "\(outcome)")
+    try place.statex(
+      "data", "make", "--task", "markov", "--samples", "2", "--sequence-length", "30",
+      "--output", "text")
+    let measured = try place.statex(
+      "evaluate", "--model", "model", "--perplexity", "text", "--sequence-length", "30",
+      "--json", "report.json")
+    #expect(measured.code == 0 && measured.output.contains("nan"), "\(measured)")
+    #expect(try place.json("report.json")["perplexity"]?["nll"] == .null)
   }
 
   @Test("help goes to stdout with code 0")
