@@ -119,11 +119,11 @@ extension LayerConfiguration {
       layer.intermediateSize = 10
       return .gla(layer)
     case .mamba2(var layer):
-      // Layers of different state sizes stay different: 128, 512 and their like leave other rests.
+      // Layers of different state sizes stay different: 128 becomes 6, 512 becomes 4.
       layer.groupCount = min(layer.groupCount, 2)
       layer.headCount = layer.groupCount * 2
       layer.headDim = 24 / layer.headCount
-      layer.stateSize = 3 + layer.stateSize % 61 % 4
+      layer.stateSize = 3 + layer.stateSize.trailingZeroBitCount % 4
       layer.hiddenSize = hiddenSize
       return .mamba2(layer)
     }
