@@ -172,7 +172,7 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "statex", "Checkpointing", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles",
+        "Checkpointing", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles",
         "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
