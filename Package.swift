@@ -165,5 +165,8 @@ let package = Package(
         "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
+    // The programs, started as users start them.
+    .testTarget(
+      name: "DistributedTests", dependencies: ["TokenData"], swiftSettings: common),
   ]
 )
