@@ -84,7 +84,10 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "Evaluation",
-      dependencies: ["LanguageModels", "RecallTasks", "TokenData", "Kernels", "TensorStorage"],
+      dependencies: [
+        "Kernels", "LanguageModels", "Layers", "RecallTasks", "TensorFiles", "TensorStorage",
+        "TokenData",
+      ],
       swiftSettings: pointers),
     .target(
       name: "Training",
@@ -99,8 +102,9 @@ let package = Package(
     .target(
       name: "CommandSupport",
       dependencies: [
-        "Checkpointing", "Collectives", "Compression", "HuggingFaceInterop", "RecallTasks",
-        "StateExpansion", "TensorFiles", "TokenData", "Training", "TrainingMetrics", argumentParser,
+        "Checkpointing", "Collectives", "Compression", "Evaluation", "HuggingFaceInterop",
+        "Kernels", "RecallTasks", "StateExpansion", "TensorFiles", "TokenData", "Training",
+        "TrainingMetrics", argumentParser,
       ],
       swiftSettings: common),
 
@@ -156,6 +160,20 @@ let package = Package(
       dependencies: [
         "HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "Optimizers", "TensorFiles",
         "TensorStorage",
+      ],
+      swiftSettings: common),
+    .testTarget(
+      name: "EvaluationTests",
+      dependencies: [
+        "Evaluation", "HuggingFaceInterop", "Kernels", "LanguageModels", "Layers", "RecallTasks",
+        "TensorFiles", "TensorStorage", "TokenData",
+      ],
+      swiftSettings: common),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: [
+        "statex", "Checkpointing", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles",
+        "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
     .testTarget(

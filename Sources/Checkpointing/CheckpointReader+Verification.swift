@@ -40,3 +40,19 @@ extension CheckpointReader {
     }
   }
 }
+
+extension CheckpointCatalog {
+  /// Every bad file of the checkpoint at `path`, an unreadable manifest included; empty if it is good.
+  ///
+  /// - Parameters:
+  ///   - path: the checkpoint's directory.
+  ///   - contents: whether to decompress everything too, which takes several times as long.
+  public static func problems(at path: String, contents: Bool = false) -> [CheckpointProblem] {
+    do throws(CheckpointError) {
+      return try CheckpointReader(path: path).verify(contents: contents)
+    } catch {
+      let manifest = path + "/" + CheckpointManifest.fileName
+      return [CheckpointProblem(path: manifest, reason: error.description)]
+    }
+  }
+}

@@ -1,6 +1,7 @@
 import Checkpointing
 import Collectives
 import Compression
+import Evaluation
 import HuggingFaceInterop
 import RecallTasks
 import StateExpansion
@@ -19,6 +20,7 @@ public protocol ClassifiedError: Error, CustomStringConvertible {
 
 extension CheckpointError: ClassifiedError {}
 extension CompressionError: ClassifiedError {}
+extension EvaluationError: ClassifiedError {}
 extension ExpansionError: ClassifiedError {}
 extension InteropError: ClassifiedError {}
 extension MetricsError: ClassifiedError {}

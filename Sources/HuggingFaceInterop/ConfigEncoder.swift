@@ -16,7 +16,7 @@ struct ConfigEncoder {
     self.configuration = configuration
     self.dtype = dtype
     self.path = path
-    dialect = ModelDialects.forExport(of: configuration.family)
+    dialect = try ModelDialects.forExport(of: configuration.family, path: path)
     switch raw {
     case nil: self.raw = []
     case .object(let members)?: self.raw = members

@@ -45,14 +45,20 @@ enum ModelDialects {
   /// The dialect in which a configuration is written.
   static func find(_ reader: ConfigReader) throws(InteropError) -> any ModelDialect {
     for dialect in all where dialect.claims(reader.object) { return dialect }
-    let known = ModelFamily.allCases.map(\.rawValue).joined(separator: ", ")
+    let known = all.map(\.name).joined(separator: ", ")
     throw reader.error("model_type", "not a supported family; supported: \(known)")
   }
 
   /// The dialect in which models of a family are exported.
-  static func forExport(of family: ModelFamily) -> any ModelDialect {
+  ///
+  /// - Throws: `.refused`, naming `path`, for a family that cannot be exported.
+  static func forExport(
+    of family: ModelFamily, path: String
+  ) throws(InteropError) -> any ModelDialect {
     switch family {
-    case .gla: GLADialect()
+    case .gla: return GLADialect()
+    case .mamba2:
+      throw .refused(path: path, problem: "Mamba2 models cannot be exported yet")
     }
   }
 }

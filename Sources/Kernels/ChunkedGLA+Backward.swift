@@ -111,11 +111,3 @@ private func storeStateGradients(
   }
   copyRows(gradient(0), into: outer)
 }
-
-@inline(__always)
-private func copyRows(_ source: Matrix, into target: Matrix) {
-  for row in 0..<source.rows {
-    (target.pointer + row * target.stride).update(
-      from: source.pointer + row * source.stride, count: source.columns)
-  }
-}

@@ -137,7 +137,7 @@ func chunkKeyGradients(
     scaleKeys(k, byExpOf: b, sign: -1, into: ks)
     serialProduct(da, ks, into: dq, accumulate: true)
     scaleQueryGradients(dq, b, dims)
-    scaleRowsOfAll(dk, by: dims.decay(s, chunk))
+    scaleColumns(dk, by: dims.decay(s, chunk))
     serialProduct(da.transposed, qs, into: dk, accumulate: true)
     scaleKeys(dk, byExpOf: b, sign: -1, into: dk)
   } else {
@@ -153,15 +153,6 @@ private func scaleQueryGradients(_ dq: Matrix, _ b: Matrix, _ dims: GLADims) {
   for t in 0..<dq.rows {
     let (dq, b) = (dq.row(t), b.row(t))
     for c in 0..<dims.keyDim { dq[c] *= dims.scale * fastExp(b[c]) }
-  }
-}
-
-/// Multiplies every row by `factor`, channel by channel.
-@inline(__always)
-private func scaleRowsOfAll(_ x: Matrix, by factor: Floats) {
-  for t in 0..<x.rows {
-    let row = x.row(t)
-    for c in 0..<x.columns { row[c] *= factor[c] }
   }
 }
 

@@ -61,15 +61,12 @@ public struct GLADims: Sendable {
   var valueStride: Int { heads * valueDim }
   var headState: Int { keyDim * valueDim }
 
-  /// Value columns of one task on the state; a function of the sizes only.
-  var columnBlock: Int {
-    batch * heads * ((valueDim + 127) / 128) >= 8 ? 128 : 64
-  }
-  var columnBlocks: Int { (valueDim + columnBlock - 1) / columnBlock }
+  /// The cut of the state's value columns into tasks.
+  var columnBlocks: ColumnBlocks { ColumnBlocks(sets: batch * heads, width: valueDim) }
 
   /// Tasks inside chunks, `B * H * N`, and on the state, `B * H * column blocks`.
   var chunkTasks: Int { batch * heads * chunks }
-  var columnTasks: Int { batch * heads * columnBlocks }
+  var columnTasks: Int { columnBlocks.count }
 
   /// Floats of scratch for the forward pass.
   public var forwardScratchCount: Int {
@@ -109,10 +106,8 @@ public struct GLADims: Sendable {
   /// Sequence, head and value columns of a task on the state.
   @inline(__always)
   func columnTask(_ task: Int) -> (sequence: Int, head: Int, columns: Range<Int>) {
-    let block = task % columnBlocks
-    let pair = task / columnBlocks
-    let first = block * columnBlock
-    return (pair / heads, pair % heads, first..<min(first + columnBlock, valueDim))
+    let (pair, columns) = columnBlocks[task]
+    return (pair / heads, pair % heads, columns)
   }
 
   /// Offset of a (sequence, head)'s state in `[B, H, K, V]`.
@@ -223,16 +218,6 @@ func advance(
 ) {
   scaleRows(state, by: dims.decay(s, chunk))
   serialProduct(dims.keys(s.keys, chunk).transposed, v, into: state, accumulate: true)
-}
-
-/// Multiplies row c of `state` by `factor[c]`.
-@inline(__always)
-func scaleRows(_ state: Matrix, by factor: Floats) {
-  for c in 0..<state.rows {
-    let row = state.pointer + c * state.stride
-    let f = factor[c]
-    for j in 0..<state.columns { row[j] *= f }
-  }
 }
 
 extension GLADims {

@@ -29,12 +29,12 @@ public struct LinearCrossEntropyDims {
   /// list of rows that count.
   public var scratchCount: Int { block * (vocabulary + 2 * width) + rows }
 
-  fileprivate func parts(_ scratch: Floats) -> (logits: Floats, hidden: Floats, dhidden: Floats) {
+  func parts(_ scratch: Floats) -> (logits: Floats, hidden: Floats, dhidden: Floats) {
     let hidden = scratch + block * vocabulary
     return (scratch, hidden, hidden + block * width)
   }
 
-  fileprivate func rowList(_ scratch: Floats) -> UnsafeMutablePointer<Int32> {
+  func rowList(_ scratch: Floats) -> UnsafeMutablePointer<Int32> {
     let start = scratch + block * (vocabulary + 2 * width)
     return UnsafeMutableRawPointer(start).assumingMemoryBound(to: Int32.self)
   }
@@ -109,21 +109,35 @@ public func linearCrossEntropy(
   return sum
 }
 
-private func block(
-  _ hidden: Floats, _ weight: Floats, _ wanted: CrossEntropyTargets, _ nll: Floats,
-  _ gradients: LinearCrossEntropyGradients?, _ scratch: Floats, _ dims: LinearCrossEntropyDims,
+/// Logits of the listed rows, which the head's scratch holds a block of.
+///
+/// - Returns: the gathered hidden rows `[count, D]` and their logits `[count, V]`.
+func blockLogits(
+  _ hidden: Floats, weight: Floats, scratch: Floats, dims: LinearCrossEntropyDims,
   rows: UnsafeMutablePointer<Int32>, count: Int
-) {
-  let (logits, gathered, dgathered) = dims.parts(scratch)
+) -> (x: Matrix, logits: Matrix) {
+  let (logits, gathered, _) = dims.parts(scratch)
   let (width, vocabulary) = (dims.width, dims.vocabulary)
   parallelFor(count, (hidden, gathered, rows, width)) { job, i in
     let (hidden, gathered, rows, width) = job
     (gathered + i * width).update(from: hidden + Int(rows[i]) * width, count: width)
   }
   let x = Matrix(gathered, count, width)
-  let w = Matrix(weight, vocabulary, width)
   let l = Matrix(logits, count, vocabulary)
-  matrixProduct(x, w.transposed, into: l)
+  matrixProduct(x, Matrix(weight, vocabulary, width).transposed, into: l)
+  return (x, l)
+}
+
+private func block(
+  _ hidden: Floats, _ weight: Floats, _ wanted: CrossEntropyTargets, _ nll: Floats,
+  _ gradients: LinearCrossEntropyGradients?, _ scratch: Floats, _ dims: LinearCrossEntropyDims,
+  rows: UnsafeMutablePointer<Int32>, count: Int
+) {
+  let (logits, _, dgathered) = dims.parts(scratch)
+  let (width, vocabulary) = (dims.width, dims.vocabulary)
+  let w = Matrix(weight, vocabulary, width)
+  let (x, l) = blockLogits(
+    hidden, weight: weight, scratch: scratch, dims: dims, rows: rows, count: count)
   let wantsGradient = gradients != nil
   parallelFor(count, (logits, rows, wanted, nll, vocabulary, wantsGradient)) { job, i in
     let (logits, rows, wanted, nll, vocabulary, wantsGradient) = job
@@ -159,7 +173,7 @@ private func softmaxRow(_ logits: Floats, count: Int, target: Int, gradientScale
 
 /// The largest of `count` floats; NaN if any is NaN.
 @inline(__always)
-func maximum(_ x: Floats, _ count: Int) -> Float {
+func maximum(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   let raw = UnsafeRawPointer(x)
   var best = SIMD16<Float>(repeating: -.infinity)
   var i = 0

@@ -121,7 +121,7 @@ struct TileGrid {
   private(set) var tileColumns = 1024
 
   /// Tiles wanted so that a few threads can share them evenly.
-  private static let wanted = 16
+  private static let wanted = 8
 
   init(rows: Int, columns: Int) {
     self.rows = rows

@@ -80,7 +80,7 @@ public func rmsNormBackward(
 
 /// `sum_i a[i] b[i] c[i]` in a fixed order.
 @inline(__always)
-private func weightedDot(_ a: Floats, _ b: Floats, _ c: Floats, _ count: Int) -> Float {
+func weightedDot(_ a: Floats, _ b: Floats, _ c: Floats, _ count: Int) -> Float {
   var sum = SIMD16<Float>()
   let (ra, rb, rc) = (UnsafeRawPointer(a), UnsafeRawPointer(b), UnsafeRawPointer(c))
   var i = 0

@@ -22,6 +22,31 @@ public struct RowTiles {
   }
 }
 
+/// A cut of the value columns of many states into tasks, a function of the sizes only.
+///
+/// Every column of a recurrent state moves on by itself, so a single wide state fills all threads.
+struct ColumnBlocks {
+  /// States.
+  let sets: Int
+  /// Columns of each.
+  let width: Int
+
+  /// Columns of a task.
+  var block: Int { sets * ((width + 127) / 128) >= 8 ? 128 : 64 }
+
+  private var blocks: Int { (width + block - 1) / block }
+
+  /// Number of tasks.
+  var count: Int { sets * blocks }
+
+  /// The state and the columns of a task.
+  @inline(__always)
+  subscript(task: Int) -> (set: Int, columns: Range<Int>) {
+    let first = task % blocks * block
+    return (task / blocks, first..<min(first + block, width))
+  }
+}
+
 /// `y[j] += sum over tiles of partial[tile][j]`, tiles in order, for `width` columns.
 ///
 /// The second half of every reduction over rows: each tile has summed its own rows into its row of
@@ -58,6 +83,18 @@ public func columnSums(
     }
   }
   addTilePartials(scratch, tiles: tiles.count, width: width, accumulatingInto: y)
+}
+
+/// `y[row][j] += bias[j]`: a bias on every row.
+public func addBias(_ bias: Floats, accumulatingInto y: Floats, rows: Int, width: Int) {
+  let tiles = RowTiles(rows)
+  parallelFor(tiles.count, (bias, y, tiles, width)) { job, tile in
+    let (bias, y, tiles, width) = job
+    for row in tiles[tile] {
+      let y = y + row * width
+      for j in 0..<width { y[j] += bias[j] }
+    }
+  }
 }
 
 /// Adds `source` to `target`, element by element, on all threads.

@@ -73,6 +73,12 @@ public func fastLogSigmoid(_ x: Float) -> Float {
   (x < 0 ? x : 0) - fastLog1p(fastExp(-abs(x)))
 }
 
+/// `log(1 + exp(x))`, without overflow or loss of the small values.
+@inline(__always)
+public func fastSoftplus(_ x: Float) -> Float {
+  (x > 0 ? x : 0) + fastLog1p(fastExp(-abs(x)))
+}
+
 /// `x * sigmoid(x)`.
 @inline(__always)
 public func fastSiLU(_ x: Float) -> Float {

@@ -35,6 +35,8 @@ public struct LanguageModel {
       switch layer {
       case .gla(let gla):
         GatedLinearAttentionBlock(gla, prefix: family.layerPrefix(index), layout: layout)
+      case .mamba2(let mamba2):
+        Mamba2Block(mamba2, prefix: family.layerPrefix(index), layout: layout)
       }
     }
   }

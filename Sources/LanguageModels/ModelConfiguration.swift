@@ -4,11 +4,13 @@ import TensorStorage
 /// One block of a model: which family it is of, and its own shape.
 public enum LayerConfiguration: Sendable, Equatable {
   case gla(GLAConfiguration)
+  case mamba2(Mamba2Configuration)
 
   /// Numbers in one sequence's recurrent state (convolution tails not counted).
   public var recurrentStateCount: Int {
     switch self {
     case .gla(let layer): layer.recurrentStateCount
+    case .mamba2(let layer): layer.recurrentStateCount
     }
   }
 
@@ -18,6 +20,7 @@ public enum LayerConfiguration: Sendable, Equatable {
   ) -> [ParameterSpecification] {
     switch self {
     case .gla(let layer): layer.parameters(prefix: prefix, initialization: initialization)
+    case .mamba2(let layer): layer.parameters(prefix: prefix, initialization: initialization)
     }
   }
 }
@@ -25,15 +28,29 @@ public enum LayerConfiguration: Sendable, Equatable {
 /// The model families, spelt as `model_type` in `config.json`.
 public enum ModelFamily: String, Sendable, CaseIterable {
   case gla
+  case mamba2
 
-  /// Checkpoint keys of the parts that all families share.
-  public var embeddingsKey: String { "model.embeddings.weight" }
+  /// Checkpoint key of the embeddings.
+  public var embeddingsKey: String { trunk + "embeddings.weight" }
   /// Key of the final norm.
-  public var finalNormKey: String { "model.norm.weight" }
+  public var finalNormKey: String {
+    switch self {
+    case .gla: trunk + "norm.weight"
+    case .mamba2: trunk + "norm_f.weight"
+    }
+  }
   /// Key of the output head (absent when tied to the embeddings).
   public var headKey: String { "lm_head.weight" }
   /// Prefix of a block's keys.
-  public func layerPrefix(_ index: Int) -> String { "model.layers.\(index)." }
+  public func layerPrefix(_ index: Int) -> String { trunk + "layers.\(index)." }
+
+  /// Prefix of all keys but the head's.
+  private var trunk: String {
+    switch self {
+    case .gla: "model."
+    case .mamba2: "backbone."
+    }
+  }
 }
 
 /// An immutable description of a whole model, with one entry for each layer.
@@ -92,8 +109,7 @@ public struct ModelConfiguration: Sendable, Equatable {
       parameters.append(
         ParameterSpecification(
           name: family.headKey, shape: [vocabularySize, hiddenSize],
-          initializer: initialization.linearDeviation.map { .normal(standardDeviation: $0) }
-            ?? .uniform(bound: 1 / Double(hiddenSize).squareRoot())))
+          initializer: initialization.linear(fanIn: hiddenSize)))
     }
     return parameters
   }

@@ -32,6 +32,8 @@ public struct ReferenceModel {
       switch layer {
       case .gla(let gla):
         x = glaBlock(x, gla, batch: batch) { parameters[prefix + $0] }
+      case .mamba2(let mamba2):
+        x = mamba2Block(x, mamba2, batch: batch) { parameters[prefix + $0] }
       }
     }
     x = rmsNorm(

@@ -20,11 +20,11 @@ public final class SequencePass {
   public let activations: SegmentActivations
 
   private let starts: FloatBuffer
-  private let state: FloatBuffer
+  let state: FloatBuffer
   private let dstate: FloatBuffer
-  private let tokens: UnsafeMutablePointer<Int32>
+  let tokens: UnsafeMutablePointer<Int32>
   private let targets: UnsafeMutablePointer<Int32>
-  private let weights: UnsafeMutablePointer<Float>
+  let weights: UnsafeMutablePointer<Float>
 
   /// Called with what just happened in a block; for debugging.
   public struct Observer {
@@ -90,13 +90,13 @@ public final class SequencePass {
     return (activations, model.stateCount(batch: batch) * (segments(length, segment) + 2))
   }
 
-  private func segmentDims(_ segment: Int) -> SegmentDims {
+  func segmentDims(_ segment: Int) -> SegmentDims {
     SegmentDims(
       batch: dims.batch, length: min(segmentLength, dims.length - segment * segmentLength))
   }
 
   /// Copies a segment's rows out of `[B, T]` arrays.
-  private func load(_ segment: Int, of samples: SequenceSamples) {
+  func load(_ segment: Int, of samples: SequenceSamples) {
     let length = segmentDims(segment).length
     for b in 0..<dims.batch {
       let source = b * dims.length + segment * segmentLength

@@ -16,10 +16,8 @@ extension GLAConfiguration {
   public func parameters(
     prefix: String, initialization: ScratchInitialization
   ) -> [ParameterSpecification] {
-    mixerParameters(prefix: prefix) { fanIn in
-      initialization.linearDeviation.map { .normal(standardDeviation: $0) }
-        ?? .uniform(bound: 1 / Double(fanIn).squareRoot())
-    } + feedForwardParameters(prefix: prefix, initialization: initialization)
+    mixerParameters(prefix: prefix, linear: initialization.linear(fanIn:))
+      + feedForwardParameters(prefix: prefix, initialization: initialization)
   }
 
   /// The token mixer's parameters and its pre-norm, linear weights drawn by `linear(fan_in)`.
@@ -63,8 +61,7 @@ extension GLAConfiguration {
     func linear(_ name: String, _ rows: Int, _ columns: Int) -> ParameterSpecification {
       ParameterSpecification(
         name: prefix + "mlp." + name, shape: [rows, columns],
-        initializer: initialization.linearDeviation.map { .normal(standardDeviation: $0) }
-          ?? .uniform(bound: 1 / Double(columns).squareRoot()))
+        initializer: initialization.linear(fanIn: columns))
     }
     return [
       ParameterSpecification(

@@ -38,32 +38,15 @@ extension GatedLinearAttentionBlock {
     rmsNormRecompute(
       saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: y, rows: rows,
       width: width)
-    linearBackward(
+    context.linearBackward(
       Matrix(saved.gate, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpGate,
-      into: Matrix(dy, rows, width), accumulate: false, gradients, context)
-    linearBackward(
+      into: Matrix(dy, rows, width), accumulate: false, gradients)
+    context.linearBackward(
       Matrix(saved.up, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpUp,
-      into: Matrix(dy, rows, width), accumulate: true, gradients, context)
+      into: Matrix(dy, rows, width), accumulate: true, gradients)
     rmsNormBackward(
       dy, x: saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, accumulatingInto: dx,
       dweight: gradients + offsets.mlpNorm, scratch: partials, rows: rows, width: width)
-  }
-
-  /// Gradients of `out = input weight^T`: the weight's is added to the arena, the input's to `dinput`
-  /// (or written there).
-  private func linearBackward(
-    _ dout: Matrix, input: Matrix, offset: Int, into dinput: Matrix, accumulate: Bool,
-    _ gradients: Floats, _ context: BlockContext
-  ) {
-    matrixProduct(
-      dout.transposed, input,
-      accumulatingInto: Matrix(gradients + offset, dout.columns, input.columns))
-    let weight = Matrix(context.parameters + offset, dout.columns, input.columns)
-    if accumulate {
-      matrixProduct(dout, weight, accumulatingInto: dinput)
-    } else {
-      matrixProduct(dout, weight, into: dinput)
-    }
   }
 
   /// Adds the mixer's share to `dx`, the gradient of `middle`.
@@ -88,26 +71,26 @@ extension GatedLinearAttentionBlock {
     let projected = recurrenceBackward(
       doutput, State(state, self, batch: dims.batch), State(dstate, self, batch: dims.batch),
       saved, gradients, context, partials: partials, &plan)
-    linearBackward(
+    context.linearBackward(
       Matrix(projected.dq, rows, c.keyDim), input: input, offset: offsets.query, into: dinput,
-      accumulate: false, gradients, context)
-    linearBackward(
+      accumulate: false, gradients)
+    context.linearBackward(
       Matrix(projected.dk, rows, c.projectedKeyDim), input: input, offset: offsets.key,
-      into: dinput, accumulate: true, gradients, context)
-    linearBackward(
+      into: dinput, accumulate: true, gradients)
+    context.linearBackward(
       Matrix(projected.dv, rows, c.projectedValueDim), input: input, offset: offsets.value,
-      into: dinput, accumulate: true, gradients, context)
+      into: dinput, accumulate: true, gradients)
     if let gate = offsets.outputGate {
-      linearBackward(
+      context.linearBackward(
         Matrix(saved.outputGate, rows, c.valueDim), input: input, offset: gate, into: dinput,
-        accumulate: true, gradients, context)
+        accumulate: true, gradients)
     }
     let dlow = Matrix(plan.take(rows * c.gateRank), rows, c.gateRank)
-    linearBackward(
+    context.linearBackward(
       Matrix(projected.dg, rows, c.projectedKeyDim), input: Matrix(saved.low, rows, c.gateRank),
-      offset: offsets.gate, into: dlow, accumulate: false, gradients, context)
-    linearBackward(
-      dlow, input: input, offset: offsets.low, into: dinput, accumulate: true, gradients, context)
+      offset: offsets.gate, into: dlow, accumulate: false, gradients)
+    context.linearBackward(
+      dlow, input: input, offset: offsets.low, into: dinput, accumulate: true, gradients)
     rmsNormBackward(
       dy, x: x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd,
       accumulatingInto: dx, dweight: gradients + offsets.attentionNorm, scratch: partials,
@@ -128,10 +111,10 @@ extension GatedLinearAttentionBlock {
     let gate = offsets.outputGate.map { _ in saved.outputGate }
     gatedHeadNormForward(
       saved.o, weight: norm, gate: gate, into: normed, rstd: saved.outputRstd, dims: dims)
-    linearBackward(
+    context.linearBackward(
       Matrix(dmiddle, rows, c.hiddenSize), input: Matrix(normed, rows, c.valueDim),
       offset: offsets.output, into: Matrix(doutput, rows, c.valueDim), accumulate: false,
-      gradients, context)
+      gradients)
     gatedHeadNormBackward(
       doutput, x: saved.o, weight: norm, gate: gate, rstd: saved.outputRstd, into: doutput,
       dgate: gate, dweight: offsets.outputNorm.map { gradients + $0 }, scratch: partials,

@@ -8,14 +8,14 @@ public struct RecallTaskConfiguration: Sendable {
   /// The task's name, for example `mqar`.
   public let name: String
 
-  private enum Kind {
+  enum Kind {
     case mqar(MQARTask.Configuration)
     case markov(MarkovTextTask.Configuration)
     case copying(CopyingTask.Configuration)
     case text(any PromptGenerator)
   }
 
-  private let kind: Kind
+  let kind: Kind
 
   /// Whether the task works on text and needs a tokenizer.
   public var needsTokenizer: Bool {

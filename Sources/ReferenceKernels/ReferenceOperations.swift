@@ -36,20 +36,23 @@ public func sigmoid(_ x: Double) -> Double {
 /// `x sigmoid(x)`.
 public func silu(_ x: Double) -> Double { x * sigmoid(x) }
 
+/// `log(1 + exp(x))`.
+public func softplus(_ x: Double) -> Double { -logSigmoid(-x) }
+
 /// `log(sigmoid(x))`.
 public func logSigmoid(_ x: Double) -> Double { min(x, 0) - log1p(exp(-abs(x))) }
 
 /// Causal depthwise convolution from an empty past, then SiLU; `x` `[batch, length, channels]`,
-/// `weight` `[channels, taps]`.
+/// `weight` `[channels, taps]`, `bias` `[channels]` or nil for none.
 public func causalConvolutionSiLU(
-  _ x: [Double], weight: [Double], batch: Int, channels: Int
+  _ x: [Double], weight: [Double], bias: [Double]? = nil, batch: Int, channels: Int
 ) -> [Double] {
   let (taps, length) = (weight.count / channels, x.count / batch / channels)
   var y = x
   for b in 0..<batch {
     for t in 0..<length {
       for c in 0..<channels {
-        var sum = 0.0
+        var sum = bias?[c] ?? 0
         for j in 0..<taps where t - (taps - 1) + j >= 0 {
           sum += weight[c * taps + j] * x[(b * length + t - (taps - 1) + j) * channels + c]
         }

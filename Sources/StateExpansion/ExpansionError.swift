@@ -9,6 +9,11 @@ public enum ExpansionError: Error, Sendable, Equatable, CustomStringConvertible 
   /// `expansion.init` is not available for this model.
   case initialization(ExpansionInitialization, problem: String)
 
+  /// A layer of a family that cannot be expanded yet.
+  static func unsupported(_ layer: Int) -> ExpansionError {
+    .layers(problem: "layer \(layer) is a Mamba2 block, which cannot be expanded yet")
+  }
+
   /// The exit code of the error's class: 64, bad usage or recipe.
   public var exitCode: Int32 { 64 }
 

@@ -97,7 +97,9 @@ public struct ExpansionPlan: Sendable, Equatable {
     _ index: Int, of configuration: ModelConfiguration
   ) throws(ExpansionError) -> LayerConfiguration {
     switch configuration.layers[index] {
-    case .gla(let layer): .gla(try GLAExpansion(of: layer, index: index, plan: self).expanded)
+    case .gla(let layer):
+      return .gla(try GLAExpansion(of: layer, index: index, plan: self).expanded)
+    case .mamba2: throw .unsupported(index)
     }
   }
 
@@ -126,6 +128,7 @@ public struct ExpansionPlan: Sendable, Equatable {
       case .gla(let layer):
         let expansion = try GLAExpansion(of: layer, index: index, plan: self)
         rewritten.formUnion(expansion.fill(arena, from: parameters, prefix: prefix))
+      case .mamba2: throw .unsupported(index)
       }
     }
     for slot in arena.layout.slots where !rewritten.contains(slot.name) {

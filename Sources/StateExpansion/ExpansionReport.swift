@@ -70,9 +70,10 @@ public struct ExpansionReport: Sendable, Equatable {
 
 extension LayerConfiguration {
   /// The recurrent state's shape, heads first.
-  fileprivate var stateShape: String {
+  public var stateShape: String {
     switch self {
     case .gla(let layer): "\(layer.headCount) x \(layer.headKeyDim) x \(layer.headValueDim)"
+    case .mamba2(let layer): "\(layer.headCount) x \(layer.stateSize) x \(layer.headDim)"
     }
   }
 

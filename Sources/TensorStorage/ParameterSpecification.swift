@@ -1,3 +1,5 @@
+import Foundation
+
 /// How the values of a new parameter are drawn.
 public enum ParameterInitializer: Sendable, Equatable {
   case zeros
@@ -8,6 +10,10 @@ public enum ParameterInitializer: Sendable, Equatable {
   /// Uniform in [-b, b) with `b = gain * sqrt(6 / (fan_in + fan_out))`, for a `[fan_out, fan_in]`
   /// matrix (Glorot and Bengio, 2010).
   case xavierUniform(gain: Double)
+  /// `log(u)`, u uniform in [low, high): Mamba2's decay rates.
+  case logOfUniform(low: Double, high: Double)
+  /// The x for which `softplus(x)` is log-uniform in [low, high): biases of Mamba2's time steps.
+  case inverseSoftplusOfLogUniform(low: Double, high: Double)
   /// The given values, repeated if there are fewer than the tensor holds.
   case values([Float])
 
@@ -28,6 +34,13 @@ public enum ParameterInitializer: Sendable, Equatable {
       let fanIn = elements.count / max(fanOut, 1)
       let bound = gain * (6 / Double(fanIn + fanOut)).squareRoot()
       for i in elements.indices { elements[i] = Float(random.uniform(-bound, bound)) }
+    case .logOfUniform(let low, let high):
+      for i in elements.indices { elements[i] = Float(log(random.uniform(low, high))) }
+    case .inverseSoftplusOfLogUniform(let low, let high):
+      for i in elements.indices {
+        let step = exp(random.uniform(log(low), log(high)))
+        elements[i] = Float(step + log(-expm1(-step)))
+      }
     case .values(let values):
       for i in elements.indices { elements[i] = values[i % values.count] }
     }

@@ -118,6 +118,14 @@ extension LayerConfiguration {
       layer.valueDim = heads * (12 / heads)
       layer.intermediateSize = 10
       return .gla(layer)
+    case .mamba2(var layer):
+      // Layers of different state sizes stay different: 128, 512 and their like leave other rests.
+      layer.groupCount = min(layer.groupCount, 2)
+      layer.headCount = layer.groupCount * 2
+      layer.headDim = 24 / layer.headCount
+      layer.stateSize = 3 + layer.stateSize % 61 % 4
+      layer.hiddenSize = hiddenSize
+      return .mamba2(layer)
     }
   }
 }

@@ -81,13 +81,15 @@ public final class Ranks {
 }
 
 /// The processors that the operating system lets this process run on.
-struct AllowedProcessors {
+public struct AllowedProcessors {
   let host: String
   /// As the kernel writes it, for example `0-3,8`.
   let mask: String
-  let count: Int
+  /// How many they are.
+  public let count: Int
 
-  static func current() -> AllowedProcessors {
+  /// This process's, as they are now.
+  public static func current() -> AllowedProcessors {
     let online = max(1, ProcessInfo.processInfo.activeProcessorCount)
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }

@@ -22,6 +22,7 @@ extension Recipe.Expansion {
     let size: ExpansionSize =
       switch family {
       case .gla: .heads(heads)
+      case .mamba2: .stateFactor(stateFactor)
       }
     return ExpansionPlan(
       layers: selection, size: size, initialization: initialization, seed: seed)

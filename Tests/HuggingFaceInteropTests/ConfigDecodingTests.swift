@@ -16,6 +16,7 @@ private func decode(_ text: String) throws -> ModelConfiguration {
 private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
   switch layer {
   case .gla(let block): block
+  case .mamba2: preconditionFailure("expected a GLA layer")
   }
 }
 

@@ -16,12 +16,12 @@ Alphabet: B batch, T tokens, H heads, K key channels a head, V value channels a 
 import json
 import warnings
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+
+from reference_common import cross_entropy, load_weights, package_versions
 
 
 def recurrent_gla(q, k, v, g=None, gk=None, scale=None, initial_state=None, output_final_state=False,
@@ -102,8 +102,8 @@ def fla_gla():
 
 def versions():
     """The versions that define the reference, for the record in a fixture."""
-    packages = ("flash-linear-attention", "fla-core", "torch", "transformers", "safetensors", "numpy")
-    return {package: version(package) for package in packages}
+    return package_versions("flash-linear-attention", "fla-core", "torch", "transformers", "safetensors",
+                            "numpy")
 
 
 def grouped_heads(heads, present):
@@ -137,30 +137,10 @@ def build_model(fields):
     return model
 
 
-def load_tensors(directory):
-    """Every tensor by name of a Hugging Face directory of safetensors, in one file or several."""
-    directory = Path(directory)
-    index = directory / "model.safetensors.index.json"
-    files = {"model.safetensors"}
-    if index.exists():
-        files = set(json.loads(index.read_text())["weight_map"].values())
-    tensors = {}
-    for file in sorted(files):
-        tensors.update(load_file(directory / file))
-    return tensors
-
-
 def load_model(directory, dtype=torch.float32):
     """The model in a Hugging Face directory, expanded layers included. Every tensor must fit."""
-    directory = Path(directory)
-    model = build_model(json.loads((directory / "config.json").read_text()))
-    missing, unexpected = model.load_state_dict(load_tensors(directory), strict=False)
-    if model.config.tie_word_embeddings:
-        missing = [name for name in missing if name != "lm_head.weight"]
-        model.tie_weights()
-    if missing or unexpected:
-        raise ValueError(f"{directory}: missing {missing}, unexpected {unexpected}")
-    return model.to(dtype)
+    model = build_model(json.loads((Path(directory) / "config.json").read_text()))
+    return load_weights(model, directory).to(dtype)
 
 
 def logits_of(model, inputs):
@@ -170,5 +150,4 @@ def logits_of(model, inputs):
 
 def token_losses(model, tokens):
     """Cross-entropy in nats of predicting tokens[:, 1:] from what stands before: [B, T] for [B, T+1]."""
-    logits = logits_of(model, tokens[:, :-1])
-    return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    return cross_entropy(logits_of(model, tokens[:, :-1]), tokens[:, 1:])

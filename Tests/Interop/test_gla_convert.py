@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import fla_reference
+from reference_common import load_tensors
 
 # The fields of config.json that decide what a GLA model computes.
 FAMILY_FIELDS = [
@@ -43,7 +44,7 @@ def converted(gla_case, command, tmp_path):
 
 
 def test_tensors_are_kept_bit_for_bit(gla_case, converted):
-    source, written = fla_reference.load_tensors(gla_case), fla_reference.load_tensors(converted)
+    source, written = load_tensors(gla_case), load_tensors(converted)
     assert written.keys() == source.keys()
     for name, tensor in source.items():
         assert written[name].dtype == tensor.dtype and written[name].shape == tensor.shape, name

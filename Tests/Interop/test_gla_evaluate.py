@@ -1,24 +1,13 @@
 """`statex evaluate` gives the losses that fla's modules give."""
 
 import json
-import struct
 
 import numpy as np
 import pytest
 import torch
 
 import fla_reference
-
-
-def write_megatron(prefix, documents):
-    """Writes `prefix.bin` and `prefix.idx` (Megatron-LM indexed dataset, version 1, u16 tokens)."""
-    lengths = [len(document) for document in documents]
-    pointers = np.cumsum([0, *lengths])[:-1] * 2
-    prefix.with_suffix(".bin").write_bytes(b"".join(np.array(d, "<u2").tobytes() for d in documents))
-    header = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, len(documents), len(documents) + 1)
-    prefix.with_suffix(".idx").write_bytes(
-        header + np.array(lengths, "<i4").tobytes() + pointers.astype("<i8").tobytes()
-        + np.arange(len(documents) + 1, dtype="<i8").tobytes())
+from reference_common import write_megatron
 
 
 def test_losses_of_each_token(gla_case, command, tmp_path):

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 
 from conftest import GLA_FIXTURES, TESTS
 
@@ -15,6 +14,7 @@ pytest.importorskip("fla")
 
 import fla_reference  # noqa: E402
 import make_gla_fixtures  # noqa: E402
+from reference_common import assert_same_document, assert_same_tensors  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -25,31 +25,13 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def assert_same_tensors(made, committed, tolerance):
-    """Equal names and shapes; differences up to `tolerance` of the tensor's largest magnitude."""
-    made, committed = load_file(made), load_file(committed)
-    assert made.keys() == committed.keys()
-    for name, expected in committed.items():
-        assert made[name].shape == expected.shape, name
-        error = np.abs(made[name].astype(np.float64) - expected).max()
-        assert error <= tolerance * np.abs(expected).max(), f"{name}: differs by {error}"
-
-
 def test_plain_fixture_is_reproduced(tmp_path):
     committed = GLA_FIXTURES / "plain"
     made = make_gla_fixtures.make_case("plain", root=tmp_path)
     expected = json.loads((committed / "reference.json").read_text())
     assert_same_tensors(tmp_path / "plain/model.safetensors", committed / "model.safetensors", 0)
     assert_same_tensors(tmp_path / "plain/reference.safetensors", committed / "reference.safetensors", 1e-6)
-    assert made["tokens"] == expected["tokens"]
-    assert made["training"]["batches"] == expected["training"]["batches"]
-    for key in ("loss_float64", "grad_norm_float64", "token_nll_float64"):
-        np.testing.assert_allclose(made[key], expected[key], rtol=1e-10, err_msg=key)
-    for key in ("losses", "grad_norms"):
-        for dtype, tolerance in (("float64", 1e-10), ("float32", 1e-5)):
-            np.testing.assert_allclose(
-                made["training"][dtype][key], expected["training"][dtype][key], rtol=tolerance,
-                err_msg=f"{dtype} {key}")
+    assert_same_document(made, expected)
 
 
 def test_kernel_fixture_is_reproduced(tmp_path):

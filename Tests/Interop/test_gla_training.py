@@ -11,6 +11,7 @@ import torch
 
 import fla_reference
 from conftest import REPOSITORY
+from reference_common import load_tensors
 
 STEPS = 4
 
@@ -45,7 +46,7 @@ def checkpoint_pieces(directory):
 
 
 def test_checkpoint_holds_the_exported_model(run):
-    exported = fla_reference.load_tensors(run / "export")
+    exported = load_tensors(run / "export")
     pieces = {}
     for name, start, values in checkpoint_pieces(run / "checkpoints" / f"step-{STEPS:08d}"):
         pieces.setdefault(name, []).append((start, values))

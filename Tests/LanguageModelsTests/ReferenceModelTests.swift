@@ -35,6 +35,32 @@ struct ReferenceModelTests {
       ("plain and merged", model([plain, merged], tied: false)),
       ("convolution, groups, clamp", model([rich], tied: true)),
       ("no gate, no weight", model([bare], tied: false)),
+    ] + mamba2Configurations()
+  }
+
+  static func mamba2Configurations() -> [(String, ModelConfiguration)] {
+    let plain = Mamba2Configuration(hiddenSize: 12, headCount: 4, headDim: 6, stateSize: 3)
+    var rich = Mamba2Configuration(
+      hiddenSize: 12, headCount: 6, headDim: 2, stateSize: 3, groupCount: 3)
+    rich.hasProjectionBias = true
+    rich.convolutionSize = 3
+    rich.timeStepLimit = 0.01...0.06
+    var ungrouped = rich
+    ungrouped.gatedNormSpan = .allChannels
+    ungrouped.hasConvolutionBias = false
+    ungrouped.convolutionSize = 1
+    var expanded = plain
+    expanded.stateSize *= 4
+    func model(_ layers: [Mamba2Configuration], tied: Bool) -> ModelConfiguration {
+      ModelConfiguration(
+        family: .mamba2, hiddenSize: 12, vocabularySize: 11, normEpsilon: 1e-5,
+        tiesEmbeddings: tied, layers: layers.map { .mamba2($0) }, base: .mamba2(layers[0]))
+    }
+    return [
+      ("Mamba2, plain", model([plain], tied: true)),
+      ("Mamba2, groups, biases, kernel 3, tight limit", model([rich], tied: false)),
+      ("Mamba2, full-width norm, kernel 1, no convolution bias", model([ungrouped], tied: true)),
+      ("Mamba2, an expanded layer", model([plain, expanded, plain], tied: false)),
     ]
   }
 

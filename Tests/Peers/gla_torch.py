@@ -14,17 +14,14 @@ chunk sum to more than about -80; a model drawn afresh stays far from that.
 Alphabet: B batch, T tokens, H heads, K key channels a head, V value channels a head, C chunk, N chunks.
 """
 
-import argparse
-import ctypes
 import json
-import resource
-import statistics
-import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import training_step
 
 FIXTURE = Path(__file__).resolve().parents[1] / "Fixtures" / "gla" / "plain"
 
@@ -147,45 +144,6 @@ class LanguageModel(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
 
-def keep_freed_memory():
-    """Lets glibc reuse large blocks: otherwise each activation is mapped and page-faulted afresh."""
-    trim_threshold, mmap_threshold = -1, -3
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(mmap_threshold, 2**31 - 1)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-def make_optimizer(model):
-    """AdamW, fused, with weight decay on matrices only."""
-    groups = [dict(params=[p for p in model.parameters() if p.dim() >= 2], weight_decay=0.1),
-              dict(params=[p for p in model.parameters() if p.dim() < 2], weight_decay=0.0)]
-    return torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.95), eps=1e-8, fused=True)
-
-
-def measure(options):
-    """Seconds of each measured step, and the number of parameters."""
-    torch.manual_seed(0)
-    model = LanguageModel(options)
-    optimizer = make_optimizer(model)
-    forward = torch.compile(model) if options.compile else model
-    seconds = []
-    for step in range(options.warmup + options.steps):
-        tokens = torch.randint(options.vocab, (options.batch, options.tokens + 1))
-        start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
-            loss = forward(tokens)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if not torch.isfinite(loss):
-            raise SystemExit(f"error: loss {loss.item()} at step {step}")
-        if step >= options.warmup:
-            seconds.append(time.perf_counter() - start)
-    return seconds, sum(p.numel() for p in model.parameters())
-
-
 def check(options):
     """The chunkwise model against the token loop and against fla's numbers, on the `plain` fixture."""
     from safetensors.torch import load_file
@@ -219,35 +177,14 @@ def check(options):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description="Speed of a PyTorch GLA training step on the CPU.")
-    for name, default in dict(hidden=1024, layers=4, heads=4, intermediate=2816, vocab=32000,
-                              tokens=2048, batch=1, chunk=64, threads=2, steps=5, warmup=2).items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
+    parser = training_step.make_parser(
+        "Speed of a PyTorch GLA training step on the CPU.",
+        hidden=1024, layers=4, heads=4, intermediate=2816, vocab=32000, chunk=64)
     parser.add_argument("--expand-k", type=float, default=0.5)
     parser.add_argument("--expand-v", type=float, default=1.0)
     parser.add_argument("--tied", action="store_true", help="lm_head is the embedding matrix")
-    parser.add_argument("--compile", action="store_true", help="torch.compile")
-    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
-    parser.add_argument("--check", action="store_true", help="compare with the loop and with fla")
     return parser.parse_args()
 
 
-def main():
-    options = parse()
-    torch.set_num_threads(options.threads)
-    keep_freed_memory()
-    if options.check:
-        check(options)
-        return
-    seconds, parameters = measure(options)
-    rates = [options.batch * options.tokens / s for s in seconds]
-    mode = ("compile" if options.compile else "eager") + ("-bf16" if options.bf16 else "-fp32")
-    print(json.dumps(dict(
-        peer=f"torch-{torch.__version__}-{mode}", tokens_per_second=round(statistics.median(rates), 1),
-        slowest=round(min(rates), 1), fastest=round(max(rates), 1), steps=options.steps,
-        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        parameters=parameters, tokens=options.batch * options.tokens, threads=options.threads)))
-
-
 if __name__ == "__main__":
-    main()
+    training_step.main(f"torch-{torch.__version__}", parse(), LanguageModel, check)

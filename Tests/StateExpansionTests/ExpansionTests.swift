@@ -27,6 +27,7 @@ private func model(
 private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
   switch layer {
   case .gla(let block): block
+  case .mamba2: preconditionFailure("expected a GLA layer")
   }
 }
 

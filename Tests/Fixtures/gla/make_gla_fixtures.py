@@ -16,7 +16,6 @@ Each case is a folder:
 `kernel.safetensors` holds the recurrence alone.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -29,11 +28,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "Interop"))
 
 import fla_reference as reference  # noqa: E402
+from reference_common import STEPS, describe, draw_tokens, relative_error, write_reference  # noqa: E402
 
 SEED = 20250922
-BATCH = 2
-STEPS = 12
-OPTIMIZER = dict(lr=1e-3, betas=[0.9, 0.95], eps=1e-8, weight_decay=0.1, grad_clip=1.0)
 
 # `length` is T, the number of predictions a sequence; `gate_bias` names a rule of `gate_bias` below.
 CASES = {
@@ -94,60 +91,6 @@ def draw_parameters(model, rule, rng):
             parameter.copy_(torch.from_numpy(np.asarray(values, dtype=np.float32)))
 
 
-def draw_tokens(rng, length, vocabulary):
-    """[BATCH, length + 1] tokens: a frequency-skewed text whose later part repeats its beginning."""
-    tokens = np.minimum(rng.geometric(4.0 / vocabulary, (BATCH, length + 1)), vocabulary) - 1
-    quarter = length // 4
-    tokens[:, 2 * quarter:3 * quarter] = tokens[:, :quarter]
-    return torch.from_numpy(tokens.astype(np.int64))
-
-
-def make_optimizer(model):
-    """AdamW; weight decay on parameters of two or more dimensions only."""
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    groups = [dict(params=matrices, weight_decay=OPTIMIZER["weight_decay"]),
-              dict(params=vectors, weight_decay=0.0)]
-    return torch.optim.AdamW(groups, lr=OPTIMIZER["lr"], betas=tuple(OPTIMIZER["betas"]),
-                             eps=OPTIMIZER["eps"], foreach=False)
-
-
-def train(directory, batches, dtype):
-    """Losses and gradient norms (before clipping) of a run from the model in `directory`."""
-    model = reference.load_model(directory, dtype)
-    optimizer = make_optimizer(model)
-    losses, norms = [], []
-    for tokens in batches:
-        optimizer.zero_grad()
-        loss = reference.token_losses(model, tokens).mean()
-        loss.backward()
-        # Scales by clip / (norm + 1e-6) when that is below one.
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), OPTIMIZER["grad_clip"])
-        optimizer.step()
-        losses.append(loss.item())
-        norms.append(norm.item())
-    return dict(losses=losses, grad_norms=norms)
-
-
-def evaluate(directory, tokens, dtype):
-    """Loss, per-token losses and logits of the first sequence, gradients by name."""
-    model = reference.load_model(directory, dtype)
-    with torch.no_grad():
-        logits = reference.logits_of(model, tokens[:1, :-1])[0]
-    per_token = reference.token_losses(model, tokens)
-    loss = per_token.mean()
-    loss.backward()
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    norm = torch.stack([g.double().square().sum() for g in gradients.values()]).sum().sqrt().item()
-    return dict(loss=loss.item(), token_nll=per_token[0].tolist(), logits=logits,
-                gradients=gradients, grad_norm=norm)
-
-
-def relative_error(a, b):
-    """Largest difference over the largest magnitude of `b`."""
-    return ((a.double() - b.double()).abs().max() / b.double().abs().max()).item()
-
-
 def write_model(directory, case, rng):
     """Writes config.json and model.safetensors of one case."""
     fields = dict(case["config"], bos_token_id=1, eos_token_id=2)
@@ -163,34 +106,8 @@ def make_case(name, root=HERE):
     rng = np.random.default_rng([SEED, list(CASES).index(name)])
     directory = root / name
     write_model(directory, case, rng)
-    length = case["length"]
-    batches = [draw_tokens(rng, length, case["config"]["vocab_size"]) for _ in range(STEPS)]
-    wide = evaluate(directory, batches[0], torch.float64)
-    narrow = evaluate(directory, batches[0], torch.float32)
-    for parameter, gradient in wide["gradients"].items():
-        if not gradient.isfinite().all() or gradient.abs().max() == 0:
-            raise ValueError(f"{name}: the gradient of {parameter} is trivial")
-    positions = [*range(4), *range(length - 4, length)]
-    tensors = {key: value.float().contiguous() for key, value in wide["gradients"].items()}
-    tensors["logits"] = wide["logits"][positions].float().contiguous()
-    save_file(tensors, directory / "reference.safetensors", metadata={"format": "pt"})
-    document = dict(
-        case=name, versions=reference.versions(), seed=SEED, batch=BATCH, length=length,
-        tokens=batches[0].tolist(),
-        loss_float64=wide["loss"], loss_float32=narrow["loss"],
-        grad_norm_float64=wide["grad_norm"], grad_norm_float32=narrow["grad_norm"],
-        token_nll_float64=wide["token_nll"],
-        logits_positions=positions,
-        float32_relative_error=dict(
-            logits=relative_error(narrow["logits"], wide["logits"]),
-            gradients={key: relative_error(narrow["gradients"][key], value)
-                       for key, value in wide["gradients"].items()}),
-        training=dict(
-            optimizer=OPTIMIZER, batches=[batch.tolist() for batch in batches],
-            float64=train(directory, batches, torch.float64),
-            float32=train(directory, batches, torch.float32)))
-    (directory / "reference.json").write_text(json.dumps(document) + "\n")
-    return document
+    batches = [draw_tokens(rng, case["length"], case["config"]["vocab_size"]) for _ in range(STEPS)]
+    return write_reference(reference, directory, name, SEED, batches)
 
 
 def make_kernel(root=HERE):
@@ -243,13 +160,7 @@ def main(names):
     if not names:
         make_kernel()
     for name in names or CASES:
-        document = make_case(name)
-        run = document["training"]["float64"]["losses"]
-        gap = max(abs(a - b) for a, b in zip(run, document["training"]["float32"]["losses"]))
-        worst = max(document["float32_relative_error"]["gradients"].values())
-        print(f"{name}: loss {document['loss_float64']:.6f} grad_norm "
-              f"{document['grad_norm_float64']:.4f} run {run[0]:.4f} -> {run[-1]:.4f}; float32: "
-              f"run {gap:.1e}, gradients {worst:.1e}")
+        print(describe(make_case(name)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+import Kernels
+import LanguageModels
+import RecallTasks
+import TensorStorage
+
+/// A model, its parameters, and how many tokens it processes at a time.
+public struct EvaluatedModel {
+  /// The model.
+  public let model: LanguageModel
+  /// Its parameters, in the model's layout; only read.
+  public let parameters: FloatBuffer
+  /// Tokens of a segment, all sequences of a batch together; memory does not grow beyond it.
+  public let segmentLength: Int
+
+  /// Default tokens of a segment.
+  public static let defaultSegmentLength = 2048
+
+  /// Floats of recurrent state that a batch may hold, 256 MB of them.
+  private static let stateBudget = 1 << 26
+
+  /// Names the parts.
+  ///
+  /// - Precondition: the parameters have the model's layout; `segmentLength >= 1`.
+  public init(
+    _ model: LanguageModel, parameters: FloatBuffer,
+    segmentLength: Int = EvaluatedModel.defaultSegmentLength
+  ) {
+    precondition(parameters.count == model.layout.count && segmentLength >= 1)
+    self.model = model
+    self.parameters = parameters
+    self.segmentLength = segmentLength
+  }
+
+  /// Sequences of `length` tokens that run side by side: a function of the model and the lengths only,
+  /// never of the machine, so that results repeat to the last bit.
+  func batch(length: Int) -> Int {
+    let rows = segmentLength / min(length, segmentLength)
+    return max(1, min(rows, Self.stateBudget / max(model.stateCount(batch: 1), 1)))
+  }
+
+  /// Writes samples `range` of `source` in batches and hands each to `body`.
+  ///
+  /// - Parameter body: called with the batch's samples, a pass of their shape, and the first sample's
+  ///   number.
+  func forEachBatch(
+    of range: Range<Int>, from source: any SampleSource,
+    _ body: (SampleBatch, SequencePass, Int) throws -> Void
+  ) throws {
+    let length = source.sequenceLength
+    let size = batch(length: length)
+    var pass: SequencePass?
+    var first = range.lowerBound
+    while first < range.upperBound {
+      let count = min(size, range.upperBound - first)
+      let samples = SampleBatch(sampleCount: count, sequenceLength: length)
+      for index in 0..<count {
+        try source.write(sample: UInt64(first + index), into: samples[index])
+      }
+      let current: SequencePass
+      if let pass, pass.dims.batch == count {
+        current = pass
+      } else {
+        current = SequencePass(
+          model, batch: count, length: length, segmentLength: segmentLength, trains: false)
+      }
+      pass = current
+      try body(samples, current, first)
+      first += count
+    }
+  }
+}
+
+extension SampleBatch {
+  /// The same arrays as a pass takes them.
+  var sequenceSamples: SequenceSamples? {
+    guard let inputs = inputs.baseAddress, let targets = targets.baseAddress,
+      let weights = weights.baseAddress
+    else { return nil }
+    return SequenceSamples(inputs: inputs, targets: targets, weights: weights)
+  }
+}

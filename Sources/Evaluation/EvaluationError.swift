@@ -1,0 +1,40 @@
+/// What can be wrong with a request to measure a model.
+public enum EvaluationError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// A task uses more ids than the model has.
+  case vocabulary(task: String, needed: Int, model: Int)
+  /// A prompt holds an id that the model does not have.
+  case token(id: Int32, vocabulary: Int)
+  /// A prompt without tokens: there is nothing to predict from.
+  case emptyPrompt
+  /// An option that every evaluated task understands has a value that cannot be used.
+  case option(task: String, name: String, reason: String)
+  /// Two tasks would be reported under one name.
+  case duplicateName(String)
+  /// The model's outputs are not numbers.
+  case notFinite(what: String)
+
+  /// The exit code of a command that ends with this error: 65 for a model that gives no numbers, 64
+  /// for what was asked of it.
+  public var exitCode: Int32 {
+    if case .notFinite = self { return 65 }
+    return 64
+  }
+
+  /// One line: what, where, what to do.
+  public var description: String {
+    switch self {
+    case .vocabulary(let task, let needed, let model):
+      "task \(task) uses ids up to \(needed - 1), the model's vocabulary has \(model):"
+        + " give the task a smaller 'vocab'"
+    case .token(let id, let vocabulary):
+      "token id \(id) is outside the model's vocabulary of \(vocabulary):"
+        + " is the tokenizer the model's own?"
+    case .emptyPrompt: "the prompt is empty: give it at least one token"
+    case .option(let task, let name, let reason): "task \(task): option '\(name)' \(reason)"
+    case .duplicateName(let name):
+      "two tasks would be reported as '\(name)': give one of them another name with as=NAME"
+    case .notFinite(let what):
+      "\(what) gives no numbers (NaN): the model's weights are damaged or have diverged"
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import RecallTasks
+import TensorFiles
+
+/// What a model scored on one task.
+public struct TaskResult: Sendable, Equatable {
+  /// The name in the report.
+  public let name: String
+  /// The metric's name: `accuracy`, or a text metric's, for example `string_match_all`.
+  public var metric: String
+  /// The score of guessing; nil where it is nil, or not known.
+  public let chance: Double?
+  /// Scores at each sequence length.
+  public var lengths: [Length] = []
+
+  /// A task without scores.
+  public init(name: String, metric: String, chance: Double?) {
+    self.name = name
+    self.metric = metric
+    self.chance = chance
+  }
+
+  /// All samples, whatever their length.
+  public var summary: ScoreSummary { ScoreSummary(lengths.flatMap(\.scores)) }
+
+  /// The samples of one length.
+  public struct Length: Sendable, Equatable {
+    /// Bins of depth: bin `r` of 10 holds needles at depths of at most `(r + 1) / 10`.
+    public static let depthBins = 10
+
+    /// Tokens of a sample.
+    public let sequenceLength: Int
+    /// The score of each sample, in order.
+    public let scores: [Double]
+    /// Scores by depth, `depthBins` lists; empty where the task has no needle.
+    public let depths: [[Double]]
+    /// Mean tokens and mean UTF-8 bytes of the prompts; nil for tasks on token ids.
+    public let prompt: (tokens: Double, bytes: Double)?
+
+    /// Scores without prompts.
+    public init(_ sequenceLength: Int, scores: [Double]) {
+      self.sequenceLength = sequenceLength
+      self.scores = scores
+      depths = []
+      prompt = nil
+    }
+
+    /// The scores of generated answers.
+    public init(_ sequenceLength: Int, answers: [GenerationAccuracy.Answer]) {
+      self.sequenceLength = sequenceLength
+      scores = answers.map(\.score)
+      let bins = Self.depthBins
+      var depths = [[Double]](repeating: [], count: bins)
+      for answer in answers {
+        guard let depth = answer.depth else { continue }
+        let bin = (1...bins).first { depth <= Double($0) / Double(bins) } ?? bins
+        depths[bin - 1].append(answer.score)
+      }
+      self.depths = depths.allSatisfy(\.isEmpty) ? [] : depths
+      let count = Double(max(answers.count, 1))
+      prompt = (
+        Double(answers.reduce(0) { $0 + $1.promptTokens }) / count,
+        Double(answers.reduce(0) { $0 + $1.promptBytes }) / count
+      )
+    }
+
+    /// Whether everything is equal.
+    public static func == (left: Length, right: Length) -> Bool {
+      left.sequenceLength == right.sequenceLength && left.scores == right.scores
+        && left.depths == right.depths && left.prompt?.tokens == right.prompt?.tokens
+        && left.prompt?.bytes == right.prompt?.bytes
+    }
+  }
+}
+
+/// Everything that was measured of one model.
+public struct EvaluationReport: Sendable, Equatable {
+  /// Loss on stored text.
+  public var perplexity: Perplexity.Result?
+  /// Recall tasks, in the order in which they were asked for.
+  public var tasks: [TaskResult] = []
+
+  /// An empty report.
+  public init() {}
+
+  /// The report as it is written to files; see `docs/evaluation.md`. Numbers that are not finite are
+  /// `null`.
+  public var json: JSONValue {
+    var members: [JSONMember] = []
+    if let perplexity { members.append(JSONMember("perplexity", perplexity.json)) }
+    if !tasks.isEmpty {
+      members.append(JSONMember("tasks", .object(tasks.map { JSONMember($0.name, $0.json) })))
+    }
+    return .object(members)
+  }
+}
+
+extension JSONValue {
+  /// A finite number, else null.
+  fileprivate static func finite(_ value: some BinaryFloatingPoint & CustomStringConvertible)
+    -> JSONValue
+  {
+    value.isFinite ? .number(value.description) : .null
+  }
+}
+
+extension Perplexity.Result {
+  fileprivate var json: JSONValue {
+    var members = [JSONMember("nll", .finite(nll)), JSONMember("tokens", .integer(tokens))]
+    if !tokenNLL.isEmpty {
+      members.append(JSONMember("token_nll", .array(tokenNLL.map { JSONValue.finite($0) })))
+    }
+    return .object(members)
+  }
+}
+
+extension TaskResult {
+  fileprivate var json: JSONValue {
+    var members = Self.members(metric, summary)
+    if let chance { members.append(JSONMember("chance", .finite(chance))) }
+    members.append(
+      JSONMember(
+        "lengths",
+        .object(lengths.map { JSONMember("\($0.sequenceLength)", $0.json(metric: metric)) })))
+    return .object(members)
+  }
+
+  fileprivate static func members(_ metric: String, _ summary: ScoreSummary) -> [JSONMember] {
+    [
+      JSONMember(metric, .finite(summary.mean)), JSONMember("stderr", .finite(summary.standardError)),
+      JSONMember("samples", .integer(summary.samples)),
+    ]
+  }
+}
+
+extension TaskResult.Length {
+  fileprivate func json(metric: String) -> JSONValue {
+    var members = TaskResult.members(metric, ScoreSummary(scores))
+    if let prompt {
+      members.append(JSONMember("mean_prompt_tokens", .finite(prompt.tokens)))
+      members.append(JSONMember("mean_prompt_bytes", .finite(prompt.bytes)))
+    }
+    if !depths.isEmpty {
+      let bins = depths.enumerated().filter { !$1.isEmpty }.map { bin, scores in
+        JSONMember(
+          "\(Double(bin + 1) / Double(Self.depthBins))",
+          .object(TaskResult.members(metric, ScoreSummary(scores))))
+      }
+      members.append(JSONMember("depths", .object(bins)))
+    }
+    return .object(members)
+  }
+}

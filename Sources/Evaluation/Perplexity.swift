@@ -1,0 +1,73 @@
+import LanguageModels
+import RecallTasks
+import TokenData
+
+/// The mean negative log likelihood of stored text.
+///
+/// The tokens of a Megatron file are cut into samples of `T + 1` tokens at stride `T`; each starts
+/// from a zero state, and every token but the very first is predicted once. What is left over at the
+/// end, fewer than `T` tokens, is not measured.
+public struct Perplexity {
+  /// What was measured.
+  public struct Result: Sendable, Equatable {
+    /// Sum of all tokens' nats.
+    public var sum = 0.0
+    /// Tokens predicted.
+    public var tokens = 0
+    /// Nats of each token of the first sequence that was measured; empty unless asked for.
+    public var tokenNLL: [Float] = []
+
+    /// Nothing measured yet.
+    public init() {}
+
+    /// Mean nats a token.
+    public var nll: Double { sum / Double(tokens) }
+  }
+
+  /// Sequences that will be measured.
+  public let sequenceCount: Int
+
+  private let source: TokenFileSource
+  private let evaluated: EvaluatedModel
+
+  /// Opens the text.
+  ///
+  /// - Parameters:
+  ///   - prefix: of the Megatron pair `prefix.bin` and `prefix.idx`.
+  ///   - sequenceLength: `T`.
+  ///   - limit: at most this many sequences, from the first on; nil for all.
+  ///   - model: what is measured.
+  /// - Throws: `TokenDataError` when the files cannot be read or hold less than `T + 1` tokens.
+  /// - Precondition: `sequenceLength` and `limit` are at least 1.
+  public init(
+    prefix: String, sequenceLength: Int, limit: Int? = nil, of model: EvaluatedModel
+  ) throws(TokenDataError) {
+    precondition(sequenceLength >= 1 && limit ?? 1 >= 1)
+    source = try TokenFileSource(
+      MegatronTokens(prefix: prefix), sequenceLength: sequenceLength,
+      vocabularySize: model.model.vocabulary)
+    evaluated = model
+    sequenceCount = min(source.sampleCount ?? 0, limit ?? Int.max)
+  }
+
+  /// Measures sequences `range`, all if nil. Sums of several ranges may be added.
+  ///
+  /// - Parameters:
+  ///   - range: which sequences, below `sequenceCount`.
+  ///   - perToken: whether to keep the first sequence's nats.
+  /// - Throws: `TokenDataError` when a token is outside the model's vocabulary.
+  public func measure(_ range: Range<Int>? = nil, perToken: Bool = false) throws -> Result {
+    let range = range ?? 0..<sequenceCount
+    var result = Result()
+    try evaluated.forEachBatch(of: range, from: source) { batch, pass, first in
+      guard let samples = batch.sequenceSamples else { return }
+      result.sum += pass.loss(of: samples, parameters: evaluated.parameters.pointer) {
+        (_, count, nll) in
+        guard perToken && first == range.lowerBound else { return }
+        result.tokenNLL += UnsafeBufferPointer(start: nll, count: count)
+      }
+      result.tokens += batch.sampleCount * batch.sequenceLength
+    }
+    return result
+  }
+}

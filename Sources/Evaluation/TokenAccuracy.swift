@@ -1,0 +1,50 @@
+import LanguageModels
+import RecallTasks
+
+/// How often a model's most likely token is the wanted one, at the positions of a task that count.
+public struct TokenAccuracy {
+  private let source: any SampleSource
+  private let evaluated: EvaluatedModel
+
+  /// Prepares a task's evaluation samples.
+  ///
+  /// - Parameters:
+  ///   - task: a task on token ids.
+  ///   - sequenceLength: tokens of a sample.
+  ///   - seed: what the samples are drawn from.
+  ///   - model: what is measured.
+  /// - Throws: `RecallTaskError`, or `EvaluationError.vocabulary` when the model has too few ids.
+  public init(
+    _ task: RecallTaskConfiguration, sequenceLength: Int, seed: UInt64, of model: EvaluatedModel
+  ) throws {
+    source = try task.makeSource(
+      sequenceLength: sequenceLength, seed: seed, stream: .evaluation)
+    guard source.requiredVocabulary <= model.model.vocabulary else {
+      throw EvaluationError.vocabulary(
+        task: task.name, needed: source.requiredVocabulary, model: model.model.vocabulary)
+    }
+    evaluated = model
+  }
+
+  /// The accuracy of each of the samples `range`, in order; samples without a position that counts
+  /// are left out.
+  public func scores(_ range: Range<Int>) throws -> [Double] {
+    var scores: [Double] = []
+    try evaluated.forEachBatch(of: range, from: source) { batch, pass, _ in
+      guard let samples = batch.sequenceSamples else { return }
+      let count = batch.sampleCount * batch.sequenceLength
+      let predictions = UnsafeMutableBufferPointer<Int32>.allocate(capacity: count)
+      defer { predictions.deallocate() }
+      guard let base = predictions.baseAddress else { return }
+      pass.predict(samples, parameters: evaluated.parameters.pointer, into: base)
+      for index in 0..<batch.sampleCount {
+        let part = UnsafeBufferPointer(
+          start: base + index * batch.sequenceLength, count: batch.sequenceLength)
+        if let score = tokenAccuracy(predictions: part, sample: batch[index]) {
+          scores.append(score)
+        }
+      }
+    }
+    return scores
+  }
+}

@@ -1,0 +1,120 @@
+import TensorStorage
+
+/// Parts of the scratch memory of `chunkSSDForward` and `chunkSSDBackward`.
+struct SSDScratch {
+  /// `exp(b)`, `[B, T, H]`.
+  let fromStart: Floats
+  /// `exp(gamma - b)`, `[B, T, H]`.
+  let toEnd: Floats
+  /// `exp(gamma)` of each chunk, repeated for each channel, `[B, chunks, H, P]`.
+  let decay: Floats
+  /// `exp(gamma - b) dt x`, `[B, T, H, P]`.
+  let inputs: Floats
+  /// `C B^T`, a square for each (sequence, chunk, group).
+  let products: Floats
+  /// Areas of the tasks inside chunks.
+  let areas: Floats
+  /// `exp(b) dy`, `[B, T, H, P]`. This and what follows: backward only.
+  let doutputs: Floats
+  /// States at chunk starts and the final one, `[chunks + 1, B, G, N, R, P]`.
+  let states: Floats
+  /// Gradients of the states at chunk starts, and of the final one; the same shape.
+  let dstates: Floats
+  /// Gradients of `A_log`, one row a chunk, `[B, chunks, H]`.
+  let drates: Floats
+
+  /// Floats from one task's area to the next.
+  private let areaStride: Int
+
+  private static let square = SSDDims.chunk * SSDDims.chunk
+
+  init(_ base: Floats, _ dims: SSDDims, backward: Bool) {
+    var plan = MemoryPlan(base)
+    self.init(&plan, dims, backward: backward)
+  }
+
+  private init(_ plan: inout MemoryPlan, _ dims: SSDDims, backward: Bool) {
+    let (gates, channels) = (dims.rows * dims.heads, dims.rows * dims.width)
+    areaStride =
+      SSDTaskMemory.lineCount * SSDDims.chunk
+      + (backward ? 3 * Self.square + 3 * SSDDims.chunk * dims.stateSize : Self.square)
+    fromStart = plan.take(gates)
+    toEnd = plan.take(gates)
+    decay = plan.take(dims.batch * dims.chunks * dims.width)
+    inputs = plan.take(channels)
+    products = plan.take(dims.batch * dims.chunks * dims.groups * Self.square)
+    areas = plan.take(dims.chunkTasks * areaStride)
+    doutputs = plan.take(backward ? channels : 0)
+    states = plan.take(backward ? (dims.chunks + 1) * dims.stateCount : 0)
+    dstates = plan.take(backward ? (dims.chunks + 1) * dims.stateCount : 0)
+    drates = plan.take(backward ? dims.batch * dims.chunks * dims.heads : 0)
+  }
+
+  static func count(_ dims: SSDDims, backward: Bool) -> Int {
+    var plan = MemoryPlan.measuring()
+    _ = SSDScratch(&plan, dims, backward: backward)
+    return plan.peak
+  }
+
+  /// `C B^T` of a task's chunk and group, rows `SSDDims.chunk` apart, zero right of the chunk's end.
+  @inline(__always)
+  func product(_ task: SSDTask, _ dims: SSDDims) -> Floats {
+    products + ((task.sequence * dims.chunks + task.chunk) * dims.groups + task.group)
+      * Self.square
+  }
+
+  /// A task's own memory.
+  @inline(__always)
+  func memory(_ task: SSDTask, _ dims: SSDDims) -> SSDTaskMemory {
+    SSDTaskMemory(areas + task.index * areaStride, stateSize: dims.stateSize)
+  }
+}
+
+/// Memory of one task inside a chunk. A square is `[Q, Q]`, a panel `[Q, N]`, a line `[Q]`.
+struct SSDTaskMemory {
+  /// Lines: sums of log gates up to the present row.
+  let exponent: Floats
+  /// Time steps of one head, zero behind the chunk's end.
+  let steps: Floats
+  /// Column sums of the pairs' gate gradients; backward only, as are the next three.
+  let columns: Floats
+  /// Gate gradient from pairs of tokens of the chunk.
+  let pairs: Floats
+  /// Gate gradient from the chunk's first state, `exp(b_t) dy_t . (C_t S)`.
+  let reads: Floats
+  /// Gate gradient from the chunk's last state, `exp(gamma - b_t) dt_t x_t . (B_t dS)`.
+  let writes: Floats
+  /// Square: the mixing matrix of one head; in the backward pass without `dt`.
+  let mixing: Floats
+  /// Square: `dy_t . x_s` of one head, then the gate gradient of each pair; and all that follows:
+  /// backward only.
+  let dmixing: Floats
+  /// Square: gradient of `C B^T`, summed over the task's heads.
+  let dproduct: Floats
+  /// Panel: `exp(b) dy S^T` of one head.
+  let panel: Floats
+  /// Panel: the task's share of the gradient of B.
+  let db: Floats
+  /// Panel: the task's share of the gradient of C.
+  let dc: Floats
+
+  static let lineCount = 6
+
+  @inline(__always)
+  init(_ base: Floats, stateSize: Int) {
+    let line = SSDDims.chunk
+    let panelCount = line * stateSize
+    exponent = base
+    steps = base + line
+    columns = base + 2 * line
+    pairs = base + 3 * line
+    reads = base + 4 * line
+    writes = base + 5 * line
+    mixing = base + Self.lineCount * line
+    dmixing = mixing + line * line
+    dproduct = dmixing + line * line
+    panel = dproduct + line * line
+    db = panel + panelCount
+    dc = db + panelCount
+  }
+}

@@ -1,0 +1,26 @@
+// Elementwise work on blocks of matrices, on the calling thread. The matrices are not transposed.
+
+/// Multiplies row r by `factor[r]`.
+@inline(__always)
+func scaleRows(_ x: Matrix, by factor: Floats) {
+  for r in 0..<x.rows {
+    let row = x.row(r)
+    let f = factor[r]
+    for c in 0..<x.columns { row[c] *= f }
+  }
+}
+
+/// Multiplies column c by `factor[c]`.
+@inline(__always)
+func scaleColumns(_ x: Matrix, by factor: Floats) {
+  for r in 0..<x.rows {
+    let row = x.row(r)
+    for c in 0..<x.columns { row[c] *= factor[c] }
+  }
+}
+
+/// Copies `source` into `target`, which has its shape.
+@inline(__always)
+func copyRows(_ source: Matrix, into target: Matrix) {
+  for r in 0..<source.rows { target.row(r).update(from: source.row(r), count: source.columns) }
+}

@@ -1,0 +1,118 @@
+import Kernels
+import TensorStorage
+
+extension Mamba2Block {
+  public func backward(
+    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
+    _ context: BlockContext
+  ) {
+    let dims = context.dims
+    var savedPlan = MemoryPlan(context.saved)
+    let saved = Saved(&savedPlan, self, dims)
+    var plan = MemoryPlan(context.scratch)
+    let partials = plan.take(partialCount(dims))
+    let dy = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
+    let projected = recurrenceBackward(
+      dy, State(state, self, batch: dims.batch), State(dstate, self, batch: dims.batch), saved,
+      gradients, context, partials: partials, &plan)
+    projectionBackward(
+      inPlace: dx, x: x, saved, projected, gradients, context, partials: partials, &plan)
+  }
+
+  /// From the gradient of the block's output to that of the gated norm's input; `saved.z` becomes its
+  /// own gradient.
+  private func outputBackward(
+    _ dout: Floats, _ saved: Saved, _ gradients: Floats, _ context: BlockContext,
+    partials: Floats, _ plan: inout MemoryPlan
+  ) -> Floats {
+    let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
+    let dy = plan.take(rows * c.innerSize)
+    let mark = plan.used
+    let gated = plan.take(rows * c.innerSize)
+    let dims = normDims(context.dims)
+    gatedRMSNormForward(
+      saved.y, gate: saved.z, weight: w + offsets.gatedNorm, into: gated, rstd: saved.gatedRstd,
+      dims: dims)
+    context.linearBackward(
+      Matrix(dout, rows, c.hiddenSize), input: Matrix(gated, rows, c.innerSize),
+      offset: offsets.output, into: Matrix(dy, rows, c.innerSize), accumulate: false, gradients)
+    if let bias = offsets.outputBias {
+      columnSums(
+        dout, rows: rows, width: c.hiddenSize, scratch: partials,
+        accumulatingInto: gradients + bias)
+    }
+    gatedRMSNormBackward(
+      dy, x: saved.y, gate: saved.z, weight: w + offsets.gatedNorm, rstd: saved.gatedRstd,
+      into: dy, dgate: saved.z, dweight: gradients + offsets.gatedNorm, scratch: partials,
+      dims: dims)
+    plan.rewind(to: mark)
+    return dy
+  }
+
+  /// Gradients of the projected `[x | B | C]` and of the time steps' logits.
+  private func recurrenceBackward(
+    _ dy: Floats, _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats,
+    _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
+  ) -> (convolved: Floats, steps: Floats) {
+    let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
+    let dconvolved = plan.take(rows * layout.channelCount)
+    let ddt = plan.take(rows * c.headCount)
+    let inputs = recurrenceInputs(saved, state, advancesTail: false, context, &plan)
+    let dims = recurrenceDims(context.dims)
+    let d = SSDGradients(
+      dx: dconvolved + layout.xChannels.lowerBound, ddt: ddt, daLog: gradients + offsets.aLog,
+      db: dconvolved + layout.bChannels.lowerBound, dc: dconvolved + layout.cChannels.lowerBound)
+    let mark = plan.used
+    chunkSSDBackward(
+      dy, inputs, initialState: state.recurrent, dstateInPlace: dstate.recurrent, into: d,
+      scratch: plan.take(dims.backwardScratchCount), dims: dims)
+    plan.rewind(to: mark)
+    skipBackward(
+      dy, x: inputs.x, weight: w + offsets.skip, accumulatingInto: d.dx,
+      dweight: gradients + offsets.skip, scratch: partials, dims: dims)
+
+    timeStepBackward(
+      saved.steps, bias: w + offsets.stepBias, inPlace: ddt, rows: rows, heads: c.headCount,
+      limit: c.timeStepLimit)
+    columnSums(
+      ddt, rows: rows, width: c.headCount, scratch: partials,
+      accumulatingInto: gradients + offsets.stepBias)
+    let convolution = convolutionDims(context.dims)
+    causalConvolutionBackward(
+      dconvolved, convolutionArrays(saved, state, context), into: dconvolved,
+      dtailInPlace: dstate.tail, dweight: gradients + offsets.convolution,
+      dbias: offsets.convolutionBias.map { gradients + $0 },
+      scratch: plan.take(convolution.scratchCount), dims: convolution)
+    plan.rewind(to: mark)
+    return (dconvolved, ddt)
+  }
+
+  /// Gradients of `in_proj` and the pre-norm; adds the input's share to `dx`.
+  private func projectionBackward(
+    inPlace dx: Floats, x: Floats, _ saved: Saved, _ projected: (convolved: Floats, steps: Floats),
+    _ gradients: Floats, _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
+  ) {
+    let (c, w, tokens) = (configuration, context.parameters, context.dims.rows)
+    let normed = plan.take(tokens * c.hiddenSize)
+    let dnormed = plan.take(tokens * c.hiddenSize)
+    rmsNormRecompute(
+      x, weight: w + offsets.norm, rstd: saved.rstd, into: normed, rows: tokens,
+      width: c.hiddenSize)
+    func part(_ rows: Range<Int>, _ dout: Floats, accumulate: Bool) {
+      context.linearBackward(
+        Matrix(dout, tokens, rows.count), input: Matrix(normed, tokens, c.hiddenSize),
+        offset: offsets.input + rows.lowerBound * c.hiddenSize,
+        into: Matrix(dnormed, tokens, c.hiddenSize), accumulate: accumulate, gradients)
+      guard let bias = offsets.inputBias else { return }
+      columnSums(
+        dout, rows: tokens, width: rows.count, scratch: partials,
+        accumulatingInto: gradients + bias + rows.lowerBound)
+    }
+    part(layout.z, saved.z, accumulate: false)
+    part(layout.convolved, projected.convolved, accumulate: true)
+    part(layout.dt, projected.steps, accumulate: true)
+    rmsNormBackward(
+      dnormed, x: x, weight: w + offsets.norm, rstd: saved.rstd, accumulatingInto: dx,
+      dweight: gradients + offsets.norm, scratch: partials, rows: tokens, width: c.hiddenSize)
+  }
+}

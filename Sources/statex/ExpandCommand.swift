@@ -1,0 +1,69 @@
+import ArgumentParser
+import CommandSupport
+import HuggingFaceInterop
+import LanguageModels
+import StateExpansion
+
+extension ExpansionInitialization: ExpressibleByArgument {}
+
+/// `statex expand`: a model with a larger recurrent state, before post-training.
+struct ExpandCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "expand", abstract: "Give layers of a model a larger recurrent state.")
+
+  @Option(help: "A Hugging Face model directory.")
+  var model: String
+
+  @OptionGroup var export: ExportOptions
+
+  @Option(help: "Expand layers 0, N, 2N, ...")
+  var every: Int?
+
+  @Option(help: "Expand these layers, counted from 0, for example 0,6,12.")
+  var layers: IntegerList?
+
+  @Option(help: "GLA: heads after merging (default: 1).")
+  var heads: Int?
+
+  @Option(help: "Mamba2: how many times larger the state becomes (default: 4).")
+  var stateFactor: Int?
+
+  @Option(name: .customLong("init"), help: "How expanded layers start.")
+  var initialization = ExpansionInitialization.reinitialize
+
+  @Option(help: "What new weights are drawn from.")
+  var seed: UInt64 = 0
+
+  func validate() throws {
+    guard (every == nil) != (layers == nil) else {
+      throw ValidationError("give either --every N or --layers 0,6,12")
+    }
+  }
+
+  func run() throws {
+    try export.requireOther(than: model)
+    let (configuration, _) = try HuggingFaceModel.loadConfiguration(directory: model)
+    let plan = try plan(for: configuration.family)
+    print(try ExpansionReport(of: plan, applyingTo: configuration))
+    let present = try HuggingFaceModel.load(directory: model)
+    let (expanded, parameters) = try plan.apply(
+      configuration: present.configuration, parameters: present.parameters)
+    try export.write(expanded, parameters, raw: present.raw, madeFrom: model)
+    print("wrote \(export.output)")
+  }
+
+  private func plan(for family: ModelFamily) throws(CommandError) -> ExpansionPlan {
+    let selection: LayerSelection =
+      if let every { .every(every) } else { .list(layers?.values ?? []) }
+    let size: ExpansionSize
+    switch family {
+    case .gla:
+      guard stateFactor == nil else {
+        throw .usage("--state-factor is for Mamba2; GLA layers are expanded by --heads")
+      }
+      size = .heads(heads ?? 1)
+    }
+    return ExpansionPlan(
+      layers: selection, size: size, initialization: initialization, seed: seed)
+  }
+}

@@ -1,0 +1,98 @@
+import ArgumentParser
+import CommandSupport
+import Evaluation
+import TokenData
+
+/// `statex generate`: continues a prompt.
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate", abstract: "Continue a prompt, greedily unless a temperature is given.",
+    discussion: """
+      With --prompt, the text that follows is printed, up to the end-of-text id. With --prompt-tokens, \
+      exactly --max-new-tokens ids are printed, separated by commas.
+      """)
+
+  @Option(help: "A Hugging Face model directory.")
+  var model: String
+
+  @Option(help: "The text to continue.")
+  var prompt: String?
+
+  @Option(help: "The token ids to continue, for example 1,2,3.")
+  var promptTokens: IntegerList?
+
+  @Option(help: "A directory with a tokenizer.json, or `byte` (default: the model's).")
+  var tokenizer: String?
+
+  @Option(help: "Tokens to generate at most.")
+  var maxNewTokens = 64
+
+  @Option(help: "End before this text; may be given several times. Needs --prompt.")
+  var stop: [String] = []
+
+  @Option(help: "Draw tokens from softmax(logits / temperature).")
+  var temperature: Double?
+
+  @Option(help: "What tokens are drawn from.")
+  var seed: UInt64 = 0
+
+  @OptionGroup var compute: ComputeOptions
+
+  func validate() throws {
+    guard (prompt == nil) != (promptTokens == nil) else {
+      throw ValidationError("give either --prompt TEXT or --prompt-tokens 1,2,3")
+    }
+    guard maxNewTokens >= 1 else { throw ValidationError("--max-new-tokens must be at least 1") }
+    guard temperature ?? 1 > 0, temperature ?? 1 < .infinity else {
+      throw ValidationError("--temperature must be above 0; leave it out for greedy decoding")
+    }
+    guard prompt != nil || stop.isEmpty && tokenizer == nil else {
+      throw ValidationError("--stop and --tokenizer need --prompt")
+    }
+    guard stop.allSatisfy({ !$0.isEmpty }) else { throw ValidationError("--stop must not be empty") }
+  }
+
+  private var choice: TokenChoice {
+    temperature.map { .sampled(temperature: $0, seed: seed) } ?? .greedy
+  }
+
+  func run() throws {
+    if let prompt {
+      try continueText(prompt)
+    } else {
+      try continueTokens(promptTokens?.values ?? [])
+    }
+  }
+
+  private func continueTokens(_ values: [Int]) throws {
+    let prompt = try values.map { value throws(CommandError) in
+      guard let token = Int32(exactly: value) else {
+        throw .usage("--prompt-tokens: \(value) is not a token id")
+      }
+      return token
+    }
+    let generated = try Generator(try compute.load(model)).continuation(
+      of: prompt, maximumNewTokens: maxNewTokens, choice: choice)
+    print(generated.map(String.init).joined(separator: ","))
+  }
+
+  private func continueText(_ text: String) throws {
+    let tokenizer = try loadTokenizer(tokenizer ?? model)
+    let prompt = tokenizer.encode(text, addSpecial: true)
+    let generator = Generator(
+      try compute.load(model), usableVocabulary: tokenizer.vocabularySize)
+    let generated = try generator.continuation(
+      of: prompt, maximumNewTokens: maxNewTokens, choice: choice,
+      stopTokens: Set([tokenizer.endOfText].compactMap { $0 })
+    ) { generated in
+      stop.isEmpty ? false : firstStop(in: tokenizer.decode(generated)) != nil
+    }
+    let continuation = tokenizer.decode(generated)
+    print(firstStop(in: continuation).map { String(continuation[..<$0]) } ?? continuation)
+  }
+
+  /// Where the first stop text begins.
+  private func firstStop(in text: String) -> String.Index? {
+    stop.compactMap { text.firstRange(of: $0)?.lowerBound }.min()
+  }
+}

@@ -1,0 +1,113 @@
+import ArgumentParser
+import CommandSupport
+import Evaluation
+import Foundation
+import HuggingFaceInterop
+import LanguageModels
+import TensorFiles
+import TensorStorage
+
+/// Options of commands that run a model.
+struct ComputeOptions: ParsableArguments {
+  @Option(help: "Compute threads; results do not depend on it (default: all processors).")
+  var threads: Int?
+
+  @Option(help: "Tokens processed at a time; bounds the memory.")
+  var segmentLength = EvaluatedModel.defaultSegmentLength
+
+  func validate() throws {
+    guard threads ?? 1 >= 1, threads ?? 1 <= 4096 else {
+      throw ValidationError("--threads must be between 1 and 4096")
+    }
+    guard segmentLength >= 1 else { throw ValidationError("--segment-length must be at least 1") }
+  }
+
+  /// Starts the threads and reads a model.
+  func load(_ directory: String) throws -> EvaluatedModel {
+    configureCompute(threads: threads)
+    let loaded = try HuggingFaceModel.load(directory: directory)
+    return EvaluatedModel(
+      LanguageModel(loaded.configuration), parameters: loaded.parameters.buffer,
+      segmentLength: segmentLength)
+  }
+}
+
+/// Options of commands that write a model directory.
+struct ExportOptions: ParsableArguments {
+  /// The element type of exported weights.
+  enum Precision: String, CaseIterable, ExpressibleByArgument {
+    case float32, bfloat16
+
+    var exported: ExportPrecision {
+      switch self {
+      case .float32: .float32
+      case .bfloat16: .bfloat16
+      }
+    }
+  }
+
+  @Option(help: "The new model directory; an export that stands there is replaced.")
+  var output: String
+
+  @Option(help: "Element type of the weights: float32 or bfloat16.")
+  var dtype = Precision.float32
+
+  @Option(help: "Largest weight file, for example 5GB; larger models are split.")
+  var maxShardSize: ByteSize?
+
+  /// Requires that the output is not the model that is read.
+  func requireOther(than model: String) throws(CommandError) {
+    guard let source = realpath(model, nil) else { return }
+    defer { free(source) }
+    guard let target = realpath(output, nil) else { return }
+    defer { free(target) }
+    guard strcmp(source, target) != 0 else {
+      throw .usage("--output \(output) is the model itself; choose another directory")
+    }
+  }
+
+  /// Writes a model made from the one at `source`, whose tokenizer files go along.
+  func write(
+    _ configuration: ModelConfiguration, _ parameters: ParameterArena, raw: JSONValue,
+    madeFrom source: String
+  ) throws(InteropError) {
+    try HuggingFaceModel.export(
+      configuration: configuration, parameters: parameters, rawConfig: raw, to: output,
+      dtype: dtype.exported,
+      maxShardBytes: maxShardSize?.count ?? HuggingFaceModel.defaultShardBytes,
+      tokenizerFrom: source)
+  }
+}
+
+/// A number of bytes as users write it: `500000000`, `500MB`, `5GB` (powers of 1000, as elsewhere in
+/// the ecosystem).
+struct ByteSize: ExpressibleByArgument {
+  let count: Int
+
+  init?(argument: String) {
+    let units = [("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("", 1)]
+    let text = argument.uppercased()
+    guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
+      let number = Int(text.dropLast(unit.count)), number >= 1
+    else { return nil }
+    let (count, overflows) = number.multipliedReportingOverflow(by: factor)
+    guard !overflows else { return nil }
+    self.count = count
+  }
+}
+
+/// Whole numbers separated by commas.
+struct IntegerList: ExpressibleByArgument {
+  let values: [Int]
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    values = parts.compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
+    guard values.count == parts.count else { return nil }
+  }
+}
+
+/// Prints a JSON value on stdout.
+func printJSON(_ value: JSONValue) {
+  print(String(decoding: value.encoded(), as: UTF8.self))
+}

@@ -1,0 +1,16 @@
+import ArgumentParser
+
+/// `statex`: everything but training.
+struct Statex: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "statex",
+    abstract: "Expands the state of recurrent language models, and measures and converts them.",
+    discussion: """
+      Training is `statex-train`. Exit codes: 0 done, 64 wrong usage, 65 bad input data, 70 internal \
+      error, 74 input or output failed. Errors are one line on stderr.
+      """,
+    subcommands: [
+      ExpandCommand.self, ConvertCommand.self, EvaluateCommand.self, GenerateCommand.self,
+      InspectCommand.self, DataCommand.self, CheckpointCommand.self,
+    ])
+}
