@@ -28,6 +28,7 @@ final class ChildProcess {
   ///   - arguments: program and arguments; the program is looked up in PATH.
   ///   - directory: where the output goes and temporary files are made.
   ///   - environment: added to this process's own, launcher variables removed.
+  /// - Throws: `POSIXError` when the program cannot be started.
   init(_ arguments: [String], directory: String, environment: [String: String] = [:]) throws {
     output = directory + "/output-" + UUID().uuidString.prefix(8)
     var variables = ProcessInfo.processInfo.environment.filter { name, _ in
@@ -44,13 +45,21 @@ final class ChildProcess {
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output + ".out", flags, 0o644)
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, output + ".err", flags, 0o644)
+    // Threads of the test runner block signals, and the mask is inherited.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     var argv = arguments.map { strdup($0) }
     var envp = variables.map { strdup("\($0)=\($1)") }
     argv.append(nil)
     envp.append(nil)
     defer { for pointer in argv + envp { free(pointer) } }
     var pid = pid_t()
-    let code = posix_spawnp(&pid, arguments[0], &actions, nil, argv, envp)
+    let code = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, envp)
     guard code == 0 else { throw POSIXError(POSIXErrorCode(rawValue: code) ?? .EINVAL) }
     self.pid = pid
   }
@@ -72,13 +81,21 @@ final class ChildProcess {
   /// Processes that it started: under mpirun, the ranks.
   var children: [pid_t] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-    return names.compactMap { pid_t($0) }.filter { candidate in
-      guard let stat = try? String(contentsOfFile: "/proc/\(candidate)/stat", encoding: .utf8),
-        let close = stat.lastIndex(of: ")")
-      else { return false }
-      let fields = stat[stat.index(after: close)...].split(separator: " ")
-      return fields.count > 1 && pid_t(fields[1]) == pid
-    }
+    return names.compactMap { pid_t($0) }.filter { Self.status(of: $0)?.parent == pid }
+  }
+
+  /// Whether that process exists and is more than an entry that nobody has asked for.
+  static func isRunning(_ process: pid_t) -> Bool {
+    status(of: process).map { !["Z", "X"].contains($0.state) } ?? false
+  }
+
+  private static func status(of process: pid_t) -> (state: Substring, parent: pid_t)? {
+    guard let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+      let close = stat.lastIndex(of: ")")
+    else { return nil }
+    let fields = stat[stat.index(after: close)...].split(separator: " ")
+    guard fields.count > 1, let parent = pid_t(fields[1]) else { return nil }
+    return (fields[0], parent)
   }
 
   /// Ends it and its children at once, with SIGKILL.

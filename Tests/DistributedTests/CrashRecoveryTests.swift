@@ -50,7 +50,9 @@ extension DistributedTests {
       let result = process.wait(limit: 30)
       #expect(Date().timeIntervalSince(start) < 10)
       #expect(result.code != 0)
-      for rank in ranks { #expect(kill(rank, 0) != 0, "rank \(rank) lives on") }
+      let deadline = Date() + 5
+      while ranks.contains(where: ChildProcess.isRunning), Date() < deadline { usleep(10_000) }
+      for rank in ranks { #expect(!ChildProcess.isRunning(rank), "rank \(rank) lives on") }
       #expect(try job.finish(.ranks(3), run: "run") == reference)
     }
   }

@@ -16,7 +16,7 @@ extension DistributedTests {
     }
 
     static let cases = [
-      Case(testDescription: "no recipe", code: 74, says: ["recipe.yaml"]) { job in
+      Case(testDescription: "no recipe", code: 64, says: ["recipe.yaml"]) { job in
         try FileManager.default.removeItem(atPath: job.recipePath)
         return []
       },
@@ -53,7 +53,8 @@ extension DistributedTests {
         try bytes.dropLast(100).write(to: URL(fileURLWithPath: prefix + ".bin"))
         return ["data.sources.0={tokens: \(prefix)}"]
       },
-      Case(testDescription: "more ranks than micro-batches", code: 64, says: ["3 ranks"],
+      Case(
+        testDescription: "more ranks than micro-batches", code: 64, says: ["3 ranks"],
         prepare: { _ in ["train.sequences_per_step=2"] }, launches: [.ranks(3)]),
       Case(testDescription: "heads that do not divide", code: 65, says: ["num_heads"]) { _ in
         ["model.config.num_heads=5"]
@@ -96,9 +97,11 @@ extension DistributedTests {
       }
     }
 
-    @Test("--dry-run prints the plan and writes nothing", arguments: [
-      TrainingJob.Launch.alone, .ranks(2),
-    ])
+    @Test(
+      "--dry-run prints the plan and writes nothing",
+      arguments: [
+        TrainingJob.Launch.alone, .ranks(2),
+      ])
     func dryRun(_ launch: TrainingJob.Launch) throws {
       let job = try TrainingJob(appending: "expansion: {layers: {every: 2}, heads: 1}\n")
       let before = job.files()
@@ -127,7 +130,7 @@ extension DistributedTests {
 extension TrainingJob {
   /// Makes a Hugging Face directory by training one step, and returns its path.
   func makeModel() throws -> String {
-    _ = try finish(.alone, run: "made", ["train.steps=1"])
+    _ = try finish(.alone, run: "made", ["train.steps=2"])
     return output("made") + "/export"
   }
 

@@ -55,7 +55,7 @@ extension DistributedTests {
     @Test("a mixture of a token file and two tasks does not depend on the ranks")
     func mixture() throws {
       let job = try TrainingJob([
-        "train.steps=3", "train.sequences_per_step=6", "model.config.vocab_size=256",
+        "train.steps=3", "train.sequences_per_step=6", "model.config.vocab_size=257",
         "data.sequence_length=512", "train.segment_length=512",
       ])
       let prefix = try job.writeTokens("text", count: 9000, vocabulary: 256) { _ in nil }

@@ -7,7 +7,8 @@ extension DistributedTests {
   struct ResumptionTests {
     /// Steps long enough that a signal finds the run at work.
     private static let settings = [
-      "train.steps=12", "data.sequence_length=128", "train.segment_length=128", "checkpoint.every=5",
+      "train.steps=12", "data.sequence_length=128", "train.segment_length=128",
+      "checkpoint.every=5",
     ]
 
     /// Starts a run, sends `signals` once `rows` steps are logged, and returns its end.

@@ -74,6 +74,7 @@ final class TrainingJob {
   /// - Parameters:
   ///   - settings: overrides such as `train.steps=4`.
   ///   - appending: YAML to add at the end of the recipe.
+  /// - Throws: Foundation's errors when the files cannot be written.
   init(_ settings: [String] = [], appending: String = "") throws {
     directory = try TemporaryDirectory()
     recipePath = directory.path + "/recipe.yaml"

@@ -56,7 +56,8 @@ struct MatrixProductTests {
       Matrix(a.pointer, m, k), Matrix(b.pointer, k, n),
       into: Matrix(whole.pointer + 5, m, n, stride: stride))
     let dense = Guarded(m * n)
-    matrixProduct(Matrix(a.pointer, m, k), Matrix(b.pointer, k, n), into: Matrix(dense.pointer, m, n))
+    matrixProduct(
+      Matrix(a.pointer, m, k), Matrix(b.pointer, k, n), into: Matrix(dense.pointer, m, n))
     for r in 0..<m {
       for c in 0..<stride {
         let inside = c >= 5 && c < 5 + n
