@@ -81,6 +81,7 @@ public final class TrainingRun {
     checkpoints = try CheckpointWriter(
       run: output, runID: point.runID, keep: recipe.checkpoint.keep)
     try ranks.agree {
+      if ranks.leads { try CheckpointCatalog.removeInterruptedSaves(in: output) }
       guard let reader else { return }
       try reader.read(into: CheckpointStore("exp_avg", trainer.optimizer.moment1))
       try reader.read(into: CheckpointStore("exp_avg_sq", trainer.optimizer.moment2))
