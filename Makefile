@@ -78,7 +78,7 @@ lint: check-tools ## Check style, room borders, file sizes and the recipes under
 format: ## Rewrite the sources in the committed style
 	swift format --in-place --recursive --parallel $(SWIFT_DIRS)
 
-demo: build ## Train a small model before and after state expansion
+demo: setup ## Set up if needed, then train a small model before and after state expansion
 	tools/demo.sh
 
 bench: build ## Measure training speed

@@ -50,8 +50,9 @@ struct GLADialect: ModelDialect {
         because: "one convolution shared by q, k and v is not supported")
     }
     let activation = try reader.optionalText("hidden_act") ?? "swish"
-    guard ["swish", "silu"].contains(activation) else {
-      throw reader.error("hidden_act", "not supported; supported: swish, silu")
+    // fla's MLP knows SiLU by this name only.
+    guard activation == "swish" else {
+      throw reader.error("hidden_act", "not supported; supported: swish")
     }
   }
 
@@ -84,12 +85,18 @@ struct GLADialect: ModelDialect {
     return layer
   }
 
-  /// `int(hidden_size * ratio)`.
+  /// `hidden_size * ratio`, which must be a whole number but for rounding (relative error 1e-9), as
+  /// fla 0.6 requires.
   private func channels(
     _ reader: ConfigReader, _ field: String, default fallback: Double, hiddenSize: Int
   ) throws(InteropError) -> Int {
     let ratio = try reader.positiveNumber(field, default: fallback, atMost: Limit.expansion)
-    let channels = Int(Double(hiddenSize) * ratio)
+    let product = Double(hiddenSize) * ratio
+    let channels = Int(product.rounded(.toNearestOrEven))
+    guard abs(product - Double(channels)) <= 1e-9 * product else {
+      throw reader.error(
+        field, "gives \(product) channels of hidden_size \(hiddenSize); must be a whole number")
+    }
     guard Limit.channels.contains(channels) else {
       throw reader.error(
         field, "gives \(channels) channels; must be from 1 to \(Limit.channels.upperBound)")
