@@ -12,25 +12,52 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 TESTS = Path(__file__).resolve().parents[1]
 REPOSITORY = TESTS.parent
 GLA_FIXTURES = TESTS / "Fixtures" / "gla"
 GLA_CASES = sorted(path.parent.name for path in GLA_FIXTURES.glob("*/reference.json"))
+MAMBA2_FIXTURES = TESTS / "Fixtures" / "mamba2"
+MAMBA2_CASES = sorted(path.parent.name for path in MAMBA2_FIXTURES.glob("*/reference.safetensors"))
+MAMBA2_DIALECTS = sorted(path.parent.name for path in MAMBA2_FIXTURES.glob("dialects/*/config.json"))
 
-sys.path[:0] = [str(TESTS / "Interop"), str(GLA_FIXTURES)]
+sys.path[:0] = [str(TESTS / "Interop"), str(GLA_FIXTURES), str(MAMBA2_FIXTURES)]
 
 
 def pytest_generate_tests(metafunc):
-    """A test with the argument `gla_case` runs for each fixture directory."""
-    if "gla_case" in metafunc.fixturenames:
-        metafunc.parametrize("gla_case", GLA_CASES, indirect=True)
+    """A test with the argument `gla_case`, ... runs for each directory of that kind."""
+    for argument, names in (("gla_case", GLA_CASES), ("mamba2_case", MAMBA2_CASES),
+                            ("mamba2_dialect", MAMBA2_DIALECTS)):
+        if argument in metafunc.fixturenames:
+            metafunc.parametrize(argument, names, indirect=True)
 
 
 @pytest.fixture
 def gla_case(request):
     """One fixture directory: config.json, model.safetensors, reference.json, reference.safetensors."""
     return GLA_FIXTURES / request.param
+
+
+@pytest.fixture
+def mamba2_case(request):
+    """One fixture directory, with the same files as those of GLA."""
+    return MAMBA2_FIXTURES / request.param
+
+
+@pytest.fixture
+def mamba2_dialect(request):
+    """A Mamba2 checkpoint as transformers, fla or mamba_ssm spells it: config.json, model.safetensors."""
+    return MAMBA2_FIXTURES / "dialects" / request.param
+
+
+@pytest.fixture
+def one_thread():
+    """torch computes on one thread, as it did when the fixtures were made."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,7 @@ import make_gla_fixtures  # noqa: E402
 from reference_common import assert_same_document, assert_same_tensors  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_plain_fixture_is_reproduced(tmp_path):
