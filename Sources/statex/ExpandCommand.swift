@@ -62,6 +62,11 @@ struct ExpandCommand: ParsableCommand {
         throw .usage("--state-factor is for Mamba2; GLA layers are expanded by --heads")
       }
       size = .heads(heads ?? 1)
+    case .mamba2:
+      guard heads == nil else {
+        throw .usage("--heads is for GLA; Mamba2 layers are expanded by --state-factor")
+      }
+      size = .stateFactor(stateFactor ?? 4)
     }
     return ExpansionPlan(
       layers: selection, size: size, initialization: initialization, seed: seed)
