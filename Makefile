@@ -52,7 +52,7 @@ build: check-tools ## Compile statex and statex-train (release)
 
 test: check-tools ## Run the unit tests (release)
 	swift build --build-tests $(SWIFT_BUILD_FLAGS)
-	swift test -c release --scratch-path $(SCRATCH) --skip-build
+	swift test -c release --scratch-path $(SCRATCH) --skip-build --no-parallel
 
 test-slurm: build ## Signal, requeue and resume on a private Slurm (after setup-slurm, as root)
 	Tests/Slurm/run.sh
@@ -78,7 +78,7 @@ lint: check-tools ## Check style, room borders, file sizes and the recipes under
 format: ## Rewrite the sources in the committed style
 	swift format --in-place --recursive --parallel $(SWIFT_DIRS)
 
-demo: build ## Train a small model before and after state expansion
+demo: setup ## Set up if needed, then train a small model before and after state expansion
 	tools/demo.sh
 
 bench: build ## Measure training speed

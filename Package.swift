@@ -172,16 +172,35 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "statex", "Checkpointing", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles",
+        "Checkpointing", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles",
         "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "HuggingFaceInterop", "LanguageModels", "Layers", "RecallTasks", "TensorFiles",
-        "TensorStorage", "TokenData",
+        "Training", "HuggingFaceInterop", "Kernels", "LanguageModels", "Layers", "RecallTasks",
+        "TensorFiles", "TensorStorage", "TokenData",
       ],
+      swiftSettings: common),
+    .testTarget(
+      name: "DataParallelTests", dependencies: ["DataParallel", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "OptimizersTests", dependencies: ["Optimizers", "TensorStorage"],
+      swiftSettings: common),
+
+    // The programs, started as users start them, and a look inside a step.
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+    .executableTarget(
+      name: "training-probe",
+      dependencies: [
+        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels",
+        "TensorStorage", "Training",
+      ],
+      path: "Tests/TrainingProbe", swiftSettings: common),
+    .testTarget(
+      name: "DistributedTests", dependencies: ["TokenData", "training-probe"],
       swiftSettings: common),
   ]
 )

@@ -47,6 +47,20 @@ public enum CheckpointCatalog {
     }
   }
 
+  /// Removes what interrupted saves left behind, whatever the identity of their run: a job that dies
+  /// before its first checkpoint starts again under another one, and its files would stay for ever.
+  ///
+  /// The caller holds the run's lock, so that nobody else is saving.
+  ///
+  /// - Throws: `.io`.
+  public static func removeInterruptedSaves(in run: String) throws(CheckpointError) {
+    let (directory, fileSystem) = (CheckpointDirectory(run: run), FileSystem())
+    guard try fileSystem.byteCount(directory.path) != nil else { return }
+    for name in try directory.names(fileSystem) {
+      if case .partial = name { try fileSystem.removeTree(directory.path(name)) }
+    }
+  }
+
   /// The newest checkpoint that verifies.
   ///
   /// - Parameters:

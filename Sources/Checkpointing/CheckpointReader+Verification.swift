@@ -42,11 +42,12 @@ extension CheckpointReader {
 }
 
 extension CheckpointCatalog {
-  /// Every bad file of the checkpoint at `path`, an unreadable manifest included; empty if it is good.
+  /// Checks a checkpoint, its manifest included.
   ///
   /// - Parameters:
   ///   - path: the checkpoint's directory.
   ///   - contents: whether to decompress everything too, which takes several times as long.
+  /// - Returns: every bad file; empty if the checkpoint is good.
   public static func problems(at path: String, contents: Bool = false) -> [CheckpointProblem] {
     do throws(CheckpointError) {
       return try CheckpointReader(path: path).verify(contents: contents)

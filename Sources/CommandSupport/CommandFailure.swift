@@ -29,7 +29,9 @@ public func runAsRoot<Command: ParsableCommand>(
   do {
     var parsed = try Command.parseAsRoot(arguments)
     try parsed.run()
-    fflush(nil)
+    guard fflush(nil) == 0 else {
+      fail((74, "cannot write to standard output: \(String(cString: strerror(errno)))"))
+    }
     exit(0)
   } catch let code as ExitCode {
     fflush(nil)

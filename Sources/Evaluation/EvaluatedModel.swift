@@ -38,10 +38,8 @@ public struct EvaluatedModel {
     return max(1, min(rows, Self.stateBudget / max(model.stateCount(batch: 1), 1)))
   }
 
-  /// Writes samples `range` of `source` in batches and hands each to `body`.
-  ///
-  /// - Parameter body: called with the batch's samples, a pass of their shape, and the first sample's
-  ///   number.
+  /// Writes samples `range` of `source` in batches and hands each to `body`: the samples, a pass of
+  /// their shape, and the first sample's number.
   func forEachBatch(
     of range: Range<Int>, from source: any SampleSource,
     _ body: (SampleBatch, SequencePass, Int) throws -> Void

@@ -79,11 +79,15 @@ public struct EvaluationReport: Sendable, Equatable {
   /// Recall tasks, in the order in which they were asked for.
   public var tasks: [TaskResult] = []
 
-  /// An empty report.
-  public init() {}
+  /// A report of what was measured, nothing by default.
+  public init(perplexity: Perplexity.Result? = nil, tasks: [TaskResult] = []) {
+    self.perplexity = perplexity
+    self.tasks = tasks
+  }
 
-  /// The report as it is written to files; see `docs/evaluation.md`. Numbers that are not finite are
-  /// `null`.
+  /// The report as it is written to files, described in `docs/evaluation.md`.
+  ///
+  /// Numbers that are not finite are `null`.
   public var json: JSONValue {
     var members: [JSONMember] = []
     if let perplexity { members.append(JSONMember("perplexity", perplexity.json)) }
@@ -126,7 +130,8 @@ extension TaskResult {
 
   fileprivate static func members(_ metric: String, _ summary: ScoreSummary) -> [JSONMember] {
     [
-      JSONMember(metric, .finite(summary.mean)), JSONMember("stderr", .finite(summary.standardError)),
+      JSONMember(metric, .finite(summary.mean)),
+      JSONMember("stderr", .finite(summary.standardError)),
       JSONMember("samples", .integer(summary.samples)),
     ]
   }

@@ -91,9 +91,7 @@ public enum TokenChoice: Sendable, Equatable {
   /// only.
   case sampled(temperature: Double, seed: UInt64)
 
-  /// The chosen id, or nil when the logits are not numbers.
-  ///
-  /// - Parameter index: the number of the generated token, from 0.
+  /// The id chosen as generated token `index`, or nil when the logits are not numbers.
   func token(_ logits: UnsafeBufferPointer<Float>, index: Int) -> Int32? {
     guard let base = logits.baseAddress, let best = argmax(base, count: logits.count) else {
       return nil

@@ -50,11 +50,12 @@ public struct Perplexity {
     sequenceCount = min(source.sampleCount ?? 0, limit ?? Int.max)
   }
 
-  /// Measures sequences `range`, all if nil. Sums of several ranges may be added.
+  /// Measures some of the sequences; sums and counts of several ranges may be added.
   ///
   /// - Parameters:
-  ///   - range: which sequences, below `sequenceCount`.
+  ///   - range: which sequences, below `sequenceCount`; all if nil.
   ///   - perToken: whether to keep the first sequence's nats.
+  /// - Returns: sum, count, and nats a token if asked for.
   /// - Throws: `TokenDataError` when a token is outside the model's vocabulary.
   public func measure(_ range: Range<Int>? = nil, perToken: Bool = false) throws -> Result {
     let range = range ?? 0..<sequenceCount

@@ -100,12 +100,12 @@ struct ConfigReader {
     return value
   }
 
-  /// Refuses activations other than SiLU; absent counts as SiLU.
-  func refuseActivation(_ field: String) throws(InteropError) {
-    let activation = try optionalText(field) ?? "silu"
-    guard ["swish", "silu"].contains(activation) else {
-      throw error(field, "not supported; supported: swish, silu")
-    }
+  /// Refuses activations other than SiLU, whose names are `known`; absent counts as SiLU.
+  func refuseActivation(
+    _ field: String, unless known: [String] = ["silu", "swish"]
+  ) throws(InteropError) {
+    guard let activation = try optionalText(field), !known.contains(activation) else { return }
+    throw error(field, "not supported; supported: " + known.joined(separator: ", "))
   }
 
   /// A nested object or null; absent counts as null.

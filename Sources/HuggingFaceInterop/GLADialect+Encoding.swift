@@ -39,7 +39,8 @@ extension GLADialect {
     ]
   }
 
-  /// A ratio with `int(width * ratio) == channels`, which the plain quotient can miss by rounding.
+  /// A ratio with `int(width * ratio) == channels`, which the plain quotient can miss by rounding: fla
+  /// before 0.6 truncates, later versions round.
   static func ratio(of channels: Int, to width: Int) -> Double {
     var ratio = Double(channels) / Double(width)
     while Int(Double(width) * ratio) < channels { ratio = ratio.nextUp }

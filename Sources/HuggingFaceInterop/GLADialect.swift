@@ -39,7 +39,8 @@ struct GLADialect: ModelDialect {
         "share_conv_kernel", unless: .bool(false),
         because: "one convolution shared by q, k and v is not supported")
     }
-    try reader.refuseActivation("hidden_act")
+    // fla's MLP knows SiLU by this name only.
+    try reader.refuseActivation("hidden_act", unless: ["swish"])
   }
 
   private func decodeBlock(_ reader: ConfigReader) throws(InteropError) -> GLAConfiguration {
@@ -70,12 +71,18 @@ struct GLADialect: ModelDialect {
     return layer
   }
 
-  /// `int(hidden_size * ratio)`.
+  /// `hidden_size * ratio`, which must be a whole number but for rounding (relative error 1e-9), as
+  /// fla 0.6 requires.
   private func channels(
     _ reader: ConfigReader, _ field: String, default fallback: Double, hiddenSize: Int
   ) throws(InteropError) -> Int {
     let ratio = try reader.positiveNumber(field, default: fallback, atMost: ConfigLimit.expansion)
-    let channels = Int(Double(hiddenSize) * ratio)
+    let product = Double(hiddenSize) * ratio
+    let channels = Int(product.rounded(.toNearestOrEven))
+    guard abs(product - Double(channels)) <= 1e-9 * product else {
+      throw reader.error(
+        field, "gives \(product) channels of hidden_size \(hiddenSize); must be a whole number")
+    }
     guard ConfigLimit.channels.contains(channels) else {
       throw reader.error(
         field, "gives \(channels) channels; must be from 1 to \(ConfigLimit.channels.upperBound)")

@@ -88,18 +88,30 @@ public func logGateBackward(
   }
 }
 
-/// An elementwise function on queries and keys.
-public enum ElementwiseFunction: Sendable {
-  case relu, sigmoid, silu, tanh, elu
+/// An elementwise function on queries and keys: fla's `ACT2FN`.
+public enum ElementwiseFunction: Sendable, CaseIterable {
+  /// `max(x, 0)`.
+  case relu
+  /// `1 / (1 + exp(-x))`.
+  case sigmoid
+  /// `log(sigmoid(x))`.
+  case logSigmoid
+  /// `x sigmoid(x)`.
+  case silu
+  /// `max(x, 0)^2`.
+  case squaredReLU
+  /// `x (1 + tanh(u)) / 2 = x sigmoid(2 u)` with `u = 0.79788456 x (1 + 0.044715 x^2)`.
+  case tanhGELU
 
   @inline(__always)
   fileprivate func value(_ x: Float) -> Float {
     switch self {
     case .relu: x > 0 ? x : 0
     case .sigmoid: fastSigmoid(x)
+    case .logSigmoid: fastLogSigmoid(x)
     case .silu: fastSiLU(x)
-    case .tanh: 2 * fastSigmoid(2 * x) - 1
-    case .elu: x > 0 ? x : fastExp(x) - 1
+    case .squaredReLU: x > 0 ? x * x : 0
+    case .tanhGELU: x * fastSigmoid(1.59576912 * x * (1 + 0.044715 * x * x))
     }
   }
 
@@ -110,11 +122,12 @@ public enum ElementwiseFunction: Sendable {
     case .sigmoid:
       let s = fastSigmoid(x)
       return s * (1 - s)
+    case .logSigmoid: return fastSigmoid(-x)
     case .silu: return fastSiLUDerivative(x)
-    case .tanh:
-      let s = fastSigmoid(2 * x)
-      return 4 * s * (1 - s)
-    case .elu: return x > 0 ? 1 : fastExp(x)
+    case .squaredReLU: return x > 0 ? 2 * x : 0
+    case .tanhGELU:
+      let s = fastSigmoid(1.59576912 * x * (1 + 0.044715 * x * x))
+      return s * (1 + x * (1 - s) * (1.59576912 + 0.2140644 * x * x))
     }
   }
 }

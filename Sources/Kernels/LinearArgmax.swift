@@ -11,6 +11,7 @@
 ///   - weights: `[R]`; rows of weight 0 cost nothing.
 ///   - predictions: `[R]`, overwritten; -1 where the weight is 0.
 ///   - scratch: `dims.scratchCount` floats.
+///   - dims: R, D and V.
 public func linearArgmax(
   _ hidden: Floats, weight: Floats, counting weights: UnsafePointer<Float>,
   into predictions: UnsafeMutablePointer<Int32>, scratch: Floats, dims: LinearCrossEntropyDims

@@ -119,8 +119,9 @@ public struct ReferenceModel {
     case .relu: max(x, 0)
     case .sigmoid: sigmoid(x)
     case .swish, .silu: silu(x)
-    case .tanh: Foundation.tanh(x)
-    case .elu: x > 0 ? x : expm1(x)
+    case .logsigmoid: logSigmoid(x)
+    case .sqrelu: max(x, 0) * max(x, 0)
+    case .gelu: 0.5 * x * (1 + tanh(0.79788456 * x * (1 + 0.044715 * x * x)))
     }
   }
 }

@@ -7,7 +7,10 @@ extension LanguageModel {
   ///
   /// - Parameters:
   ///   - weights: `[B, T]`; rows of weight 0 are not computed.
+  ///   - parameters: the arena of parameters.
   ///   - predictions: `[B, T]`, overwritten; -1 where the weight is 0 or the logits are not numbers.
+  ///   - activations: what `forward` left.
+  ///   - dims: the segment's.
   public func predictions(
     counting weights: UnsafePointer<Float>, parameters: Floats,
     into predictions: UnsafeMutablePointer<Int32>, _ activations: SegmentActivations,
@@ -26,6 +29,7 @@ extension SequencePass {
   ///
   /// - Parameters:
   ///   - samples: `[B, T]` inputs, targets and weights.
+  ///   - parameters: the arena of parameters.
   ///   - predictions: `[B, T]`, overwritten: the most likely token after each position whose weight
   ///     is not 0, -1 elsewhere.
   public func predict(

@@ -3,9 +3,11 @@
 /// Every layer of a model has its own value, so an expanded layer differs from its neighbours without
 /// a flag. Field names in `config.json` (fla's `GLAConfig`) are given beside each.
 public struct GLAConfiguration: Sendable, Equatable {
-  /// Elementwise function on q and k before the recurrence (`feature_map`).
+  /// Elementwise function on q and k before the recurrence (`feature_map`), by fla's names.
   public enum FeatureMap: String, Sendable, CaseIterable {
-    case relu, sigmoid, swish, silu, tanh, elu
+    case relu, sigmoid, logsigmoid, swish, silu, sqrelu
+    /// With the approximation by tanh.
+    case gelu
   }
 
   /// `hidden_size`.
@@ -14,9 +16,9 @@ public struct GLAConfiguration: Sendable, Equatable {
   public var headCount: Int
   /// `num_kv_heads`; equal to `headCount` unless keys and values are shared by groups of heads.
   public var keyValueHeadCount: Int
-  /// All heads' key channels together, `int(hidden_size * expand_k)`.
+  /// All heads' key channels together, `hidden_size * expand_k`.
   public var keyDim: Int
-  /// All heads' value channels together, `int(hidden_size * expand_v)`.
+  /// All heads' value channels together, `hidden_size * expand_v`.
   public var valueDim: Int
   /// MLP width, `intermediate_size`.
   public var intermediateSize: Int

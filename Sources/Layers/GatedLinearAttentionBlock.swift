@@ -162,8 +162,9 @@ extension GLAConfiguration.FeatureMap {
     case .relu: .relu
     case .sigmoid: .sigmoid
     case .swish, .silu: .silu
-    case .tanh: .tanh
-    case .elu: .elu
+    case .logsigmoid: .logSigmoid
+    case .sqrelu: .squaredReLU
+    case .gelu: .tanhGELU
     }
   }
 }

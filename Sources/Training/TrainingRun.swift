@@ -25,6 +25,7 @@ public final class TrainingRun {
   private let log: Logger
   private let model: RunModel
   private let data: RunData
+  private let evaluation: RunEvaluation
   private let trainer: Trainer
   private let lock: RunLock?
   private let checkpoints: CheckpointWriter
@@ -49,10 +50,12 @@ public final class TrainingRun {
         "\(threads) threads on each of \(ranks.size) ranks are more than the processors they may use; lower parallel.threads_per_rank or start fewer ranks"
       )
     }
-    (model, data) = try ranks.agree {
+    (model, data, evaluation) = try ranks.agree {
       try Self.checkSupported(recipe, ranks: ranks.size)
       let model = try RunModel(recipe)
-      return (model, try RunData(recipe, model: model))
+      return (
+        model, try RunData(recipe, model: model), try RunEvaluation(recipe, model: model)
+      )
     }
     let output = recipe.run.output
     lock = try ranks.agree {
@@ -78,6 +81,7 @@ public final class TrainingRun {
     checkpoints = try CheckpointWriter(
       run: output, runID: point.runID, keep: recipe.checkpoint.keep)
     try ranks.agree {
+      if ranks.leads { try CheckpointCatalog.removeInterruptedSaves(in: output) }
       guard let reader else { return }
       try reader.read(into: CheckpointStore("exp_avg", trainer.optimizer.moment1))
       try reader.read(into: CheckpointStore("exp_avg_sq", trainer.optimizer.moment2))
@@ -152,6 +156,7 @@ public final class TrainingRun {
       try record(result, seconds: seconds)
       let asked = try ranks.communicator.maximum(StopSignals.isRequested ? 1 : 0) == 1
       let isLast = step == recipe.train.steps
+      if !asked, evaluation.isDue(step: step, last: recipe.train.steps) { try evaluate() }
       if isLast || asked || step.isMultiple(of: recipe.checkpoint.every) { try save() }
       if asked && !isLast {
         if ranks.leads {
@@ -173,6 +178,15 @@ public final class TrainingRun {
       if step == 1 || step.isMultiple(of: recipe.metrics.logEvery) {
         log.info("\(metrics?.line ?? "")")
       }
+    }
+  }
+
+  private func evaluate() throws {
+    try ranks.agree {
+      guard ranks.leads else { return }
+      try evaluation.run(
+        step: step, model: trainer.model, parameters: trainer.parameters.buffer,
+        segmentLength: recipe.train.segmentLength, log: log)
     }
   }
 

@@ -8,8 +8,8 @@ struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate", abstract: "Continue a prompt, greedily unless a temperature is given.",
     discussion: """
-      With --prompt, the text that follows is printed, up to the end-of-text id. With --prompt-tokens, \
-      exactly --max-new-tokens ids are printed, separated by commas.
+      With --prompt, the text that follows is printed, up to the end-of-text id. With \
+      --prompt-tokens, exactly --max-new-tokens ids are printed, separated by commas.
       """)
 
   @Option(help: "A Hugging Face model directory.")
@@ -49,7 +49,9 @@ struct GenerateCommand: ParsableCommand {
     guard prompt != nil || stop.isEmpty && tokenizer == nil else {
       throw ValidationError("--stop and --tokenizer need --prompt")
     }
-    guard stop.allSatisfy({ !$0.isEmpty }) else { throw ValidationError("--stop must not be empty") }
+    guard stop.allSatisfy({ !$0.isEmpty }) else {
+      throw ValidationError("--stop must not be empty")
+    }
   }
 
   private var choice: TokenChoice {

@@ -134,9 +134,7 @@ extension PathDescription {
     return description
   }
 
-  /// A Megatron data set: its size and its first tokens.
-  ///
-  /// - Parameter path: the prefix, or either of its two files.
+  /// A Megatron data set: its size and its first tokens, given the prefix or either file.
   static func tokens(_ path: String) throws(TokenDataError) -> PathDescription {
     let isFile = path.hasSuffix(".idx") || path.hasSuffix(".bin")
     let data = try MegatronTokens(prefix: isFile ? String(path.dropLast(4)) : path)

@@ -11,6 +11,7 @@ struct Statex: ParsableCommand {
       """,
     subcommands: [
       ExpandCommand.self, ConvertCommand.self, EvaluateCommand.self, GenerateCommand.self,
-      InspectCommand.self, DataCommand.self, CheckpointCommand.self,
+      CompareCommand.self, InspectCommand.self, DataCommand.self, CheckpointCommand.self,
+      PlanCommand.self,
     ])
 }

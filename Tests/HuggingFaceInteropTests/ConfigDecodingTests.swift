@@ -47,7 +47,7 @@ private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
       {"model_type": "gla", "hidden_size": 32, "num_heads": 4, "num_kv_heads": 2, "expand_k": 1,
        "expand_v": 1.5, "feature_map": "relu", "use_short_conv": true, "conv_size": 3,
        "use_output_gate": false, "clamp_min": -0.5, "elementwise_affine": false, "fuse_norm": false,
-       "norm_eps": 1e-5, "tie_word_embeddings": true, "hidden_act": "silu", "attn": null,
+       "norm_eps": 1e-5, "tie_word_embeddings": true, "hidden_act": "swish", "attn": null,
        "use_gk": true, "use_gv": false, "vocab_size": 77, "num_hidden_layers": 3}
       """)
     let block = gla(model.base)
@@ -58,6 +58,13 @@ private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
     #expect(block.gateClampMinimum == -0.5 && block.normEpsilon == 1e-5)
     #expect(model.tiesEmbeddings && model.vocabularySize == 77 && model.layers.count == 3)
     #expect(model.normEpsilon == 1e-5)
+  }
+
+  @Test func channelsAreRoundedAsByFLA() throws {
+    // 100 * 0.29 is 28.999999999999996.
+    let model = try decode(
+      #"{"model_type": "gla", "hidden_size": 100, "num_heads": 1, "expand_k": 0.29}"#)
+    #expect(gla(model.base).keyDim == 29)
   }
 
   @Test func expandedLayersAreRead() throws {
@@ -93,6 +100,10 @@ private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
     (#""clamp_min": 0.5"#, "'clamp_min'"), (#""clamp_min": -Infinity"#, "'clamp_min'"),
     (#""feature_map": "softmax""#, "'feature_map' is \"softmax\""),
     (#""hidden_act": "gelu""#, "'hidden_act' is \"gelu\""),
+    (#""hidden_act": "silu""#, "'hidden_act' is \"silu\""),
+    (#""feature_map": "elu""#, "'feature_map' is \"elu\""),
+    (#""expand_k": 0.501"#, "must be a whole number"),
+    (#""expand_v": 1.03"#, "must be a whole number"),
     (#""use_short_conv": 1"#, "'use_short_conv' is 1"),
     (#""use_short_conv": true, "conv_size": 0"#, "'conv_size'"),
     (#""use_short_conv": true, "share_conv_kernel": true"#, "'share_conv_kernel'"),

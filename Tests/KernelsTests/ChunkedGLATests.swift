@@ -44,8 +44,9 @@ struct ChunkedGLATests {
     #expect(one == run(c, threads: 3).fast)
   }
 
-  private func run(_ c: Case, threads: Int) -> (fast: [[Float]], reference: [[Double]], intact: Bool)
-  {
+  private func run(_ c: Case, threads: Int) -> (
+    fast: [[Float]], reference: [[Double]], intact: Bool
+  ) {
     configureBLAS()
     ThreadPool.configure(threadCount: threads, spins: 0)
     defer { ThreadPool.configure(threadCount: 1) }

@@ -1,5 +1,6 @@
 import Kernels
 import TensorStorage
+import Testing
 
 /// Random numbers for tests, one stream a name.
 func normals(_ count: Int, _ name: String, deviation: Double = 1) -> [Float] {
@@ -50,3 +51,57 @@ func relativeError(_ x: [Float], _ reference: [Double]) -> Double {
 extension Array where Element == Float {
   var doubles: [Double] { map(Double.init) }
 }
+
+/// Compares a gradient with central differences of a loss in `Double`, along random directions of
+/// +-1 in every element: an element that is wrong shows in every direction.
+func expectGradient(
+  _ name: String, _ gradient: [Float], at x: [Double], tolerance: Double = 1e-5,
+  sourceLocation: SourceLocation = #_sourceLocation, loss: ([Double]) -> Double
+) {
+  #expect(gradient.count == x.count, "\(name)", sourceLocation: sourceLocation)
+  #expect(gradient.allSatisfy { $0.isFinite }, "\(name)", sourceLocation: sourceLocation)
+  let size = gradient.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+  var random = CounterRandom(seed: 11, purpose: name)
+  for _ in 0..<4 {
+    let direction = x.map { _ in random.uniform() < 0.5 ? 1.0 : -1.0 }
+    let h = 1e-5
+    let up = loss(zip(x, direction).map { $0 + h * $1 })
+    let down = loss(zip(x, direction).map { $0 - h * $1 })
+    let expected = (up - down) / (2 * h)
+    let actual = zip(gradient, direction).reduce(0) { $0 + Double($1.0) * $1.1 }
+    #expect(
+      abs(actual - expected) <= tolerance * size + 1e-9, "\(name): \(actual), not \(expected)",
+      sourceLocation: sourceLocation)
+  }
+}
+
+/// `sum_i a[i] b[i]`.
+func inner(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+
+/// Runs a kernel on one, two and three threads, expects the same bits, and returns them.
+func onAnyThreads(
+  sourceLocation: SourceLocation = #_sourceLocation, _ kernel: () -> [[Float]]
+) -> [[Float]] {
+  configureBLAS()
+  defer { ThreadPool.configure(threadCount: 1) }
+  let first = kernel()
+  for threads in 2...3 {
+    ThreadPool.configure(threadCount: threads, spins: 0)
+    let again = kernel()
+    let equal = zip(first, again).allSatisfy { a, b in
+      a.map(\.bitPattern) == b.map(\.bitPattern)
+    }
+    #expect(equal, "\(threads) threads give other bits", sourceLocation: sourceLocation)
+  }
+  return first
+}
+
+/// Expects that nothing was written behind the end of any buffer.
+func expectIntact(_ buffers: Guarded?..., sourceLocation: SourceLocation = #_sourceLocation) {
+  for (index, buffer) in buffers.enumerated() {
+    #expect(buffer?.isIntact ?? true, "buffer \(index)", sourceLocation: sourceLocation)
+  }
+}
+
+/// Sizes around those of vectors and tiles.
+let oddSizes = [1, 63, 65, 100]

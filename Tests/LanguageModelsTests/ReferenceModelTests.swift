@@ -19,12 +19,12 @@ struct ReferenceModelTests {
       hiddenSize: 12, headCount: 4, keyDim: 8, valueDim: 12, intermediateSize: 7)
     rich.keyValueHeadCount = 2
     rich.convolutionSize = 4
-    rich.featureMap = .elu
+    rich.featureMap = .gelu
     rich.gateClampMinimum = -0.06
     var bare = rich
     bare.hasOutputGate = false
     bare.outputNormHasWeight = false
-    bare.featureMap = .tanh
+    bare.featureMap = .logsigmoid
     bare.keyValueHeadCount = 4
     func model(_ layers: [GLAConfiguration], tied: Bool) -> ModelConfiguration {
       ModelConfiguration(

@@ -38,6 +38,18 @@ extension Recipe.Task {
   /// - Returns: what makes the task's samples and questions.
   /// - Throws: `RecipeError` for a name or an option that does not exist or cannot be used.
   public func configuration() throws(RecipeError) -> RecallTaskConfiguration {
+    let taskOptions = try self.taskOptions()
+    do {
+      return try RecallTaskConfiguration(name: name, options: taskOptions)
+    } catch {
+      throw complaint(about: error)
+    }
+  }
+
+  /// The task's own options.
+  ///
+  /// - Throws: `RecipeError` for a value that no option can have.
+  func taskOptions() throws(RecipeError) -> [String: TaskOption] {
     var taskOptions: [String: TaskOption] = [:]
     // `tokenizer` says how to read a task on text, not which task it is: `RunData` reads it.
     for entry in optionEntries where entry.key != "tokenizer" {
@@ -48,11 +60,7 @@ extension Recipe.Task {
       }
       taskOptions[entry.key] = option
     }
-    do {
-      return try RecallTaskConfiguration(name: name, options: taskOptions)
-    } catch {
-      throw complaint(about: error)
-    }
+    return taskOptions
   }
 
   /// The task's complaint with the place of the option it is about.

@@ -1,0 +1,93 @@
+import Evaluation
+import Foundation
+import LanguageModels
+import Logging
+import RecallTasks
+import TensorFiles
+import TensorStorage
+
+/// What a recipe measures during training, and the file it goes to.
+///
+/// The lead rank measures; the others wait. Every row of `evaluation.jsonl` is a report as `statex
+/// evaluate` writes it, with its step.
+struct RunEvaluation {
+  private struct Item {
+    var task: EvaluationTask
+    var tokenizer: (any Tokenizer)?
+  }
+
+  private let items: [Item]
+  private let perplexity: Recipe.Evaluation.Perplexity?
+  private let every: Int
+  private let seed: UInt64
+  private let path: String
+
+  /// Reads the recipe's tasks.
+  ///
+  /// - Throws: `RecipeError`, `EvaluationError`, `TrainingError.unsupported` for a missing tokenizer.
+  init(_ recipe: Recipe, model: RunModel) throws {
+    var items: [Item] = []
+    for plan in recipe.evaluation.tasks {
+      let tasks = try EvaluationTask.tasks(
+        name: plan.task.name, options: plan.task.taskOptions(),
+        defaults: .init(sequenceLength: plan.sequenceLength, samples: plan.samples))
+      for task in tasks {
+        var item = Item(task: task)
+        if task.configuration.needsTokenizer {
+          item.tokenizer = try runTokenizer(
+            plan.task.tokenizer, model: model, task: plan.task.name)
+        }
+        items.append(item)
+      }
+    }
+    try EvaluationTask.requireDistinctNames(items.map(\.task))
+    self.items = items
+    perplexity = recipe.evaluation.perplexity
+    every = recipe.evaluation.every
+    seed = recipe.run.seed
+    path = recipe.run.output + "/evaluation.jsonl"
+  }
+
+  /// Whether something is measured after `step`, the last being `last`.
+  func isDue(step: Int, last: Int) -> Bool {
+    every > 0 && !(items.isEmpty && perplexity == nil)
+      && (step.isMultiple(of: every) || step == last)
+  }
+
+  /// Measures and appends a row, replacing rows of this and later steps (a resumed run measures
+  /// again).
+  func run(
+    step: Int, model: LanguageModel, parameters: FloatBuffer, segmentLength: Int, log: Logger
+  ) throws {
+    let evaluated = EvaluatedModel(model, parameters: parameters, segmentLength: segmentLength)
+    var report = EvaluationReport()
+    if let perplexity {
+      report.perplexity = try Perplexity(
+        prefix: perplexity.tokens, sequenceLength: perplexity.sequenceLength, of: evaluated
+      ).measure()
+      log.info("step \(step)  evaluation: \(String(format: "%.4f", report.perplexity?.nll ?? 0)) nats a token of text")
+    }
+    for item in items {
+      let result = try item.task.measure(evaluated, seed: seed, tokenizer: item.tokenizer)
+      report.tasks.append(result)
+      log.info("step \(step)  evaluation: \(result.name) \(result.metric) \(String(format: "%.4f", result.summary.mean))")
+    }
+    guard case .object(let members) = report.json else { return }
+    let row = JSONValue.object([JSONMember("step", .integer(step))] + members)
+    let kept = try rows(before: step)
+    // The encoder indents; inside JSON a line break is only ever white space.
+    let line = String(decoding: row.encoded(), as: UTF8.self).split(separator: "\n")
+      .map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: " ")
+    try writeAtomically((kept + [line]).joined(separator: "\n") + "\n", to: path)
+  }
+
+  private func rows(before step: Int) throws -> [String] {
+    guard let data = FileManager.default.contents(atPath: path) else { return [] }
+    return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init).filter {
+      guard let row = try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any],
+        let number = row["step"] as? Int
+      else { return false }
+      return number < step
+    }
+  }
+}

@@ -1,0 +1,18 @@
+// Counts the memory that a program asks for while counting is on.
+//
+// A program linked with this has its own malloc, calloc, realloc, posix_memalign, aligned_alloc,
+// memalign and mmap, which count and pass on to the C library's; shared libraries use them too.
+
+#ifndef STATEX_ALLOCATION_COUNTER_H
+#define STATEX_ALLOCATION_COUNTER_H
+
+// Starts counting from zero. The first few callers are shown on standard error.
+void statex_start_counting_allocations(void);
+
+// Stops counting and returns how many allocations any thread made.
+long statex_stop_counting_allocations(void);
+
+// One allocation that the compiler cannot remove, given back at once.
+void statex_allocate_once(void);
+
+#endif

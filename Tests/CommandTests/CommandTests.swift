@@ -1,0 +1,184 @@
+import Foundation
+import HuggingFaceInterop
+import TensorFiles
+import Testing
+import TokenData
+
+@Suite("statex")
+struct CommandTests {
+  private let place: Workplace
+
+  init() throws { place = try Workplace() }
+
+  @Test("expand merges heads and says so; inspect reads it back")
+  func expand() throws {
+    try place.model()
+    let done = try place.statex(
+      "expand", "--model", "model", "--output", "expanded", "--layers", "0,2", "--heads", "2",
+      "--seed", "5")
+    #expect(done.code == 0 && done.errors.isEmpty, "\(done)")
+    #expect(done.output.contains("4 x 4 x 8") && done.output.contains("2 x 8 x 16"))
+    let found = try parse(try place.statex("inspect", "expanded", "--json").output)
+    #expect(found["kind"]?.string == "model" && found["family"]?.string == "gla")
+    #expect(found["expanded_layers"] == .array([.integer(0), .integer(2)]))
+    #expect(found["layers"]?.array?.map { $0["state"]?.integer() } == [256, 128, 256])
+    #expect(found["recurrent_state"]?.integer() == 640)
+    // The same seed draws the same weights, another seed others.
+    for (seed, equal) in [("5", true), ("6", false)] {
+      try place.statex(
+        "expand", "--model", "model", "--output", "again", "--layers", "0,2", "--heads", "2",
+        "--seed", seed)
+      let same =
+        try place.bytes("again/model.safetensors")
+        == place.bytes("expanded/model.safetensors")
+      #expect(same == equal)
+    }
+  }
+
+  @Test("convert writes the asked element type in the asked pieces")
+  func convert() throws {
+    try place.model()
+    try place.write("{}", "model/tokenizer.json")
+    let done = try place.statex(
+      "convert", "--model", "model", "--output", "half", "--dtype", "bfloat16",
+      "--max-shard-size", "20KB")
+    #expect(done.code == 0 && done.errors.isEmpty, "\(done)")
+    let index = try place.json("half/model.safetensors.index.json")
+    guard case .object(let map)? = index["weight_map"] else { return #expect(Bool(false)) }
+    let shards = Set(map.compactMap(\.value.string))
+    #expect(shards.count > 1)
+    let shard = try #require(shards.min())
+    let found = try parse(try place.statex("inspect", "half/\(shard)", "--json").output)
+    guard case .object(let tensors)? = found["tensors"] else { return #expect(Bool(false)) }
+    #expect(tensors.allSatisfy { $0.value["dtype"]?.string == "BF16" } && !tensors.isEmpty)
+    #expect(try place.bytes("half/tokenizer.json") == Array("{}".utf8))
+    let back = try place.statex("convert", "--model", "half", "--output", "again")
+    #expect(back.code == 0)
+    let (first, second) = (
+      try HuggingFaceModel.load(directory: place.file("half")),
+      try HuggingFaceModel.load(directory: place.file("again"))
+    )
+    #expect(first.parameters.buffer.array() == second.parameters.buffer.array())
+  }
+
+  @Test("evaluate gives the same report whatever the threads, the same numbers in any segments")
+  func evaluate() throws {
+    try place.model()
+    try place.statex(
+      "data", "make", "--task", "markov:symbols=8", "--samples", "9", "--sequence-length", "50",
+      "--output", "text")
+    func evaluate(_ threads: String, _ segment: String) throws -> (JSONValue, [UInt8]) {
+      let done = try place.statex(
+        "evaluate", "--model", "model", "--perplexity", "text", "--sequence-length", "50",
+        "--per-token", "--task", "mqar:pairs=[4,8],vocab=64,samples=12",
+        "--task", "copying:tokens=5", "--task", "passkey:sequence_length=[300,500]", "--samples",
+        "4", "--tokenizer", "byte",
+        "--threads", threads, "--segment-length", segment, "--json", "report.json")
+      #expect(done.code == 0 && done.errors.isEmpty, "\(done)")
+      #expect(done.output.contains("mqar_8") && done.output.contains("perplexity"))
+      return (try place.json("report.json"), try place.bytes("report.json"))
+    }
+    let (report, text) = try evaluate("1", "2048")
+    for threads in ["2", "3"] { #expect(try evaluate(threads, "2048").1 == text) }
+    #expect(report["perplexity"]?["tokens"]?.integer() == 8 * 50)
+    #expect(report["perplexity"]?["token_nll"]?.array?.count == 50)
+    #expect(report["tasks"]?["mqar_4"]?["samples"]?.integer() == 12)
+    #expect(report["tasks"]?["mqar_8"]?["accuracy"]?.double != nil)
+    #expect(report["tasks"]?["copying"]?["chance"]?.double == 1.0 / 14)
+    #expect(report["tasks"]?["passkey"]?["contains"]?.double != nil)
+    #expect(report["tasks"]?["passkey"]?["samples"]?.integer() == 8)
+    #expect(report["tasks"]?["passkey"]?["lengths"]?["500"]?["stderr"] != nil)
+    let (segmented, _) = try evaluate("2", "13")
+    let (a, b) = (report["perplexity"]?["nll"]?.double, segmented["perplexity"]?["nll"]?.double)
+    #expect(abs(try #require(a) - #require(b)) < 1e-5)
+  }
+
+  @Test("generate continues tokens and text, repeatably")
+  func generate() throws {
+    try place.model()
+    func tokens(_ more: String...) throws -> String {
+      let fixed = ["--model", "model", "--prompt-tokens", "72,105,33", "--max-new-tokens", "6"]
+      let done = try place.statex(["generate"] + fixed + more)
+      #expect(done.code == 0 && done.errors.isEmpty, "\(done)")
+      return done.output
+    }
+    let greedy = try tokens()
+    #expect(greedy.split(separator: ",").count == 6)
+    #expect(try tokens("--threads", "3", "--segment-length", "2") == greedy)
+    #expect(try tokens("--temperature", "2") == tokens("--temperature", "2", "--seed", "0"))
+    #expect(try tokens("--temperature", "2") != tokens("--temperature", "2", "--seed", "1"))
+    let ids = greedy.split(whereSeparator: { ",\n".contains($0) }).compactMap { Int32($0) }
+    let text = try place.statex(
+      "generate", "--model", "model", "--prompt", "Hi!", "--tokenizer", "byte",
+      "--max-new-tokens", "6")
+    let end = ids.firstIndex(of: 256) ?? ids.count
+    #expect(text.output == ByteTokenizer().decode(Array(ids[..<end])) + "\n")
+  }
+
+  @Test("data tokenize and inspect")
+  func data() throws {
+    try place.write("{\"text\": \"abc\"}\n{\"text\": \"de\"}\n", "a.jsonl")
+    try place.write("fg", "b.txt")
+    let done = try place.statex(
+      "data", "tokenize", "a.jsonl", "b.txt", "--tokenizer", "byte", "--output", "text")
+    #expect(done.code == 0 && done.output.contains("3 documents, 10 tokens"), "\(done)")
+    for command in [["inspect"], ["data", "inspect"]] {
+      let found = try parse(try place.statex(command + ["text", "--json"]).output)
+      #expect(found["documents"]?.integer() == 3 && found["tokens"]?.integer() == 10)
+      #expect(found["dtype"]?.string == "uint16")
+      let first = found["first_tokens"]?.array?.prefix(4).map { $0.integer() ?? -1 }
+      #expect(first == [97, 98, 99, 256])
+    }
+  }
+
+  @Test("data make writes a task's own samples")
+  func make() throws {
+    let arguments = [
+      "make", "--task", "markov:symbols=8", "--samples", "3", "--sequence-length", "20", "--output",
+    ]
+    for (name, more) in [
+      ("a", []), ("b", ["--stream", "evaluation"]), ("c", ["--seed", "1"]), ("d", ["--seed", "0"]),
+    ] {
+      #expect(try place.statex(["data"] + arguments + [name] + more).code == 0)
+    }
+    let tokens = try MegatronTokens(prefix: place.file("a"))
+    #expect(tokens.tokenCount == 60 && tokens.documentCount == 3)
+    #expect(try place.bytes("a.bin") == place.bytes("d.bin"))
+    #expect(try place.bytes("a.bin") != place.bytes("b.bin"))
+    #expect(try place.bytes("a.bin") != place.bytes("c.bin"))
+  }
+
+  @Test("checkpoint list, show and verify")
+  func checkpoints() throws {
+    let run = try place.run()
+    let list = try parse(try place.statex("checkpoint", "list", run, "--json").output)
+    #expect(list["checkpoints"]?.array?.map { $0["step"]?.integer() } == [4, 2])
+    let shown = try parse(try place.statex("checkpoint", "show", run, "--json").output)
+    #expect(shown["step"]?.integer() == 4 && shown["training"]?["seed"]?.integer() == 7)
+    #expect(shown["shards"]?.integer() == 2 && shown["parameters"]?.integer() == 600)
+    let step = run + "/checkpoints/step-00000002"
+    #expect(try place.statex("checkpoint", "show", step).output.contains("step        2\n"))
+    for target in [run, step] {
+      let good = try place.statex("checkpoint", "verify", target, "--contents")
+      #expect(good.code == 0 && good.errors.isEmpty && good.output.contains(": good\n"), "\(good)")
+    }
+  }
+
+  @Test("checkpoint verify lists every bad file in one pass")
+  func damage() throws {
+    let run = try place.run()
+    let bad = [
+      "step-00000002/shard-00000-of-00002.safetensors.zst",
+      "step-00000002/shard-00001-of-00002.safetensors.zst", "step-00000004/manifest.json",
+    ].map { run + "/checkpoints/" + $0 }
+    for file in bad { try place.cut(file, by: 3) }
+    let found = try place.statex("checkpoint", "verify", run)
+    #expect(found.code == 65)
+    let line = try #require(found.errorLine, "\(found.errors)")
+    for file in bad { #expect(found.output.contains(file) && line.contains(file)) }
+    let step = try place.statex("checkpoint", "verify", run + "/checkpoints/step-00000002")
+    #expect(step.code == 65 && step.errorLine?.contains(bad[1]) == true)
+    let shown = try place.statex("checkpoint", "show", run)
+    #expect(shown.code == 65 && shown.errorLine?.contains("manifest.json") == true)
+  }
+}

@@ -1,0 +1,151 @@
+import Foundation
+import Testing
+
+/// A command that must fail, how, and what its one line must say.
+struct WrongCommand: Sendable, CustomTestStringConvertible {
+  let arguments: String
+  let code: Int32
+  let says: String
+
+  init(_ arguments: String, _ code: Int32, _ says: String) {
+    (self.arguments, self.code, self.says) = (arguments, code, says)
+  }
+
+  var testDescription: String { "statex \(arguments)" }
+}
+
+@Suite("Errors of statex")
+struct ErrorTests {
+  private let place: Workplace
+
+  init() throws {
+    place = try Workplace()
+    try place.model()
+    try place.write("{", "broken.json")
+    try FileManager.default.createDirectory(
+      atPath: place.file("empty"), withIntermediateDirectories: true)
+  }
+
+  private func expect(_ wrong: WrongCommand) throws {
+    let outcome = try place.statex(wrong.arguments.split(separator: " ").map(String.init))
+    #expect(outcome.code == wrong.code, "\(outcome)")
+    let line = try #require(outcome.errorLine, "stderr: \(outcome.errors)")
+    #expect(line.contains(wrong.says), "\(line)")
+  }
+
+  @Test(
+    "wrong usage is 64",
+    arguments: [
+      WrongCommand("expnd", 64, "expnd"),
+      WrongCommand("expand --model model --output x", 64, "either --every N or --layers"),
+      WrongCommand("expand --model model --output x --every 2 --layers 1", 64, "--every"),
+      WrongCommand("expand --model model --output x --layers 1,9", 64, "layer 9"),
+      WrongCommand("expand --model model --output x --layers 1,x", 64, "--layers"),
+      WrongCommand("expand --model model --output x --every 2 --heads 3", 64, "divide"),
+      WrongCommand("expand --model model --output x --every 2 --state-factor 2", 64, "Mamba2"),
+      WrongCommand("expand --model model --output x --every 2 --init magic", 64, "magic"),
+      WrongCommand("expand --model model --output ./model --every 2", 64, "the model itself"),
+      WrongCommand("expand --output x --every 2", 64, "--model"),
+      WrongCommand("convert --model model --output x --max-shard-size 5XB", 64, "5XB"),
+      WrongCommand("convert --model model --output empty/.. --dtype float16", 64, "float16"),
+      WrongCommand("evaluate --model model", 64, "nothing to measure"),
+      WrongCommand("evaluate --model model --task mqra", 64, "did you mean 'mqar'"),
+      WrongCommand("evaluate --model model --task mqar:pears=4", 64, "did you mean 'pairs'"),
+      WrongCommand("evaluate --model model --task mqar:pairs", 64, "mqar:pairs"),
+      WrongCommand("evaluate --model model --task mqar", 64, "vocabulary has 264"),
+      WrongCommand("evaluate --model model --task copying --task copying", 64, "as=NAME"),
+      WrongCommand("evaluate --model model --task copying --samples 0", 64, "--samples"),
+      WrongCommand("evaluate --model model --task copying --threads 0", 64, "--threads"),
+      WrongCommand(
+        "evaluate --model model --task passkey --tokenizer byte --sequence-length 30", 64,
+        "longer sequence"),
+      WrongCommand("generate --model model", 64, "--prompt"),
+      WrongCommand("generate --model model --prompt-tokens 1,999", 64, "999"),
+      WrongCommand("generate --model model --prompt-tokens 1,99999999999", 64, "99999999999"),
+      WrongCommand("generate --model model --prompt-tokens 1 --temperature 0", 64, "temperature"),
+      WrongCommand("data make --task markov --samples 0 --sequence-length 9 --output x", 64, "1"),
+      WrongCommand(
+        "data make --task passkey --samples 1 --sequence-length 900 --output x", 64, "tokenizer"),
+    ])
+  func usage(_ wrong: WrongCommand) throws { try expect(wrong) }
+
+  @Test(
+    "bad data are 65",
+    arguments: [
+      WrongCommand("expand --model empty --output x --every 2", 65, "config.json"),
+      WrongCommand("inspect broken.json", 65, "broken.json"),
+      WrongCommand("inspect empty", 65, "empty"),
+      WrongCommand("data tokenize broken.json --tokenizer byte --output x", 65, ".jsonl"),
+      WrongCommand("checkpoint list model", 65, "checkpoints"),
+      WrongCommand("checkpoint verify empty", 65, "empty"),
+    ])
+  func data(_ wrong: WrongCommand) throws { try expect(wrong) }
+
+  @Test(
+    "files that are not there, or cannot be written, are 74",
+    arguments: [
+      WrongCommand("convert --model nowhere --output x", 74, "nowhere"),
+      WrongCommand("inspect nowhere", 74, "nowhere"),
+      WrongCommand("checkpoint list nowhere", 74, "nowhere"),
+      WrongCommand("evaluate --model model --perplexity nowhere", 74, "nowhere.idx"),
+      WrongCommand("evaluate --model model --task copying --json no/report", 74, "no/report"),
+      WrongCommand("evaluate --model model --task copying --json /dev/full", 74, "/dev/full"),
+      WrongCommand("generate --model model --prompt Hi --tokenizer nowhere", 74, "nowhere"),
+      WrongCommand(
+        "data make --task markov --samples 1 --sequence-length 9 --output no/x", 74, "no/x"),
+      WrongCommand("convert --model model --output broken.json/x", 74, "broken.json"),
+    ])
+  func files(_ wrong: WrongCommand) throws { try expect(wrong) }
+
+  @Test("damaged models and token files are 65 and name the file")
+  func damage() throws {
+    try place.statex(
+      "data", "make", "--task", "markov", "--samples", "2", "--sequence-length", "30",
+      "--output", "text")
+    try expect(
+      WrongCommand("evaluate --model model --perplexity text --sequence-length 60", 65, "text.idx"))
+    try place.cut("text.bin", by: 7)
+    try expect(WrongCommand("inspect text", 65, "text"))
+    try place.cut("model/model.safetensors", by: 5)
+    for command in ["convert --output x", "evaluate --task copying", "generate --prompt-tokens 1"] {
+      try expect(WrongCommand("\(command) --model model", 65, "model/model.safetensors"))
+    }
+    #expect(!FileManager.default.fileExists(atPath: place.file("x")))
+    try place.write("{\"model_type\": \"gpt2\"}", "model/config.json")
+    try expect(WrongCommand("inspect model", 65, "model_type"))
+  }
+
+  @Test("a model that gives no numbers is 65 for generation and null in a report")
+  func notNumbers() throws {
+    try place.model("model", vocabulary: 264)
+    let weights = place.file("model/model.safetensors")
+    var all = try place.bytes("model/model.safetensors")
+    for i in (all.count - 400)..<all.count { all[i] = 0xFF }
+    try Data(all).write(to: URL(fileURLWithPath: weights))
+    let outcome = try place.statex("generate", "--model", "model", "--prompt-tokens", "1")
+    #expect(outcome.code == 65 && outcome.errorLine?.contains("NaN") == true, "\(outcome)")
+    try place.statex(
+      "data", "make", "--task", "markov", "--samples", "2", "--sequence-length", "30",
+      "--output", "text")
+    let measured = try place.statex(
+      "evaluate", "--model", "model", "--perplexity", "text", "--sequence-length", "30",
+      "--json", "report.json")
+    #expect(measured.code == 0 && measured.output.contains("nan"), "\(measured)")
+    #expect(try place.json("report.json")["perplexity"]?["nll"] == .null)
+  }
+
+  @Test("help goes to stdout with code 0")
+  func help() throws {
+    for arguments in [["--help"], ["evaluate", "--help"], ["data", "make", "--help"]] {
+      let outcome = try place.statex(arguments)
+      #expect(outcome.code == 0 && outcome.errors.isEmpty && outcome.output.contains("USAGE:"))
+    }
+  }
+
+  @Test("output that cannot be written is 74")
+  func fullOutput() throws {
+    let full = try #require(FileHandle(forWritingAtPath: "/dev/full"))
+    let outcome = try place.statex("inspect", "model", output: full)
+    #expect(outcome.code == 74 && outcome.errorLine != nil, "\(outcome)")
+  }
+}

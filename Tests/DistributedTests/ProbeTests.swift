@@ -1,0 +1,80 @@
+import Foundation
+import Testing
+
+extension DistributedTests {
+  /// What the trainer does inside a step.
+  @Suite("inside a step")
+  struct ProbeTests {
+    struct Case: CustomTestStringConvertible, Sendable {
+      let testDescription: String
+      let settings: [String]
+    }
+
+    static let cases = [
+      Case(testDescription: "recall task", settings: []),
+      Case(testDescription: "two threads", settings: ["parallel.threads_per_rank=2"]),
+      Case(testDescription: "segments", settings: ["train.segment_length=24"]),
+      Case(
+        testDescription: "feature map, groups, clamp, micro-batches of two",
+        settings: [
+          "model.config.feature_map=gelu", "model.config.num_kv_heads=2",
+          "model.config.clamp_min=-0.1", "train.micro_batch=2", "parallel.threads_per_rank=2",
+        ]),
+      Case(testDescription: "MPI_Allreduce", settings: ["parallel.reproducible=false"]),
+    ]
+
+    /// Allocations that the probe counts in five warm steps.
+    private func allocations(_ job: TrainingJob, _ arguments: [String]) throws -> Int {
+      let probe = try ChildProcess(
+        [
+          TrainingJob.products + "/training-probe", "allocations", job.recipePath,
+          "train.steps=8", "run.output=" + job.output("unused"),
+        ] + arguments,
+        directory: job.directory.path
+      ).wait()
+      #expect(probe.code == 0, "\(probe.stderr)")
+      let count = try #require(
+        probe.stdout.split(separator: " ").last.flatMap {
+          Int($0.trimmingCharacters(in: .whitespacesAndNewlines))
+        }, "\(probe.stdout)")
+      if count > 1 { Issue.record("\(count) allocations:\n\(probe.stderr)") }
+      return count
+    }
+
+    @Test("a warm step allocates nothing", arguments: cases)
+    func allocations(_ c: Case) throws {
+      let job = try TrainingJob()
+      #expect(try allocations(job, c.settings) == 0)
+    }
+
+    @Test("a warm step on a token file allocates nothing, over epochs and in a mixture")
+    func tokenFile() throws {
+      let job = try TrainingJob()
+      // 30 samples: the eight steps of eight go through them twice.
+      let prefix = try job.writeTokens("text", count: 30 * 64 + 1, vocabulary: 64) { _ in nil }
+      #expect(try allocations(job, ["data.sources.0={tokens: \(prefix)}"]) == 0)
+      let tokens = "{tokens: \(prefix), weight: 0.6}"
+      let task = "{task: mqar, pairs: [2, 4], vocab: 64, weight: 0.4, layout: dense}"
+      #expect(try allocations(job, ["data.sources=[\(tokens), \(task)]"]) == 0)
+    }
+
+    @Test("an allocation is counted")
+    func countsOne() throws {
+      #expect(try allocations(TrainingJob(), ["--add-one"]) == 1)
+    }
+
+    @Test(
+      "long gradients, exchanged in several buckets, are summed along the tree",
+      arguments: [(1, 3), (2, 3), (3, 7), (4, 4)])
+    func reduction(_ ranks: Int, _ leaves: Int) throws {
+      let directory = try TemporaryDirectory()
+      let probe = [
+        TrainingJob.products + "/training-probe", "reduction", "\(1 << 22 + 12_345)", "\(leaves)",
+      ]
+      let result = try ChildProcess(
+        TrainingJob.Launch.ranks(ranks).command(probe), directory: directory.path
+      ).wait()
+      #expect(result.code == 0 && result.stdout == "reduction: pass\n", "\(result.stderr)")
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import Evaluation
+import Foundation
+import Testing
+import TokenData
+
+@Suite("Perplexity")
+struct PerplexityTests {
+  @Test("agrees with PyTorch, in segments", arguments: fixtureNames, [7, 64, 4096])
+  func agreesWithPyTorch(name: String, segment: Int) throws {
+    let reference = try Reference.load(name)
+    let model = try fixtureModel(name, segmentLength: segment)
+    let folder = try TemporaryFolder()
+    let length = reference.tokens[0].count - 1
+    // The second sequence's first token is cut off where it is the first sequence's last.
+    let text = reference.tokens[0] + reference.tokens[1].dropFirst()
+    let prefix = try folder.tokens(text, vocabulary: model.model.vocabulary)
+    let first = try Perplexity(prefix: prefix, sequenceLength: length, limit: 1, of: model)
+      .measure(perToken: true)
+    #expect(first.tokens == length && first.tokenNLL.count == length)
+    for (mine, theirs) in zip(first.tokenNLL, reference.tokenNLL) {
+      #expect(abs(Double(mine) - theirs) < 2e-5)
+    }
+    let mean = reference.tokenNLL.reduce(0, +) / Double(length)
+    #expect(abs(first.nll - mean) < 1e-5)
+    let both = try Perplexity(prefix: prefix, sequenceLength: length, of: model).measure()
+    #expect(both.tokens == 2 * length && both.tokenNLL.isEmpty)
+  }
+
+  @Test("every token is predicted once and the rest is left out")
+  func countsTokens() throws {
+    // After token t the model is sure of t + 1: right within a count, wrong where it starts anew.
+    let model = automaton(
+      vocabulary: 16, Dictionary(uniqueKeysWithValues: (0..<15).map { ($0, $0 + 1) }), otherwise: 0)
+    let folder = try TemporaryFolder()
+    let counting = (0..<51).map { Int32($0 % 16) }
+    let prefix = try folder.tokens(counting, vocabulary: 16)
+    let perplexity = try Perplexity(prefix: prefix, sequenceLength: 8, of: model)
+    #expect(perplexity.sequenceCount == 6)
+    let all = try perplexity.measure()
+    #expect(all.tokens == 48)
+    // One-hot embeddings have norm 4 after the final norm: logits 4 against 15 zeros.
+    #expect(abs(all.nll - log(1 + 15 * exp(-4))) < 1e-5)
+    let parts = try [0..<2, 2..<6].map { try perplexity.measure($0) }
+    #expect(parts.reduce(0) { $0 + $1.tokens } == 48)
+    #expect(abs(parts.reduce(0) { $0 + $1.sum } - all.sum) < 1e-9 * all.sum)
+  }
+
+  @Test("too little text and foreign tokens are refused")
+  func refusals() throws {
+    let model = automaton(vocabulary: 16, [:], otherwise: 0)
+    let folder = try TemporaryFolder()
+    let prefix = try folder.tokens([1, 2, 3, 300], vocabulary: 301)
+    #expect(throws: TokenDataError.self) {
+      try Perplexity(prefix: prefix, sequenceLength: 4, of: model)
+    }
+    #expect(throws: TokenDataError.self) {
+      try Perplexity(prefix: prefix, sequenceLength: 3, of: model).measure()
+    }
+  }
+}

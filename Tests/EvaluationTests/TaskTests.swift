@@ -1,0 +1,109 @@
+import Evaluation
+import Foundation
+import LanguageModels
+import RecallTasks
+import TensorFiles
+import Testing
+import TokenData
+
+@Suite("Recall tasks")
+struct TaskTests {
+  private let defaults = EvaluationTask.Defaults(sequenceLength: 64, samples: 20)
+
+  @Test("a model that always says one id is right as often as that id is wanted")
+  func constantModel() throws {
+    let answer: Int32 = 5
+    let model = automaton(vocabulary: 16, [:], otherwise: answer)
+    let task = try RecallTaskConfiguration(name: "copying", options: ["tokens": .int(7)])
+    let scores = try TokenAccuracy(task, sequenceLength: 33, seed: 4, of: model).scores(0..<40)
+    let source = try task.makeSource(sequenceLength: 33, seed: 4, stream: .evaluation)
+    let sample = SampleBatch(sampleCount: 1, sequenceLength: 33)
+    let wanted = try (0..<40).map { index in
+      try source.write(sample: UInt64(index), into: sample[0])
+      let counted = (0..<33).filter { sample.weights[$0] > 0 }
+      return Double(counted.count { sample.targets[$0] == answer }) / Double(counted.count)
+    }
+    #expect(scores == wanted)
+    #expect(scores.contains { $0 > 0 } && scores.contains { $0 < 1 })
+  }
+
+  @Test("scores do not depend on segments or on batches", arguments: [13, 64, 1000])
+  func segments(segment: Int) throws {
+    let task = try RecallTaskConfiguration(
+      name: "markov", options: ["symbols": .int(12), "table_seed": .int(1)])
+    let whole = try TokenAccuracy(
+      task, sequenceLength: 50, seed: 1, of: randomModel(vocabulary: 16, segmentLength: 1 << 14)
+    ).scores(0..<30)
+    let parts = try TokenAccuracy(
+      task, sequenceLength: 50, seed: 1, of: randomModel(vocabulary: 16, segmentLength: segment))
+    #expect(try parts.scores(0..<11) + parts.scores(11..<30) == whole)
+    #expect(Set(whole).count > 1)
+  }
+
+  @Test("a list of pairs is measured count by count, with chance")
+  func pairs() throws {
+    let tasks = try EvaluationTask.tasks(
+      name: "mqar",
+      options: [
+        "pairs": .list([.int(4), .int(8)]), "vocab": .int(64), "samples": .int(5),
+        "sequence_length": .list([.int(32), .int(48)]),
+      ], defaults: defaults)
+    #expect(tasks.map(\.name) == ["mqar_4", "mqar_8"])
+    #expect(tasks.map(\.lengths) == [[32, 48], [32, 48]] && tasks.map(\.samples) == [5, 5])
+    let result = try tasks[1].measure(randomModel(vocabulary: 64), seed: 0)
+    #expect(result.chance == 1.0 / 32)
+    #expect(result.lengths.map(\.sequenceLength) == [32, 48])
+    #expect(result.lengths.map(\.scores.count) == [5, 5] && result.summary.samples == 10)
+    let single = try EvaluationTask.tasks(
+      name: "mqar", options: ["pairs": .int(4), "as": .string("recall")], defaults: defaults)
+    #expect(single.map(\.name) == ["recall"] && single[0].lengths == [64])
+    #expect(throws: EvaluationError.duplicateName("recall")) {
+      try EvaluationTask.requireDistinctNames(single + single)
+    }
+  }
+
+  @Test("what cannot be measured is said")
+  func refusals() throws {
+    #expect(throws: RecallTaskError.self) {
+      try EvaluationTask.tasks(name: "mqra", options: [:], defaults: defaults)
+    }
+    for (name, option) in [
+      ("samples", TaskOption.int(0)), ("sequence_length", .string("x")), ("as", .int(3)),
+      ("samples", .list([.int(1), .int(2)])),
+    ] {
+      let error = #expect(throws: EvaluationError.self) {
+        try EvaluationTask.tasks(name: "copying", options: [name: option], defaults: defaults)
+      }
+      #expect(error?.description.contains(name) == true && error?.exitCode == 64)
+    }
+    let mqar = try RecallTaskConfiguration(name: "mqar", options: [:])
+    #expect(throws: EvaluationError.vocabulary(task: "mqar", needed: 8192, model: 64)) {
+      try TokenAccuracy(
+        mqar, sequenceLength: 32, seed: 0, of: randomModel(vocabulary: 64))
+    }
+    let passkey = try EvaluationTask.tasks(name: "passkey", options: [:], defaults: defaults)
+    #expect(throws: RecallTaskError.tokenizerNeeded(task: "passkey")) {
+      try passkey[0].measure(randomModel(vocabulary: 257), seed: 0)
+    }
+  }
+
+  @Test("the report has the agreed form")
+  func report() throws {
+    var report = EvaluationReport()
+    var perplexity = Perplexity.Result()
+    (perplexity.sum, perplexity.tokens, perplexity.tokenNLL) = (3, 4, [0.25, .nan])
+    report.perplexity = perplexity
+    var result = TaskResult(name: "mqar_8", metric: "accuracy", chance: 0.5)
+    result.lengths = [.init(32, scores: [1, 0]), .init(64, scores: [1, 1])]
+    report.tasks = [result]
+    let json = report.json
+    #expect(json["perplexity"]?["nll"]?.double == 0.75)
+    #expect(json["perplexity"]?["tokens"]?.integer() == 4)
+    #expect(json["perplexity"]?["token_nll"] == .array([.number("0.25"), .null]))
+    let task = json["tasks"]?["mqar_8"]
+    #expect(task?["accuracy"]?.double == 0.75 && task?["samples"]?.integer() == 4)
+    #expect(task?["stderr"]?.double == 0.25 && task?["chance"]?.double == 0.5)
+    #expect(task?["lengths"]?["32"]?["accuracy"]?.double == 0.5)
+    #expect(task?["lengths"]?["32"]?["stderr"]?.double == 0.5)
+  }
+}

@@ -1,0 +1,58 @@
+import CAllocationCounter
+import Collectives
+import Foundation
+import Kernels
+import LanguageModels
+import Training
+
+/// What tests of the trainer cannot see from outside.
+///
+///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
+///     training-probe reduction COUNT LEAVES
+///
+/// The first prints how often memory was asked for during five warm steps, the second sums known
+/// gradients of COUNT elements over the ranks and says whether every bit is right.
+@main
+struct TrainingProbe {
+  static func main() throws {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    let communicator = try Communicator()
+    switch arguments.first {
+    case "allocations" where arguments.count > 1:
+      let overrides = arguments.dropFirst(2).filter { $0 != "--add-one" }
+      let count = try allocations(
+        Recipe.load(path: arguments[1], overrides: Array(overrides)), communicator,
+        addingOne: arguments.contains("--add-one"))
+      print("allocations: \(count)")
+    case "reduction" where arguments.count == 3:
+      guard let count = Int(arguments[1]), let leaves = Int(arguments[2]) else { exit(64) }
+      let check = ReductionCheck(count: count, leaves: leaves, communicator: communicator)
+      guard try check.run() else {
+        print("rank \(communicator.rank): other bits")
+        communicator.abort(1)
+      }
+      if communicator.rank == 0 { print("reduction: pass") }
+    default: exit(64)
+    }
+    try communicator.finalize()
+  }
+
+  /// Allocations in steps 4 to 8; `addingOne` makes one more, to show that they are counted.
+  private static func allocations(
+    _ recipe: Recipe, _ communicator: Communicator, addingOne: Bool
+  ) throws -> Int {
+    let ranks = try Ranks(communicator) { (70, "\($0)") }
+    configureBLAS()
+    ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
+    let model = try RunModel(recipe)
+    let data = try RunData(recipe, model: model)
+    let trainer = Trainer(
+      recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
+      stream: data.stream, ranks: ranks)
+    for step in 1...3 { _ = try trainer.step(step) }
+    statex_start_counting_allocations()
+    for step in 4...8 { _ = try trainer.step(step) }
+    if addingOne { statex_allocate_once() }
+    return statex_stop_counting_allocations()
+  }
+}
