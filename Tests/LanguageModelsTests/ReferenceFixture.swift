@@ -42,12 +42,8 @@ struct ReferenceFixture {
 
   init(_ name: String) throws {
     let directory = Self.directory + "/" + name
-    if name.hasPrefix("mamba2/") {
-      (configuration, parameters) = try loadMamba2(directory: directory)
-    } else {
-      let model = try HuggingFaceModel.load(directory: directory)
-      (configuration, parameters) = (model.configuration, model.parameters)
-    }
+    let model = try HuggingFaceModel.load(directory: directory)
+    (configuration, parameters) = (model.configuration, model.parameters)
     reference = try JSONDecoder().decode(
       Reference.self, from: Data(contentsOf: URL(fileURLWithPath: directory + "/reference.json")))
     gradients = try TensorFile(path: directory + "/reference.safetensors")
