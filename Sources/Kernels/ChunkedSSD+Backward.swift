@@ -27,9 +27,13 @@ public struct SSDGradients {
 ///
 /// - Parameters:
 ///   - dy: `[B, T, H, P]`, gradient of the output.
+///   - x: the inputs, as in forward.
 ///   - initialState: `[B, G, N, H / G, P]`, as given to the forward pass.
-///   - dstate: `[B, G, N, H / G, P]`: in, the gradient of the final state; out, of the initial state.
+///   - dstate: `[B, G, N, H / G, P]`: in, the gradient of the final state; out, of the initial
+///     state.
+///   - gradients: where the gradients go.
 ///   - scratch: `dims.backwardScratchCount` floats.
+///   - dims: the sizes.
 public func chunkSSDBackward(
   _ dy: Floats, _ x: SSDInputs, initialState: Floats, dstateInPlace dstate: Floats,
   into gradients: SSDGradients, scratch: Floats, dims: SSDDims

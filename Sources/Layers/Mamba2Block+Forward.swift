@@ -2,6 +2,7 @@ import Kernels
 import TensorStorage
 
 extension Mamba2Block {
+  /// Mixes tokens, then channels, as `RecurrentBlock` says.
   public func forward(
     _ x: Floats, into out: Floats, stateInPlace state: Floats, _ context: BlockContext
   ) {

@@ -8,6 +8,7 @@ public struct ScratchInitialization: Sendable, Equatable {
   /// `torch.nn.Linear` does by default.
   public var linearDeviation: Double?
 
+  /// Names the deviations; the defaults are fla's.
   public init(embeddingDeviation: Double = 0.02, linearDeviation: Double? = 0.02) {
     self.embeddingDeviation = embeddingDeviation
     self.linearDeviation = linearDeviation

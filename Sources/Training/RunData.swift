@@ -12,7 +12,9 @@ public struct RunData {
 
   /// Opens all sources.
   ///
-  /// - Parameter model: for its vocabulary and its tokenizer.
+  /// - Parameters:
+  ///   - recipe: which data, and the seed.
+  ///   - model: for its vocabulary and its tokenizer.
   /// - Throws: `TokenDataError`, `RecallTaskError`; `TrainingError.unsupported` when a task on text
   ///   has no tokenizer or a task's tokens do not fit the vocabulary.
   public init(_ recipe: Recipe, model: RunModel) throws {

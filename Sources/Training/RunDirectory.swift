@@ -141,6 +141,7 @@ func makeDirectory(_ path: String) throws {
   do {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   } catch {
-    throw TrainingError.io(path: path, reason: "cannot make the folder: \(error.localizedDescription)")
+    throw TrainingError.io(
+      path: path, reason: "cannot make the folder: \(error.localizedDescription)")
   }
 }

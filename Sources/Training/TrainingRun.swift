@@ -64,7 +64,7 @@ public final class TrainingRun {
       return try RunLock(run: output)
     }
     var start = try ranks.agree { ranks.leads ? try StartingPoint(resume, output: output) : nil }
-    start?.warnings.forEach { log.warning("\($0)") }
+    for warning in start?.warnings ?? [] { log.warning("\(warning)") }
     let point = StartingPoint(message: try ranks.fromLead(start?.message ?? ""))
     start = nil
 
@@ -208,7 +208,7 @@ public final class TrainingRun {
       contents, coordination: RankCoordination(communicator: ranks.communicator))
     savedStep = step
     guard ranks.leads else { return }
-    report.warnings.forEach { log.warning("\($0)") }
+    for warning in report.warnings { log.warning("\(warning)") }
     log.info("saved \(report.path)")
   }
 
