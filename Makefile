@@ -52,7 +52,7 @@ build: check-tools ## Compile statex and statex-train (release)
 
 test: check-tools ## Run the unit tests (release)
 	swift build --build-tests $(SWIFT_BUILD_FLAGS)
-	swift test -c release --scratch-path $(SCRATCH) --skip-build
+	swift test -c release --scratch-path $(SCRATCH) --skip-build --no-parallel
 
 test-slurm: build ## Signal, requeue and resume on a private Slurm (after setup-slurm, as root)
 	Tests/Slurm/run.sh

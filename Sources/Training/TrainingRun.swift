@@ -70,8 +70,15 @@ public final class TrainingRun {
 
     let configuration = model.configuration
     let (data, runModel) = (data, model)
-    let (reader, parameters) = try ranks.agree {
-      try Self.parameters(point, runModel, data: data)
+    let reader: CheckpointReader?
+    let parameters: ParameterArena
+    do {
+      (reader, parameters) = try ranks.agree {
+        try Self.parameters(point, runModel, data: data)
+      }
+    } catch {
+      if ranks.leads { removeUnusedRun(output) }
+      throw error
     }
     trainer = Trainer(
       recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
