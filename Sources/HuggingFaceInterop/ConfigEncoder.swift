@@ -16,7 +16,7 @@ struct ConfigEncoder {
     self.configuration = configuration
     self.dtype = dtype
     self.path = path
-    dialect = try ModelDialects.forExport(of: configuration.family, path: path)
+    dialect = ModelDialects.forExport(of: configuration.family)
     switch raw {
     case nil: self.raw = []
     case .object(let members)?: self.raw = members
@@ -44,9 +44,8 @@ struct ConfigEncoder {
   private func baseFields() throws(InteropError) -> [JSONMember] {
     var base = configuration
     base.layers = Array(repeating: configuration.base, count: configuration.layers.count)
-    var kept = raw
+    var kept = dialect.keptFields(raw)
     kept["statex"] = nil
-    if kept["hidden_act"] != nil { kept["hidden_act"] = .string("swish") }
     var rewritten = kept
     for field in dialect.encodeBase(configuration) {
       if kept[field.name] == nil { kept[field.name] = field.value }

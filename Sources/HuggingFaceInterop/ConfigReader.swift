@@ -47,6 +47,16 @@ struct ConfigReader {
     return integer
   }
 
+  /// An integer that the configuration cannot do without.
+  func requiredInteger(
+    _ field: String, in range: ClosedRange<Int>
+  ) throws(InteropError) -> Int {
+    guard let integer = try optionalInteger(field, in: range) else {
+      throw error(field, "expected an integer")
+    }
+    return integer
+  }
+
   /// A finite number or null; absent counts as null.
   func optionalNumber(_ field: String) throws(InteropError) -> Double? {
     guard let value = present(field) else { return nil }
@@ -79,6 +89,23 @@ struct ConfigReader {
     guard let value = present(field) else { return nil }
     guard case .string(let text) = value else { throw error(field, "expected a string") }
     return text
+  }
+
+  /// A number greater than 0 and at most 1 that is also greater than 0 in single precision.
+  func singlePrecision(
+    _ field: String, default fallback: Double
+  ) throws(InteropError) -> Float {
+    let value = Float(try positiveNumber(field, default: fallback, atMost: 1))
+    guard value > 0 else { throw error(field, "too small for single precision") }
+    return value
+  }
+
+  /// Refuses activations other than SiLU, whose names are `known`; absent counts as SiLU.
+  func refuseActivation(
+    _ field: String, unless known: [String] = ["silu", "swish"]
+  ) throws(InteropError) {
+    guard let activation = try optionalText(field), !known.contains(activation) else { return }
+    throw error(field, "not supported; supported: " + known.joined(separator: ", "))
   }
 
   /// A nested object or null; absent counts as null.

@@ -3,6 +3,12 @@ import Layers
 import TensorFiles
 
 extension GLADialect {
+  func keptFields(_ config: [JSONMember]) -> [JSONMember] {
+    var kept = config
+    if kept["hidden_act"] != nil { kept["hidden_act"] = .string("swish") }
+    return kept
+  }
+
   func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember] {
     guard case .gla(let layer) = configuration.base else { return [] }
     let hiddenSize = configuration.hiddenSize

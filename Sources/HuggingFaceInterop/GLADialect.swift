@@ -9,16 +9,6 @@ struct GLADialect: ModelDialect {
   let name = "fla GLA"
   let architecture = "GLAForCausalLM"
 
-  /// Upper bounds that no real model comes near, and that keep every product within 64 bits.
-  enum Limit {
-    static let layers = 1...4096
-    static let width = 1...(1 << 20)
-    static let channels = 1...(1 << 22)
-    static let vocabulary = 1...(1 << 24)
-    static let convolution = 1...256
-    static let expansion = 64.0
-  }
-
   func claims(_ config: [JSONMember]) -> Bool {
     config["model_type"]?.string == ModelFamily.gla.rawValue
   }
@@ -26,10 +16,10 @@ struct GLADialect: ModelDialect {
   func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration {
     try refuseUnsupported(reader)
     let layer = try decodeBlock(reader)
-    let layerCount = try reader.integer("num_hidden_layers", default: 24, in: Limit.layers)
+    let layerCount = try reader.integer("num_hidden_layers", default: 24, in: ConfigLimit.layers)
     return ModelConfiguration(
       family: .gla, hiddenSize: layer.hiddenSize,
-      vocabularySize: try reader.integer("vocab_size", default: 32_000, in: Limit.vocabulary),
+      vocabularySize: try reader.integer("vocab_size", default: 32_000, in: ConfigLimit.vocabulary),
       normEpsilon: layer.normEpsilon,
       tiesEmbeddings: try reader.flag("tie_word_embeddings", default: false),
       layers: Array(repeating: .gla(layer), count: layerCount), base: .gla(layer))
@@ -49,30 +39,26 @@ struct GLADialect: ModelDialect {
         "share_conv_kernel", unless: .bool(false),
         because: "one convolution shared by q, k and v is not supported")
     }
-    let activation = try reader.optionalText("hidden_act") ?? "swish"
     // fla's MLP knows SiLU by this name only.
-    guard activation == "swish" else {
-      throw reader.error("hidden_act", "not supported; supported: swish")
-    }
+    try reader.refuseActivation("hidden_act", unless: ["swish"])
   }
 
   private func decodeBlock(_ reader: ConfigReader) throws(InteropError) -> GLAConfiguration {
-    let hiddenSize = try reader.integer("hidden_size", default: 2048, in: Limit.width)
-    let epsilon = try reader.positiveNumber("norm_eps", default: 1e-6, atMost: 1)
-    let normEpsilon = Float(epsilon)
-    guard normEpsilon > 0 else { throw reader.error("norm_eps", "too small for single precision") }
+    let hiddenSize = try reader.integer("hidden_size", default: 2048, in: ConfigLimit.width)
+    let normEpsilon = try reader.singlePrecision("norm_eps", default: 1e-6)
     var layer = GLAConfiguration(
       hiddenSize: hiddenSize,
-      headCount: try reader.integer("num_heads", default: 4, in: Limit.channels),
+      headCount: try reader.integer("num_heads", default: 4, in: ConfigLimit.channels),
       keyDim: try channels(reader, "expand_k", default: 0.5, hiddenSize: hiddenSize),
       valueDim: try channels(reader, "expand_v", default: 1, hiddenSize: hiddenSize),
       intermediateSize: try intermediateSize(reader, hiddenSize: hiddenSize),
       normEpsilon: normEpsilon)
     layer.keyValueHeadCount =
-      try reader.optionalInteger("num_kv_heads", in: Limit.channels) ?? layer.headCount
+      try reader.optionalInteger("num_kv_heads", in: ConfigLimit.channels) ?? layer.headCount
     layer.featureMap = try featureMap(reader)
     if try reader.flag("use_short_conv", default: false) {
-      layer.convolutionSize = try reader.integer("conv_size", default: 4, in: Limit.convolution)
+      layer.convolutionSize = try reader.integer(
+        "conv_size", default: 4, in: ConfigLimit.convolution)
     }
     layer.hasOutputGate = try reader.flag("use_output_gate", default: true)
     layer.outputNormHasWeight = try reader.flag("elementwise_affine", default: true)
@@ -90,16 +76,16 @@ struct GLADialect: ModelDialect {
   private func channels(
     _ reader: ConfigReader, _ field: String, default fallback: Double, hiddenSize: Int
   ) throws(InteropError) -> Int {
-    let ratio = try reader.positiveNumber(field, default: fallback, atMost: Limit.expansion)
+    let ratio = try reader.positiveNumber(field, default: fallback, atMost: ConfigLimit.expansion)
     let product = Double(hiddenSize) * ratio
     let channels = Int(product.rounded(.toNearestOrEven))
     guard abs(product - Double(channels)) <= 1e-9 * product else {
       throw reader.error(
         field, "gives \(product) channels of hidden_size \(hiddenSize); must be a whole number")
     }
-    guard Limit.channels.contains(channels) else {
+    guard ConfigLimit.channels.contains(channels) else {
       throw reader.error(
-        field, "gives \(channels) channels; must be from 1 to \(Limit.channels.upperBound)")
+        field, "gives \(channels) channels; must be from 1 to \(ConfigLimit.channels.upperBound)")
     }
     return channels
   }
@@ -109,11 +95,11 @@ struct GLADialect: ModelDialect {
   private func intermediateSize(
     _ reader: ConfigReader, hiddenSize: Int
   ) throws(InteropError) -> Int {
-    if let size = try reader.optionalInteger("intermediate_size", in: Limit.channels) {
+    if let size = try reader.optionalInteger("intermediate_size", in: ConfigLimit.channels) {
       return size
     }
     let ratio = try reader.optionalNumber("hidden_ratio") ?? 4
-    guard ratio > 0, ratio <= Limit.expansion else {
+    guard ratio > 0, ratio <= ConfigLimit.expansion else {
       throw reader.error("hidden_ratio", "must be greater than 0 and at most 64")
     }
     let size = Int(Double(hiddenSize) * ratio * 2 / 3)
@@ -153,11 +139,11 @@ struct GLADialect: ModelDialect {
     try reader.refuseUnknownKeys(known: ["num_heads", "num_kv_heads"])
     var layer = block
     layer.headCount =
-      try reader.optionalInteger("num_heads", in: Limit.channels) ?? block.headCount
+      try reader.optionalInteger("num_heads", in: ConfigLimit.channels) ?? block.headCount
     layer.keyValueHeadCount = 1
     try checkHeads(of: layer, reader)
     layer = block.dividedIntoHeads(layer.headCount)
-    if let shared = try reader.optionalInteger("num_kv_heads", in: Limit.channels) {
+    if let shared = try reader.optionalInteger("num_kv_heads", in: ConfigLimit.channels) {
       layer.keyValueHeadCount = shared
     }
     try checkHeads(of: layer, reader)

@@ -24,6 +24,10 @@ protocol ModelDialect: Sendable {
     _ reader: ConfigReader, base: LayerConfiguration
   ) throws(InteropError) -> LayerConfiguration
 
+  /// The fields of an original `config.json`, in any dialect of the family, that an export in this
+  /// dialect keeps: those that only another dialect understands are left out.
+  func keptFields(_ config: [JSONMember]) -> [JSONMember]
+
   /// The family's fields for a configuration, describing the base layer.
   func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember]
 
@@ -40,7 +44,9 @@ protocol ModelDialect: Sendable {
 
 /// The dialects that can be read and written.
 enum ModelDialects {
-  static let all: [any ModelDialect] = [GLADialect()]
+  static let all: [any ModelDialect] = [
+    GLADialect(), MambaSSMDialect(), Mamba2Dialect(.fla), Mamba2Dialect(.transformers),
+  ]
 
   /// The dialect in which a configuration is written.
   static func find(_ reader: ConfigReader) throws(InteropError) -> any ModelDialect {
@@ -51,14 +57,11 @@ enum ModelDialects {
 
   /// The dialect in which models of a family are exported.
   ///
-  /// - Throws: `.refused`, naming `path`, for a family that cannot be exported.
-  static func forExport(
-    of family: ModelFamily, path: String
-  ) throws(InteropError) -> any ModelDialect {
+  /// Mamba2 is written as transformers spells it, whatever it was read from.
+  static func forExport(of family: ModelFamily) -> any ModelDialect {
     switch family {
     case .gla: return GLADialect()
-    case .mamba2:
-      throw .refused(path: path, problem: "Mamba2 models cannot be exported yet")
+    case .mamba2: return Mamba2Dialect(.transformers)
     }
   }
 }

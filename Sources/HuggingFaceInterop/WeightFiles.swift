@@ -68,10 +68,19 @@ struct WeightFiles {
   }
 
   private static func noWeights(_ directory: String) -> InteropError {
-    for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"]
-    where FileSystem.exists(directory + "/" + name) {
+    let pickled = directory + "/pytorch_model.bin"
+    if FileSystem.exists(pickled) {
       return .malformed(
-        file: directory + "/" + name,
+        file: pickled,
+        problem: "pickled weights are not read; convert them in Python with: import torch;"
+          + " from safetensors.torch import save_file; save_file({k: v.clone().contiguous()"
+          + " for k, v in torch.load('pytorch_model.bin', map_location='cpu',"
+          + " weights_only=True).items()}, 'model.safetensors', {'format': 'pt'})")
+    }
+    let index = pickled + ".index.json"
+    if FileSystem.exists(index) {
+      return .malformed(
+        file: index,
         problem: "pickled weights are not read; convert them in Python with"
           + " AutoModelForCausalLM.from_pretrained(dir).save_pretrained(new_dir)")
     }

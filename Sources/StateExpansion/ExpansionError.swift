@@ -8,11 +8,8 @@ public enum ExpansionError: Error, Sendable, Equatable, CustomStringConvertible 
   case size(field: String, value: Int, problem: String)
   /// `expansion.init` is not available for this model.
   case initialization(ExpansionInitialization, problem: String)
-
-  /// A layer of a family that cannot be expanded yet.
-  static func unsupported(_ layer: Int) -> ExpansionError {
-    .layers(problem: "layer \(layer) is a Mamba2 block, which cannot be expanded yet")
-  }
+  /// Layers cannot be padded to one state size.
+  case uniform(problem: String)
 
   /// The exit code of the error's class: 64, bad usage or recipe.
   public var exitCode: Int32 { 64 }
@@ -24,6 +21,7 @@ public enum ExpansionError: Error, Sendable, Equatable, CustomStringConvertible 
     case .size(let field, let value, let problem): "expansion.\(field) is \(value): \(problem)"
     case .initialization(let initialization, let problem):
       "expansion.init is \(initialization.rawValue): \(problem)"
+    case .uniform(let problem): "a uniform state size: \(problem)"
     }
   }
 }

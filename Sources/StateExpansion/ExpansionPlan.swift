@@ -44,9 +44,10 @@ public enum ExpansionSize: Sendable, Equatable {
 
 /// How the weights of an expanded layer start.
 public enum ExpansionInitialization: String, Sendable, CaseIterable {
-  /// The token mixer and its norm are drawn afresh; the MLP is kept. The default.
+  /// Drawn afresh: of GLA the token mixer and its norm, of Mamba2 what makes `B` and `C`. The default.
   case reinitialize
-  /// What the paper's own code does; for GLA the same as `reinitialize`.
+  /// What the paper's own code does: for GLA the same as `reinitialize`; for Mamba2 time steps, decay
+  /// rates and the gated norm are reset too.
   case paper
   /// Trained weights are kept, and repeated where the layer is wider.
   case inherit
@@ -99,7 +100,8 @@ public struct ExpansionPlan: Sendable, Equatable {
     switch configuration.layers[index] {
     case .gla(let layer):
       return .gla(try GLAExpansion(of: layer, index: index, plan: self).expanded)
-    case .mamba2: throw .unsupported(index)
+    case .mamba2(let layer):
+      return .mamba2(try Mamba2Expansion(of: layer, index: index, plan: self).expanded)
     }
   }
 
@@ -120,23 +122,19 @@ public struct ExpansionPlan: Sendable, Equatable {
     precondition(
       parameters.layout == configuration.layout(), "parameters of another configuration")
     let expanded = try self.configuration(expanding: configuration)
-    let arena = ParameterArena(layout: expanded.layout())
-    var rewritten: Set<String> = []
+    var fills: [(ParameterArena) -> [String]] = []
     for index in try layers.indices(layerCount: configuration.layers.count) {
       let prefix = configuration.family.layerPrefix(index)
       switch configuration.layers[index] {
       case .gla(let layer):
         let expansion = try GLAExpansion(of: layer, index: index, plan: self)
-        rewritten.formUnion(expansion.fill(arena, from: parameters, prefix: prefix))
-      case .mamba2: throw .unsupported(index)
+        fills.append { expansion.fill($0, from: parameters, prefix: prefix) }
+      case .mamba2(let layer):
+        let expansion = try Mamba2Expansion(of: layer, index: index, plan: self)
+        fills.append { expansion.fill($0, from: parameters, prefix: prefix) }
       }
     }
-    for slot in arena.layout.slots where !rewritten.contains(slot.name) {
-      guard let source = parameters[slot.name], source.count == slot.count else {
-        preconditionFailure("tensor \(slot.name) changed its size without being rewritten")
-      }
-      _ = arena.elements(slot).update(fromContentsOf: source)
-    }
+    let arena = parameters.copied(to: expanded.layout()) { arena in fills.flatMap { $0(arena) } }
     return (expanded, arena)
   }
 }

@@ -35,6 +35,8 @@ public struct ExpansionReport: Sendable, Equatable {
   public let parametersAfter: Int
   /// New parameters in tensors of two or more dimensions: projections and convolutions.
   public let newMatrixParameters: Int
+  /// What to know before using the result.
+  public let warnings: [String]
   /// New parameters in vectors: norm weights and biases.
   public var newVectorParameters: Int {
     parametersAfter - parametersBefore - newMatrixParameters
@@ -61,9 +63,29 @@ public struct ExpansionReport: Sendable, Equatable {
     stateAfter = expanded.recurrentStateCount
     parametersBefore = configuration.layout().parameterCount
     parametersAfter = expanded.layout().parameterCount
+    warnings = plan.warnings(family: configuration.family)
     newMatrixParameters = indices.reduce(0) { sum, index in
       sum + expanded.layers[index].parameterCount { $0.count >= 2 }
         - configuration.layers[index].parameterCount { $0.count >= 2 }
+    }
+  }
+}
+
+extension ExpansionPlan {
+  /// What to know before using a model of that family expanded this way.
+  fileprivate func warnings(family: ModelFamily) -> [String] {
+    switch (family, initialization) {
+    case (.mamba2, .paper):
+      [
+        "init: paper resets dt_bias, A_log and the gated norm as the published code does, which"
+          + " discards trained time scales; use it for comparison, and reinitialize otherwise"
+      ]
+    case (.mamba2, .inherit) where size != .stateFactor(1):
+      [
+        "init: inherit repeats B and C; the copies receive identical gradients for ever, so the"
+          + " larger state holds nothing more, and the recurrence's output grows by the factor"
+      ]
+    default: []
     }
   }
 }
@@ -86,7 +108,7 @@ extension LayerConfiguration {
 }
 
 extension ExpansionReport: CustomStringConvertible {
-  /// An aligned table: the expanded layers, the others together, and the totals.
+  /// An aligned table: the expanded layers, the others together, and the totals; then warnings.
   public var description: String {
     var rows = [["layer", "state before", "after", "numbers before", "after", "x"]]
     for layer in layers {
@@ -107,7 +129,8 @@ extension ExpansionReport: CustomStringConvertible {
       "total", "", "", Self.grouped(stateBefore), Self.grouped(stateAfter),
       Self.ratio(stateAfter, stateBefore),
     ])
-    return Self.table(rows) + "\n" + summary
+    let notes = warnings.map { "\nwarning: " + $0 }.joined()
+    return Self.table(rows) + "\n" + summary + notes
   }
 
   /// The totals in two lines.

@@ -66,6 +66,15 @@ struct StartingPoint {
       let isStep = FileManager.default.fileExists(atPath: path + "/" + "manifest.json")
       let reader = try isStep ? CheckpointReader(path: path) : Self.newest(in: path, &warnings)
       (checkpoint, runID) = (reader.path, reader.manifest.runID)
+      // They would be taken for this run's own by the next restart.
+      let foreign = entries.filter {
+        $0.step > reader.manifest.step || !reader.path.hasPrefix(output + "/")
+      }
+      if let other = foreign.first {
+        throw TrainingError.runExists(
+          "\(output) holds other checkpoints (\(other.path)); move them away or choose another "
+            + "run.output")
+      }
     }
   }
 

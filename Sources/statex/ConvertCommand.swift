@@ -1,6 +1,7 @@
 import ArgumentParser
 import CommandSupport
 import HuggingFaceInterop
+import StateExpansion
 
 /// `statex convert`: reads a model directory and writes it in today's spelling.
 struct ConvertCommand: ParsableCommand {
@@ -13,13 +14,21 @@ struct ConvertCommand: ParsableCommand {
 
   @OptionGroup var export: ExportOptions
 
+  @Flag(
+    help: "Mamba2: pad all layers to one state size, so that programs without 'statex' load it.")
+  var uniform = false
+
   func run() throws {
     try export.requireOther(than: model)
     let loaded = try HuggingFaceModel.load(directory: model)
-    try export.write(
-      loaded.configuration, loaded.parameters, raw: loaded.raw, madeFrom: model)
+    var (configuration, parameters) = (loaded.configuration, loaded.parameters)
+    if uniform {
+      (configuration, parameters) = try padToUniformState(
+        configuration: configuration, parameters: parameters)
+    }
+    try export.write(configuration, parameters, raw: loaded.raw, madeFrom: model)
     print(
-      "wrote \(export.output): \(loaded.parameters.layout.parameterCount) parameters,"
+      "wrote \(export.output): \(parameters.layout.parameterCount) parameters,"
         + " \(export.dtype.rawValue)")
   }
 }

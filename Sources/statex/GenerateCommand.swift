@@ -1,6 +1,7 @@
 import ArgumentParser
 import CommandSupport
 import Evaluation
+import TensorFiles
 import TokenData
 
 /// `statex generate`: continues a prompt.
@@ -36,6 +37,9 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "What tokens are drawn from.")
   var seed: UInt64 = 0
 
+  @Option(help: "Also write the generated ids, and the text if there is one, to this file.")
+  var json: String?
+
   @OptionGroup var compute: ComputeOptions
 
   func validate() throws {
@@ -59,6 +63,7 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func run() throws {
+    if let json { try requireWritable(json) }
     if let prompt {
       try continueText(prompt)
     } else {
@@ -75,6 +80,7 @@ struct GenerateCommand: ParsableCommand {
     }
     let generated = try Generator(try compute.load(model)).continuation(
       of: prompt, maximumNewTokens: maxNewTokens, choice: choice)
+    try report(generated, text: nil)
     print(generated.map(String.init).joined(separator: ","))
   }
 
@@ -90,7 +96,16 @@ struct GenerateCommand: ParsableCommand {
       stop.isEmpty ? false : firstStop(in: tokenizer.decode(generated)) != nil
     }
     let continuation = tokenizer.decode(generated)
-    print(firstStop(in: continuation).map { String(continuation[..<$0]) } ?? continuation)
+    let text = firstStop(in: continuation).map { String(continuation[..<$0]) } ?? continuation
+    try report(generated, text: text)
+    print(text)
+  }
+
+  private func report(_ tokens: [Int32], text: String?) throws(CommandError) {
+    guard let json else { return }
+    var members = [JSONMember("tokens", .array(tokens.map { .integer($0) }))]
+    if let text { members.append(JSONMember("text", .string(text))) }
+    try writeWhole(JSONValue.object(members).encoded() + [0x0A], to: json)
   }
 
   /// Where the first stop text begins.

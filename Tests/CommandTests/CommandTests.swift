@@ -110,9 +110,12 @@ struct CommandTests {
     let ids = greedy.split(whereSeparator: { ",\n".contains($0) }).compactMap { Int32($0) }
     let text = try place.statex(
       "generate", "--model", "model", "--prompt", "Hi!", "--tokenizer", "byte",
-      "--max-new-tokens", "6")
+      "--max-new-tokens", "6", "--json", "generated.json")
     let end = ids.firstIndex(of: 256) ?? ids.count
     #expect(text.output == ByteTokenizer().decode(Array(ids[..<end])) + "\n")
+    let report = try place.json("generated.json")
+    #expect(report["tokens"] == .array(ids[..<end].map { .integer($0) }))
+    #expect(report["text"]?.string.map { $0 + "\n" } == text.output)
   }
 
   @Test("data tokenize and inspect")

@@ -192,9 +192,13 @@ struct Corruption: CustomTestStringConvertible, Sendable {
     Corruption(testDescription: "no weights", expected: "model.safetensors: not found") {
       try $0.writeConfig()
     },
-    Corruption(testDescription: "pickled weights", expected: "save_pretrained") { fixture in
+    Corruption(testDescription: "pickled weights", expected: "save_file(") { fixture in
       try fixture.writeConfig()
       try Data([0x80]).write(to: fixture.file("pytorch_model.bin"))
+    },
+    Corruption(testDescription: "pickled shards", expected: "save_pretrained") { fixture in
+      try fixture.writeConfig()
+      try Data("{}".utf8).write(to: fixture.file("pytorch_model.bin.index.json"))
     },
     Corruption(testDescription: "weights that are a directory", expected: "not a regular file") {
       try $0.writeConfig()

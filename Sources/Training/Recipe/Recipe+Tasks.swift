@@ -8,6 +8,7 @@ extension RecipeValue {
     case .null: .null
     case .flag(let flag): .bool(flag)
     case .integer(let integer): .integer(integer)
+    case .number(.infinity): .number("Infinity")
     case .number(let number): .number("\(number)")
     case .text(let text): .string(text)
     case .list(let elements): .array(elements.map(\.jsonValue))

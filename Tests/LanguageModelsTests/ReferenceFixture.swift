@@ -5,9 +5,10 @@ import Layers
 import TensorFiles
 import TensorStorage
 
-/// Reference numbers that `Tests/Fixtures/gla/make_gla_fixtures.py` computed with fla's modules and
-/// PyTorch in float64.
-struct GLAFixture {
+/// A small model and the numbers that PyTorch computed for it in float64: fla's modules by
+/// `Tests/Fixtures/gla/make_gla_fixtures.py`, transformers' by
+/// `Tests/Fixtures/mamba2/make_mamba2_fixtures.py`.
+struct ReferenceFixture {
   struct Reference: Decodable {
     struct Curve: Decodable {
       var losses: [Double]
@@ -25,26 +26,44 @@ struct GLAFixture {
     var training: Training
   }
 
-  static let names = ["plain", "expanded", "conv_grouped", "variants", "no_gate", "strong_gates"]
+  /// All cases, each the name of a family and of a case.
+  static let names = [
+    "gla/plain", "gla/expanded", "gla/conv_grouped", "gla/variants", "gla/no_gate",
+    "gla/strong_gates", "mamba2/plain", "mamba2/expanded", "mamba2/grouped", "mamba2/odd",
+    "mamba2/strong_gates",
+  ]
   static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().appendingPathComponent("Fixtures/gla").path
+    .deletingLastPathComponent().appendingPathComponent("Fixtures").path
 
-  let model: HuggingFaceModel
+  let configuration: ModelConfiguration
+  let parameters: ParameterArena
   let reference: Reference
-  private let tensors: MappedFile
-  private let header: SafetensorsHeader
+  private let gradients: TensorFile
 
   init(_ name: String) throws {
     let directory = Self.directory + "/" + name
-    model = try HuggingFaceModel.load(directory: directory)
+    let model = try HuggingFaceModel.load(directory: directory)
+    (configuration, parameters) = (model.configuration, model.parameters)
     reference = try JSONDecoder().decode(
       Reference.self, from: Data(contentsOf: URL(fileURLWithPath: directory + "/reference.json")))
-    tensors = try MappedFile(path: directory + "/reference.safetensors")
+    gradients = try TensorFile(path: directory + "/reference.safetensors")
+  }
+
+  /// A tensor of the reference file.
+  func tensor(_ name: String) -> [Float]? { gradients[name] }
+}
+
+/// A safetensors file of F32 tensors.
+struct TensorFile {
+  private let tensors: MappedFile
+  private let header: SafetensorsHeader
+
+  init(path: String) throws {
+    tensors = try MappedFile(path: path)
     header = try SafetensorsHeader(tensors)
   }
 
-  /// A tensor of the reference file, F32.
-  func tensor(_ name: String) -> [Float]? {
+  subscript(name: String) -> [Float]? {
     guard let tensor = header[name], tensor.dataType == .float32 else { return nil }
     let range = header.fileRange(of: tensor)
     return (0..<tensor.count).map {

@@ -4,17 +4,17 @@ import Optimizers
 import TensorStorage
 import Testing
 
-/// The whole model against PyTorch running fla's modules.
-@Suite("GLA against PyTorch", .serialized)
-struct GLAParityTests {
+/// The whole models against PyTorch running fla's and transformers' modules.
+@Suite("models against PyTorch", .serialized)
+struct ParityTests {
   init() { configureBLAS() }
 
-  static let runs = GLAFixture.names.flatMap { name in [7, 64, 100].map { (name, $0) } }
+  static let runs = ReferenceFixture.names.flatMap { name in [7, 64, 100].map { (name, $0) } }
 
   @Test("loss and every gradient, whole and in segments", arguments: runs)
   func gradients(name: String, segment: Int) throws {
-    let fixture = try GLAFixture(name)
-    let model = LanguageModel(fixture.model.configuration)
+    let fixture = try ReferenceFixture(name)
+    let model = LanguageModel(fixture.configuration)
     let batch = NextTokenBatch(fixture.reference.tokens)
     let pass = SequencePass(
       model, batch: batch.batch, length: batch.length, segmentLength: segment)
@@ -22,7 +22,7 @@ struct GLAParityTests {
     let count = Double(batch.batch * batch.length)
     let sum = pass.gradient(
       of: batch.samples, scale: Float(1 / count),
-      parameters: fixture.model.parameters.buffer.pointer,
+      parameters: fixture.parameters.buffer.pointer,
       accumulatingInto: gradients.buffer.pointer)
     #expect(abs(sum / count - fixture.reference.loss_float64) < 1e-5)
 
@@ -38,15 +38,15 @@ struct GLAParityTests {
     #expect(abs(norm / fixture.reference.grad_norm_float64 - 1) < 1e-5)
   }
 
-  @Test("per-token likelihoods, forward only", arguments: GLAFixture.names)
+  @Test("per-token likelihoods, forward only", arguments: ReferenceFixture.names)
   func tokenLikelihoods(name: String) throws {
-    let fixture = try GLAFixture(name)
-    let model = LanguageModel(fixture.model.configuration)
+    let fixture = try ReferenceFixture(name)
+    let model = LanguageModel(fixture.configuration)
     let batch = NextTokenBatch([fixture.reference.tokens[0]])
     let pass = SequencePass(
       model, batch: 1, length: batch.length, segmentLength: 40, trains: false)
     var nll: [Float] = []
-    _ = pass.loss(of: batch.samples, parameters: fixture.model.parameters.buffer.pointer) {
+    _ = pass.loss(of: batch.samples, parameters: fixture.parameters.buffer.pointer) {
       for t in 0..<$1 { nll.append($2[t]) }
       _ = $0
     }
@@ -56,15 +56,15 @@ struct GLAParityTests {
     }
   }
 
-  @Test("twelve AdamW steps", arguments: GLAFixture.names)
+  @Test("twelve AdamW steps", arguments: ReferenceFixture.names)
   func curve(name: String) throws {
-    let fixture = try GLAFixture(name)
-    let model = LanguageModel(fixture.model.configuration)
+    let fixture = try ReferenceFixture(name)
+    let model = LanguageModel(fixture.configuration)
     let optimizer = AdamW(
       AdamWConfiguration(
         beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientClip: 1),
       layout: model.layout)
-    let parameters = fixture.model.parameters.buffer
+    let parameters = fixture.parameters.buffer
     let gradients = FloatBuffer(count: model.layout.count)
     let norm = GradientNorm(count: model.layout.count)
     let reference = fixture.reference.training

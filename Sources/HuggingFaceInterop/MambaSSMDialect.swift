@@ -1,0 +1,124 @@
+import LanguageModels
+import Layers
+import TensorFiles
+
+/// mamba_ssm's own Mamba2 checkpoints: `mamba_ssm/models/config_mamba.py`, `modules/mamba2.py`.
+///
+/// `ssm_cfg` holds the arguments of the mixer's constructor, whose defaults stand in for absent ones.
+/// There is no `model_type`. Such models are read only; an export has transformers' layout.
+struct MambaSSMDialect: ModelDialect {
+  let name = "mamba_ssm Mamba2"
+  let architecture = "Mamba2ForCausalLM"
+
+  /// The layout that this one's models are written in.
+  private let exported = Mamba2Dialect(.transformers)
+
+  /// Arguments of the mixer that do not change what a trained model computes.
+  private static let harmless = [
+    "chunk_size", "A_init_range", "conv_init", "dt_min", "dt_max", "dt_init_floor",
+    "use_mem_eff_path",
+  ]
+  private static let known =
+    [
+      "layer", "d_state", "d_conv", "expand", "headdim", "d_ssm", "ngroups", "D_has_hdim",
+      "rmsnorm", "norm_before_gate", "dt_limit", "bias", "conv_bias", "activation",
+    ] + harmless
+
+  func claims(_ config: [JSONMember]) -> Bool {
+    config["model_type"] == nil && (config["ssm_cfg"] != nil || config["d_model"] != nil)
+  }
+
+  func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration {
+    try refuseUnsupported(reader)
+    let mixer = try mixer(reader)
+    let layer = try decodeBlock(
+      mixer, hiddenSize: try reader.requiredInteger("d_model", in: ConfigLimit.width))
+    let layerCount = try reader.requiredInteger("n_layer", in: ConfigLimit.layers)
+    return ModelConfiguration(
+      family: .mamba2, hiddenSize: layer.hiddenSize,
+      vocabularySize: try paddedVocabulary(reader), normEpsilon: layer.normEpsilon,
+      tiesEmbeddings: try reader.flag("tie_embeddings", default: true),
+      layers: Array(repeating: .mamba2(layer), count: layerCount), base: .mamba2(layer))
+  }
+
+  /// Options of the model that change the mathematics and that this program does not have.
+  private func refuseUnsupported(_ reader: ConfigReader) throws(InteropError) {
+    try reader.refuse(
+      "attn_layer_idx", unless: .array([]),
+      because: "hybrid models with attention layers are not supported")
+    try reader.refuse(
+      "d_intermediate", unless: .integer(0), because: "models with MLP blocks are not supported")
+    try reader.refuse(
+      "rms_norm", unless: .bool(true), because: "models with LayerNorm are not supported")
+  }
+
+  /// The mixer's arguments, known ones only.
+  private func mixer(_ reader: ConfigReader) throws(InteropError) -> ConfigReader {
+    guard let mixer = try reader.optionalObject("ssm_cfg") else {
+      throw reader.error("ssm_cfg", "expected the mixer's arguments, with layer: \"Mamba2\"")
+    }
+    guard mixer.object["layer"]?.string == "Mamba2" else {
+      throw mixer.error("layer", "not supported; supported: Mamba2")
+    }
+    try mixer.refuseUnknownKeys(known: Self.known)
+    try mixer.refuse("D_has_hdim", unless: .bool(false), because: Mamba2Refusal.skipWidth)
+    try mixer.refuse("rmsnorm", unless: .bool(true), because: Mamba2Refusal.noGatedNorm)
+    try mixer.refuse("norm_before_gate", unless: .bool(false), because: Mamba2Refusal.normFirst)
+    try mixer.refuseActivation("activation")
+    return mixer
+  }
+
+  private func decodeBlock(
+    _ mixer: ConfigReader, hiddenSize: Int
+  ) throws(InteropError) -> Mamba2Configuration {
+    let expand = try mixer.positiveNumber("expand", default: 2, atMost: ConfigLimit.expansion)
+    let inner = Int(expand * Double(hiddenSize))
+    try mixer.refuse(
+      "d_ssm", unless: .integer(inner),
+      because: "mixers with an MLP beside the recurrence are not supported")
+    let headDim = try mixer.integer("headdim", default: 64, in: ConfigLimit.channels)
+    guard inner >= headDim, inner % headDim == 0 else {
+      throw mixer.error("headdim", "must divide the \(inner) inner channels")
+    }
+    var layer = Mamba2Configuration(
+      hiddenSize: hiddenSize, headCount: inner / headDim, headDim: headDim,
+      stateSize: try mixer.integer("d_state", default: 128, in: ConfigLimit.state),
+      groupCount: try mixer.integer("ngroups", default: 1, in: ConfigLimit.channels))
+    try layer.checkGroups(mixer, field: "ngroups")
+    layer.convolutionSize = try mixer.integer("d_conv", default: 4, in: ConfigLimit.convolution)
+    layer.hasProjectionBias = try mixer.flag("bias", default: false)
+    layer.hasConvolutionBias = try mixer.flag("conv_bias", default: true)
+    layer.timeStepLimit = try mixer.timeStepLimit("dt_limit")
+    return layer
+  }
+
+  /// Rows of the embeddings: `vocab_size` rounded up to `pad_vocab_size_multiple`.
+  private func paddedVocabulary(_ reader: ConfigReader) throws(InteropError) -> Int {
+    let words = try reader.requiredInteger("vocab_size", in: ConfigLimit.vocabulary)
+    let multiple = try reader.integer(
+      "pad_vocab_size_multiple", default: 8, in: 1...ConfigLimit.width.upperBound)
+    return (words + multiple - 1) / multiple * multiple
+  }
+
+  func decodeLayer(
+    _ reader: ConfigReader, base: LayerConfiguration
+  ) throws(InteropError) -> LayerConfiguration {
+    try exported.decodeLayer(reader, base: base)
+  }
+
+  func keptFields(_ config: [JSONMember]) -> [JSONMember] { exported.keptFields(config) }
+
+  func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember] {
+    exported.encodeBase(configuration)
+  }
+
+  func encodeLayer(_ layer: LayerConfiguration, base: LayerConfiguration) -> [JSONMember]? {
+    exported.encodeLayer(layer, base: base)
+  }
+
+  func parameterName(_ checkpointName: String, in configuration: ModelConfiguration) -> String {
+    Mamba2Dialect.parameterName(checkpointName)
+  }
+
+  func fusedParameters(with parameter: String) -> [String]? { nil }
+}
