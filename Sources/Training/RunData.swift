@@ -57,7 +57,8 @@ public struct RunData {
     self.identity = identity.map { (field: $0.0, value: $0.1) }
   }
 
-  private static func tokenizer(of task: Recipe.Task, _ model: RunModel) throws -> (any Tokenizer)? {
+  private static func tokenizer(of task: Recipe.Task, _ model: RunModel) throws -> (any Tokenizer)?
+  {
     guard try task.configuration().needsTokenizer else { return nil }
     return try runTokenizer(task.tokenizer, model: model, task: task.name)
   }
