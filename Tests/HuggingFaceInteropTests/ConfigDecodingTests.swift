@@ -135,7 +135,7 @@ private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
   @Test(arguments: [#"{}"#, #"{"model_type": "mamba"}"#, #"{"model_type": 3}"#])
   func otherFamiliesAreRefused(text: String) throws {
     let error = #expect(throws: InteropError.self) { try decode(text) }
-    #expect(error?.description.contains("supported: gla") == true)
+    #expect(error?.description.contains("supported: fla GLA") == true)
   }
 
   @Test func initializerRangeIsRead() throws {
