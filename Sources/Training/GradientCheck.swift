@@ -23,6 +23,7 @@ package struct GradientCheck {
   ///
   /// - Parameter disturb: changes the gradients before they are compared: a check that cannot fail is
   ///   none.
+  /// - Returns: whether every tensor's gradient is right.
   package func run(disturb: (ParameterArena) -> Void = { _ in }) -> Bool {
     let model = LanguageModel(configuration)
     let parameters = startingPoint(model)
@@ -31,7 +32,9 @@ package struct GradientCheck {
     let vocabulary = configuration.vocabularySize
     let tokens = (0..<(batch * (length + 1))).map { _ in Int32(random.below(vocabulary)) }
     let inputs = (0..<(batch * length)).map { tokens[$0 / length * (length + 1) + $0 % length] }
-    let targets = (0..<(batch * length)).map { tokens[$0 / length * (length + 1) + $0 % length + 1] }
+    let targets = (0..<(batch * length)).map {
+      tokens[$0 / length * (length + 1) + $0 % length + 1]
+    }
     let weights = [Float](repeating: 1, count: inputs.count)
 
     let gradients = ParameterArena(layout: model.layout)

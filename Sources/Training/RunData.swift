@@ -12,7 +12,9 @@ public struct RunData {
 
   /// Opens all sources.
   ///
-  /// - Parameter model: for its vocabulary and its tokenizer.
+  /// - Parameters:
+  ///   - recipe: which data, and the seed.
+  ///   - model: for its vocabulary and its tokenizer.
   /// - Throws: `TokenDataError`, `RecallTaskError`; `TrainingError.unsupported` when a task on text
   ///   has no tokenizer or a task's tokens do not fit the vocabulary.
   public init(_ recipe: Recipe, model: RunModel) throws {
@@ -55,7 +57,8 @@ public struct RunData {
     self.identity = identity.map { (field: $0.0, value: $0.1) }
   }
 
-  private static func tokenizer(of task: Recipe.Task, _ model: RunModel) throws -> (any Tokenizer)? {
+  private static func tokenizer(of task: Recipe.Task, _ model: RunModel) throws -> (any Tokenizer)?
+  {
     guard try task.configuration().needsTokenizer else { return nil }
     return try runTokenizer(task.tokenizer, model: model, task: task.name)
   }

@@ -150,6 +150,14 @@ func makeDirectory(_ path: String) throws {
   do {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   } catch {
-    throw TrainingError.io(path: path, reason: "cannot make the folder: \(error.localizedDescription)")
+    throw TrainingError.io(
+      path: path, reason: "cannot make the folder: \(error.localizedDescription)")
   }
+}
+
+/// Removes a run directory that holds nothing but the lock that this process has on it.
+func removeUnusedRun(_ path: String) {
+  let files = FileManager.default
+  guard (try? files.contentsOfDirectory(atPath: path)) == [".lock"] else { return }
+  try? files.removeItem(atPath: path)
 }
