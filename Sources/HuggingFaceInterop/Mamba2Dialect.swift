@@ -24,7 +24,7 @@ struct Mamba2Dialect: ModelDialect {
 
   init(_ spelling: Spelling) { self.spelling = spelling }
 
-  var name: String { spelling == .fla ? "fla mamba2" : "transformers mamba2" }
+  var name: String { spelling == .fla ? "fla Mamba2" : "transformers Mamba2" }
   var architecture: String { "Mamba2ForCausalLM" }
 
   func claims(_ config: [JSONMember]) -> Bool {

@@ -14,7 +14,7 @@ struct SSDScratch {
   let products: Floats
   /// Areas of the tasks inside chunks.
   let areas: Floats
-  /// `exp(b) dy`, `[B, T, H, P]`; this and what follows: backward only.
+  /// `exp(b) dy`, `[B, T, H, P]`; this and what follows only in the backward pass.
   let doutputs: Floats
   /// States at chunk starts and the final one, `[chunks + 1, B, G, N, R, P]`.
   let states: Floats

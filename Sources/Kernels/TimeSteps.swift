@@ -7,8 +7,8 @@
 ///   - z: `[rows, heads]`.
 ///   - bias: `[heads]`.
 ///   - dt: `[rows, heads]`, overwritten; may be `z`.
-///   - rows: number of rows.
-///   - heads: heads in a row, `H`.
+///   - rows: tokens.
+///   - heads: heads.
 ///   - limit: bounds of the steps, `time_step_limit`.
 public func timeStepForward(
   _ z: Floats, bias: Floats, into dt: Floats, rows: Int, heads: Int, limit: ClosedRange<Float>
@@ -61,7 +61,7 @@ public func decayRates(_ aLog: Floats, into rate: Floats, heads: Int) {
 ///   - x: `[B, T, H, P]`, rows `inputStride` apart.
 ///   - weight: `D`, `[H]`.
 ///   - y: `[B, T, H, P]`, added to.
-///   - dims: the sizes.
+///   - dims: sizes.
 public func skipForward(
   _ x: Floats, weight: Floats, accumulatingInto y: Floats, dims: SSDDims
 ) {
@@ -83,12 +83,12 @@ public func skipForward(
 ///
 /// - Parameters:
 ///   - dy: `[B, T, H, P]`.
-///   - x: as in forward.
-///   - weight: `[H]`, one factor a head.
+///   - x: as given to the forward pass.
+///   - weight: `D`, `[H]`.
 ///   - dx: `[B, T, H, P]`, rows `inputStride` apart, added to.
 ///   - dweight: `[H]`, added to.
 ///   - scratch: at least `RowTiles(B * T).count * H` floats.
-///   - dims: the sizes.
+///   - dims: sizes.
 public func skipBackward(
   _ dy: Floats, x: Floats, weight: Floats, accumulatingInto dx: Floats, dweight: Floats,
   scratch: Floats, dims: SSDDims

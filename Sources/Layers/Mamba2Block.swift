@@ -22,9 +22,9 @@ public struct Mamba2Block: RecurrentBlock {
   /// Finds the block's tensors in `layout`.
   ///
   /// - Parameters:
-  ///   - configuration: the block's shape and options.
+  ///   - configuration: shape and options.
   ///   - prefix: for example `backbone.layers.0.`.
-  ///   - layout: where the parameters lie, the block's own among them.
+  ///   - layout: the model's arena layout.
   /// - Precondition: the layout was made from the same configuration.
   public init(_ configuration: Mamba2Configuration, prefix: String, layout: ParameterLayout) {
     self.configuration = configuration
@@ -67,7 +67,7 @@ public struct Mamba2Block: RecurrentBlock {
       epsilon: configuration.normEpsilon)
   }
 
-  /// Floats of the state of `batch` sequences, convolution tails included.
+  /// Floats of state of `batch` sequences: the recurrent state, then the convolution tail.
   public func stateCount(batch: Int) -> Int {
     batch * (configuration.recurrentStateCount + configuration.convolutionStateCount)
   }

@@ -8,7 +8,7 @@ public struct ScratchInitialization: Sendable, Equatable {
   /// `torch.nn.Linear` does by default.
   public var linearDeviation: Double?
 
-  /// Names the deviations; the defaults are fla's.
+  /// Describes a start with normal embeddings.
   public init(embeddingDeviation: Double = 0.02, linearDeviation: Double? = 0.02) {
     self.embeddingDeviation = embeddingDeviation
     self.linearDeviation = linearDeviation
