@@ -19,7 +19,7 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
   /// Where the block's tensors start in the arenas.
   struct Offsets {
     let attentionNorm, query, key, value, low, gate, gateBias, output: Int
-    let outputGate, outputNorm, queryConv, keyConv, valueConv: Int?
+    let outputGate, outputNorm, queryConv, keyConv, valueConv, headMixing: Int?
     let mlpNorm, mlpGate, mlpUp, mlpDown: Int
   }
 
@@ -45,14 +45,17 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
       outputGate: optional("attn.g_proj.weight"),
       outputNorm: optional("attn." + configuration.outputNormKey + ".weight"),
       queryConv: optional("attn.q_conv1d.weight"), keyConv: optional("attn.k_conv1d.weight"),
-      valueConv: optional("attn.v_conv1d.weight"), mlpNorm: offset("mlp_norm.weight"),
+      valueConv: optional("attn.v_conv1d.weight"),
+      headMixing: optional("attn.head_mixing.weight"), mlpNorm: offset("mlp_norm.weight"),
       mlpGate: offset("mlp.gate_proj.weight"), mlpUp: offset("mlp.up_proj.weight"),
       mlpDown: offset("mlp.down_proj.weight"))
   }
 
   // MARK: Shapes
 
-  var queryTransform: ChannelTransform { transform(configuration.headKeyDim, 1, isQueryOrKey: true) }
+  var queryTransform: ChannelTransform {
+    transform(configuration.headKeyDim, 1, isQueryOrKey: true)
+  }
   var keyTransform: ChannelTransform {
     transform(configuration.headKeyDim, configuration.groupSize, isQueryOrKey: true)
   }
@@ -75,7 +78,8 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
   func attentionDims(_ dims: SegmentDims) -> GLADims {
     GLADims(
       batch: dims.batch, length: dims.length, heads: configuration.headCount,
-      keyDim: configuration.headKeyDim, valueDim: configuration.headValueDim)
+      keyDim: configuration.stateKeyDim, valueDim: configuration.headValueDim,
+      scale: 1 / Float(configuration.headKeyDim).squareRoot())
   }
 
   func normDims(_ dims: SegmentDims) -> HeadNormDims {
@@ -105,7 +109,7 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     let mlp = dims.rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
     let mixer =
       dims.rows * (2 * c.hiddenSize + 4 * c.keyDim + 3 * c.valueDim + c.gateRank)
-      + attention.backwardScratchCount + transforms + partials
+      + attention.backwardScratchCount + transforms + partials + mixingScratchCount(dims)
     return max(mlp, mixer) + 64 * 16
   }
 
@@ -116,7 +120,9 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
       c.hiddenSize * (c.keyDim + c.projectedKeyDim + c.projectedValueDim + gate + c.valueDim)
       + c.gateRank * (c.hiddenSize + c.projectedKeyDim)
     let mlp = 3 * c.hiddenSize * c.intermediateSize
-    let recurrence = 2 * c.recurrentStateCount + GLADims.chunk * (c.keyDim + c.valueDim)
+    let recurrence =
+      2 * c.recurrentStateCount
+      + GLADims.chunk * (c.headCount * c.stateKeyDim + c.valueDim)
     return 2 * (projections + mlp + recurrence)
   }
 

@@ -31,7 +31,9 @@ package struct GradientCheck {
     let vocabulary = configuration.vocabularySize
     let tokens = (0..<(batch * (length + 1))).map { _ in Int32(random.below(vocabulary)) }
     let inputs = (0..<(batch * length)).map { tokens[$0 / length * (length + 1) + $0 % length] }
-    let targets = (0..<(batch * length)).map { tokens[$0 / length * (length + 1) + $0 % length + 1] }
+    let targets = (0..<(batch * length)).map {
+      tokens[$0 / length * (length + 1) + $0 % length + 1]
+    }
     let weights = [Float](repeating: 1, count: inputs.count)
 
     let gradients = ParameterArena(layout: model.layout)
@@ -85,7 +87,8 @@ package struct GradientCheck {
       initialization: ScratchInitialization(embeddingDeviation: 1, linearDeviation: 0.4),
       seed: seed)
     var random = CounterRandom(seed: seed, purpose: "debug/perturb")
-    for slot in model.layout.slots where slot.shape.count == 1 {
+    for slot in model.layout.slots
+    where slot.shape.count == 1 || slot.name.hasSuffix("head_mixing.weight") {
       for index in slot.range {
         parameters.buffer.pointer[index] += Float(0.3 * random.normal())
       }

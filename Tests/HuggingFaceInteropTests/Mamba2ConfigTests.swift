@@ -37,7 +37,8 @@ private struct NotMamba2: Error {}
     #expect(model.recurrentStateCount == 25_165_824)
     #expect(model.vocabularySize == 50288 && model.tiesEmbeddings)
     let block = try mamba2(model.base)
-    #expect(block == Mamba2Configuration(hiddenSize: 2048, headCount: 64, headDim: 64, stateSize: 128))
+    #expect(
+      block == Mamba2Configuration(hiddenSize: 2048, headCount: 64, headDim: 64, stateSize: 128))
   }
 
   @Test func everyOptionIsReadInEitherSpelling() throws {
@@ -66,7 +67,8 @@ private struct NotMamba2: Error {}
         """))
     let block = try mamba2(official.base)
     #expect(block.headCount == 6 && block.headDim == 24 && block.groupCount == 2)
-    #expect(block.stateSize == 10 && block.convolutionSize == 3 && block.timeStepLimit == 0.02...0.5)
+    #expect(
+      block.stateSize == 10 && block.convolutionSize == 3 && block.timeStepLimit == 0.02...0.5)
     #expect(block.hasProjectionBias && !block.hasConvolutionBias && !official.tiesEmbeddings)
     #expect(official.vocabularySize == 83)
   }

@@ -14,7 +14,8 @@ private let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent
     .appendingPathComponent("statex-mamba2-\(UUID().uuidString)").path
 
   private func load(_ dialect: String) throws -> HuggingFaceModel {
-    try HuggingFaceModel.load(directory: fixtures.appendingPathComponent("dialects/\(dialect)").path)
+    try HuggingFaceModel.load(
+      directory: fixtures.appendingPathComponent("dialects/\(dialect)").path)
   }
 
   @Test(arguments: ["fla", "mamba_ssm"])

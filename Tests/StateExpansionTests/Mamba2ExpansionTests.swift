@@ -40,7 +40,8 @@ private func rows(_ arena: ParameterArena, _ key: String) throws -> [[Float]] {
 
 /// Tensors with rows of B and C, and whether they are the convolution's.
 private let tensors = [
-  ("in_proj.weight", false), ("in_proj.bias", false), ("conv1d.weight", true), ("conv1d.bias", true),
+  ("in_proj.weight", false), ("in_proj.bias", false), ("conv1d.weight", true),
+  ("conv1d.bias", true),
 ]
 
 @Suite struct Mamba2ExpansionTests {
@@ -67,7 +68,9 @@ private let tensors = [
   private func check(
     _ before: (ModelConfiguration, ParameterArena), _ after: (ModelConfiguration, ParameterArena),
     resets: [String] = [],
-    _ check: (_ key: String, _ old: (b: [[Float]], c: [[Float]]), _ new: (b: [[Float]], c: [[Float]]))
+    _ check: (
+      _ key: String, _ old: (b: [[Float]], c: [[Float]]), _ new: (b: [[Float]], c: [[Float]])
+    )
       throws -> Void
   ) throws {
     let (old, new) = try (mamba2(before.0.layers[0]), mamba2(after.0.layers[0]))
