@@ -72,7 +72,7 @@ public final class Communicator {
     try Self.check(MPI_Finalize(), "MPI_Finalize")
   }
 
-  /// Ends every rank at once with that exit code. For errors that only one rank knows of.
+  /// Ends every rank at once with that exit code, for errors that only one rank knows of.
   public func abort(_ code: Int32) -> Never {
     MPI_Abort(world, code)
     fatalError("MPI_Abort returned")
@@ -113,7 +113,10 @@ public final class Communicator {
 
   /// Fills in every rank's block of `count` doubles; block r belongs to rank r.
   ///
-  /// - Parameter values: `size * count` doubles.
+  /// - Parameters:
+  ///   - values: `size * count` doubles.
+  ///   - count: doubles of one rank.
+  /// - Throws: `CollectiveError`.
   public func gather(inPlace values: UnsafeMutablePointer<Double>, count: Int) throws {
     try Self.check(
       MPI_Allgather(
@@ -121,7 +124,9 @@ public final class Communicator {
         world), "MPI_Allgather")
   }
 
-  /// Every rank's bytes, ordered by rank, on every rank. Allocates; for rare events.
+  /// Every rank's bytes, ordered by rank, on every rank.
+  ///
+  /// Allocates; for rare events.
   public func gather(_ bytes: [UInt8]) throws -> [[UInt8]] {
     let longest = try maximum(bytes.count)
     var padded = bytes + [UInt8](repeating: 0, count: longest - bytes.count)
@@ -172,8 +177,10 @@ public final class Communicator {
   /// Fills in every rank's block of `values` from its owner.
   ///
   /// - Parameters:
+  ///   - values: the array, whole on every rank.
   ///   - counts: floats that each rank owns.
   ///   - offsets: where each rank's block starts.
+  /// - Throws: `CollectiveError`.
   public func share(
     inPlace values: UnsafeMutablePointer<Float>, counts: [Int32], offsets: [Int32]
   ) throws {

@@ -82,6 +82,7 @@ public final class GradientReducer {
   /// - Parameter leaf: (leaf, gradient arena to add to) -> the leaf's loss sum. The arena is zero in
   ///   reproducible mode, and holds the leaves before otherwise.
   /// - Returns: the sum of the leaves' losses over all ranks, in the order of the tree.
+  /// - Throws: what `leaf` throws; `CollectiveError`.
   public func reduce(_ leaf: (Int, FloatBuffer) throws -> Double) throws -> Double {
     if reproducible {
       for (index, root) in roots.enumerated() { try evaluate(root, index, leaf) }

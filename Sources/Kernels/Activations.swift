@@ -26,7 +26,10 @@ public func swiGLUForward(gate: Floats, up: Floats, into y: Floats, count: Int) 
 ///   - dy: gradient of `silu(gate) * up`.
 ///   - gate: the pre-activation in, its gradient out.
 ///   - up: the other factor in, its gradient out.
-public func swiGLUBackward(_ dy: Floats, gateInPlace gate: Floats, upInPlace up: Floats, count: Int) {
+///   - count: elements of each.
+public func swiGLUBackward(
+  _ dy: Floats, gateInPlace gate: Floats, upInPlace up: Floats, count: Int
+) {
   forElementBlocks(count, (dy, gate, up)) { job, range in
     let (dy, gate, up) = job
     for i in range {
@@ -46,6 +49,8 @@ public func swiGLUBackward(_ dy: Floats, gateInPlace gate: Floats, upInPlace up:
 ///   - z: `[rows, width]`.
 ///   - bias: `[width]`.
 ///   - g: `[rows, width]`, overwritten; may be `z`.
+///   - rows: number of rows.
+///   - width: numbers in a row.
 ///   - normalizer: 16 in every published model.
 ///   - minimum: lower bound, `-.infinity` for none.
 public func logGateForward(

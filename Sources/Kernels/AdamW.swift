@@ -44,6 +44,8 @@ public struct AdamWStep: Sendable {
 ///   - gradient: read, times `step.gradientScale`.
 ///   - moment1: updated.
 ///   - moment2: updated.
+///   - count: number of parameters.
+///   - step: the numbers of this update.
 public func adamW(
   _ parameters: Floats, gradient: Floats, moment1: Floats, moment2: Floats, count: Int,
   step: AdamWStep

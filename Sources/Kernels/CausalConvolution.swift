@@ -74,9 +74,11 @@ public struct ConvolutionArrays {
 /// `y = silu(conv(x))`; the new tail is written to `nextTail`, which may be `tail`'s own memory.
 ///
 /// - Parameters:
+///   - arrays: inputs, tail and weights.
 ///   - y: `[B, T, D]`, overwritten.
 ///   - nextTail: `[B, W - 1, D]`, overwritten; nil when not wanted.
 ///   - scratch: `dims.scratchCount` floats.
+///   - dims: the sizes.
 public func causalConvolutionForward(
   _ arrays: ConvolutionArrays, into y: Floats, nextTail: Floats?, scratch: Floats,
   dims: ConvolutionDims
@@ -132,12 +134,14 @@ private func writeTail(_ arrays: ConvolutionArrays, into next: Floats, dims: Con
 ///
 /// - Parameters:
 ///   - dy: `[B, T, D]`.
+///   - arrays: inputs, tail and weights, as in forward.
 ///   - dx: `[B, T, D]`, overwritten; may be `dy`.
-///   - dtail: `[B, W - 1, D]`: in, the gradient of the tail this segment handed on; out, the gradient
-///     of the tail it was given.
+///   - dtail: `[B, W - 1, D]`: in, the gradient of the tail this segment handed on; out, the
+///     gradient of the tail it was given.
 ///   - dweight: `[D, W]`, added to.
 ///   - dbias: `[D]`, added to; nil without a bias.
 ///   - scratch: `dims.scratchCount` floats.
+///   - dims: the sizes.
 public func causalConvolutionBackward(
   _ dy: Floats, _ arrays: ConvolutionArrays, into dx: Floats, dtailInPlace dtail: Floats,
   dweight: Floats, dbias: Floats?, scratch: Floats, dims: ConvolutionDims
@@ -204,7 +208,8 @@ private func inputGradient(
     for i in (0..<tail).reversed() {
       let target = dtail + (b * tail + i) * dims.channels
       if i >= dims.length {
-        target.update(from: dtail + (b * tail + i - dims.length) * dims.channels,
+        target.update(
+          from: dtail + (b * tail + i - dims.length) * dims.channels,
           count: dims.channels)
       } else {
         target.update(repeating: 0, count: dims.channels)

@@ -29,10 +29,12 @@ public struct GLAGradients {
 ///
 /// - Parameters:
 ///   - dout: `[B, T, H, V]`, gradient of the output.
+///   - x: queries, keys, values and log gates, as in forward.
 ///   - initialState: `[B, H, K, V]`, as given to the forward pass.
 ///   - dstate: `[B, H, K, V]`: in, the gradient of the final state; out, of the initial state.
 ///   - gradients: overwritten.
 ///   - scratch: `dims.backwardScratchCount` floats.
+///   - dims: the sizes.
 public func chunkGLABackward(
   _ dout: Floats, _ x: GLAInputs, initialState: Floats, dstateInPlace dstate: Floats,
   into gradients: GLAGradients, scratch: Floats, dims: GLADims

@@ -176,10 +176,12 @@ public struct GLAInputs {
 /// the largest output.
 ///
 /// - Parameters:
+///   - x: queries, keys, values and log gates.
 ///   - initialState: `[B, H, K, V]`.
 ///   - o: `[B, T, H, V]`, overwritten.
 ///   - finalState: `[B, H, K, V]`, overwritten; may be `initialState`.
 ///   - scratch: `dims.forwardScratchCount` floats.
+///   - dims: the sizes.
 public func chunkGLAForward(
   _ x: GLAInputs, initialState: Floats, into o: Floats, finalState: Floats, scratch: Floats,
   dims: GLADims

@@ -27,9 +27,12 @@ public struct SSDGradients {
 ///
 /// - Parameters:
 ///   - dy: `[B, T, H, P]`, gradient of the output.
+///   - x: as given to the forward pass.
 ///   - initialState: `[B, G, N, H / G, P]`, as given to the forward pass.
 ///   - dstate: `[B, G, N, H / G, P]`: in, the gradient of the final state; out, of the initial state.
+///   - gradients: where the gradients of `x` go.
 ///   - scratch: `dims.backwardScratchCount` floats.
+///   - dims: sizes.
 public func chunkSSDBackward(
   _ dy: Floats, _ x: SSDInputs, initialState: Floats, dstateInPlace dstate: Floats,
   into gradients: SSDGradients, scratch: Floats, dims: SSDDims
@@ -258,9 +261,9 @@ private func gateGradients(
   var (reads, dlogRate): (Float, Float) = (0, 0)
   for t in (0..<task.count).reversed() {
     reads += memory.reads[t]
-    let dt = (memory.pairs[t] + reads) * rate
-    gradients.ddt[(task.row + t) * dims.heads + head] += dt
-    dlogRate += dt * memory.steps[t]
+    let throughGate = (memory.pairs[t] + reads) * rate
+    gradients.ddt[(task.row + t) * dims.heads + head] += throughGate
+    dlogRate += throughGate * memory.steps[t]
   }
   s.drates[(task.sequence * dims.chunks + task.chunk) * dims.heads + head] = dlogRate
 }

@@ -14,7 +14,7 @@ struct SSDScratch {
   let products: Floats
   /// Areas of the tasks inside chunks.
   let areas: Floats
-  /// `exp(b) dy`, `[B, T, H, P]`. This and what follows: backward only.
+  /// `exp(b) dy`, `[B, T, H, P]`; this and what follows only in the backward pass.
   let doutputs: Floats
   /// States at chunk starts and the final one, `[chunks + 1, B, G, N, R, P]`.
   let states: Floats
@@ -70,7 +70,9 @@ struct SSDScratch {
   }
 }
 
-/// Memory of one task inside a chunk. A square is `[Q, Q]`, a panel `[Q, N]`, a line `[Q]`.
+/// Memory of one task inside a chunk.
+///
+/// A square is `[Q, Q]`, a panel `[Q, N]`, a line `[Q]`.
 struct SSDTaskMemory {
   /// Lines: sums of log gates up to the present row.
   let exponent: Floats

@@ -141,10 +141,12 @@ public struct SSDInputs {
 /// the largest output.
 ///
 /// - Parameters:
+///   - x: what the recurrence reads.
 ///   - initialState: `[B, G, N, H / G, P]`.
 ///   - y: `[B, T, H, P]`, overwritten; without Mamba2's `D` term.
 ///   - finalState: `[B, G, N, H / G, P]`, overwritten; may be `initialState`.
 ///   - scratch: `dims.forwardScratchCount` floats.
+///   - dims: sizes.
 public func chunkSSDForward(
   _ x: SSDInputs, initialState: Floats, into y: Floats, finalState: Floats, scratch: Floats,
   dims: SSDDims

@@ -12,7 +12,8 @@
 ///   - gate: `[R, H, V]` before the SiLU.
 ///   - weight: `[H, V]`.
 ///   - y: `[R, H, V]`, overwritten.
-///   - rstd: `[R, H]`, overwritten.
+///   - rstd: `[R, H]`, overwritten: what backward needs.
+///   - dims: sizes and epsilon.
 public func gatedRMSNormForward(
   _ x: Floats, gate: Floats, weight: Floats, into y: Floats, rstd: Floats, dims: HeadNormDims
 ) {
@@ -45,10 +46,15 @@ public func gatedRMSNormScratchCount(_ dims: HeadNormDims) -> Int {
 ///
 /// - Parameters:
 ///   - dy: `[R, H, V]`.
+///   - x: as given to the forward pass.
+///   - gate: as given to the forward pass.
+///   - weight: `[H, V]`.
+///   - rstd: as the forward pass left it.
 ///   - dx: overwritten with the gradient of `x`; may be `dy` itself.
 ///   - dgate: overwritten with the gradient of `gate`; may be `gate` itself.
 ///   - dweight: `[H, V]`, added to.
 ///   - scratch: `gatedRMSNormScratchCount(dims)` floats.
+///   - dims: sizes and epsilon.
 public func gatedRMSNormBackward(
   _ dy: Floats, x: Floats, gate: Floats, weight: Floats, rstd: Floats, into dx: Floats,
   dgate: Floats, dweight: Floats, scratch: Floats, dims: HeadNormDims

@@ -76,9 +76,11 @@ public struct LinearCrossEntropyGradients {
 /// - Parameters:
 ///   - hidden: `[R, D]`.
 ///   - weight: `[V, D]`.
+///   - wanted: targets and weights of the rows.
 ///   - nll: `[R]`, overwritten: nats of each row, 0 where the weight is 0.
 ///   - gradients: nil to compute the loss only.
 ///   - scratch: `dims.scratchCount` floats.
+///   - dims: the sizes.
 /// - Returns: the sum of `weight * nll` over the rows, in `Double`, rows in order; not scaled.
 public func linearCrossEntropy(
   _ hidden: Floats, weight: Floats, against wanted: CrossEntropyTargets, nll: Floats,

@@ -80,7 +80,7 @@ public func serialProduct(
     accumulate ? 1 : 0, c.pointer, blasint(c.stride))
 }
 
-/// `c = a b` on all threads. See `matrixProduct(_:_:accumulatingInto:)`.
+/// `c = a b` on all threads, like `matrixProduct(_:_:accumulatingInto:)`.
 public func matrixProduct(_ a: Matrix, _ b: Matrix, into c: Matrix) {
   tiledProduct(a, b, c, accumulate: false)
 }

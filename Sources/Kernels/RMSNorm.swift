@@ -11,6 +11,9 @@
 ///   - weight: `[D]`.
 ///   - y: `[R, D]`, overwritten.
 ///   - rstd: `[R]`, overwritten: what backward needs.
+///   - rows: number of rows.
+///   - width: numbers in a row.
+///   - epsilon: added to the mean square.
 public func rmsNormForward(
   _ x: Floats, weight: Floats, into y: Floats, rstd: Floats, rows: Int, width: Int, epsilon: Float
 ) {
@@ -49,9 +52,14 @@ public func rmsNormRecompute(
 ///
 /// - Parameters:
 ///   - dy: `[R, D]`.
+///   - x: as in forward.
+///   - weight: `[D]`, as in forward.
+///   - rstd: what forward stored.
 ///   - dx: `[R, D]`, added to.
 ///   - dweight: `[D]`, added to.
 ///   - scratch: at least `RowTiles(R).count * D` floats.
+///   - rows: number of rows.
+///   - width: numbers in a row.
 public func rmsNormBackward(
   _ dy: Floats, x: Floats, weight: Floats, rstd: Floats, accumulatingInto dx: Floats,
   dweight: Floats, scratch: Floats, rows: Int, width: Int
@@ -127,6 +135,7 @@ public struct HeadNormDims {
 ///   - gate: `[R, H, V]` before the SiLU; nil for no gate.
 ///   - y: `[R, H, V]`, overwritten.
 ///   - rstd: `[R, H]`, overwritten.
+///   - dims: the sizes.
 public func gatedHeadNormForward(
   _ x: Floats, weight: Floats?, gate: Floats?, into y: Floats, rstd: Floats, dims: HeadNormDims
 ) {
@@ -156,10 +165,15 @@ public func gatedHeadNormForward(
 ///
 /// - Parameters:
 ///   - dy: `[R, H, V]`.
+///   - x: as in forward.
+///   - weight: `[V]`, as in forward.
+///   - gate: as in forward.
+///   - rstd: what forward stored.
 ///   - dx: overwritten with the gradient of `x`; may be `dy` itself.
 ///   - dgate: overwritten with the gradient of `gate`; may be `gate` itself; nil without a gate.
 ///   - dweight: `[V]`, added to; nil without a weight.
 ///   - scratch: at least `RowTiles(R).count * V + RowTiles(R).count * V` floats.
+///   - dims: the sizes.
 public func gatedHeadNormBackward(
   _ dy: Floats, x: Floats, weight: Floats?, gate: Floats?, rstd: Floats, into dx: Floats,
   dgate: Floats?, dweight: Floats?, scratch: Floats, dims: HeadNormDims

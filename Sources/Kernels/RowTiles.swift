@@ -68,7 +68,10 @@ func addTilePartials(_ partial: Floats, tiles: Int, width: Int, accumulatingInto
 ///
 /// - Parameters:
 ///   - x: `[rows, width]`.
+///   - rows: number of rows.
+///   - width: numbers in a row.
 ///   - scratch: at least `RowTiles(rows).count * width` floats.
+///   - y: `[width]`, added to.
 public func columnSums(
   _ x: Floats, rows: Int, width: Int, scratch: Floats, accumulatingInto y: Floats
 ) {

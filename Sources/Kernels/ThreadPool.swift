@@ -99,13 +99,16 @@ public final class ThreadPool: @unchecked Sendable {
   private func start(worker index: Int) {
     let box = Unmanaged.passRetained(WorkerStart(pool: self, index: index)).toOpaque()
     var thread = pthread_t()
-    let code = pthread_create(&thread, nil, { raw in
-      guard let raw else { return nil }
-      let start = Unmanaged<WorkerStart>.fromOpaque(raw).takeRetainedValue()
-      start.pool.work(as: start.index)
-      return nil
-    }, box)
-    precondition(code == 0, "cannot start compute thread \(index): \(String(cString: strerror(code)))")
+    let code = pthread_create(
+      &thread, nil,
+      { raw in
+        guard let raw else { return nil }
+        let start = Unmanaged<WorkerStart>.fromOpaque(raw).takeRetainedValue()
+        start.pool.work(as: start.index)
+        return nil
+      }, box)
+    precondition(
+      code == 0, "cannot start compute thread \(index): \(String(cString: strerror(code)))")
     threads.append(thread)
   }
 

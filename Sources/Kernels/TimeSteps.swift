@@ -7,6 +7,8 @@
 ///   - z: `[rows, heads]`.
 ///   - bias: `[heads]`.
 ///   - dt: `[rows, heads]`, overwritten; may be `z`.
+///   - rows: tokens.
+///   - heads: heads.
 ///   - limit: bounds of the steps, `time_step_limit`.
 public func timeStepForward(
   _ z: Floats, bias: Floats, into dt: Floats, rows: Int, heads: Int, limit: ClosedRange<Float>
@@ -59,6 +61,7 @@ public func decayRates(_ aLog: Floats, into rate: Floats, heads: Int) {
 ///   - x: `[B, T, H, P]`, rows `inputStride` apart.
 ///   - weight: `D`, `[H]`.
 ///   - y: `[B, T, H, P]`, added to.
+///   - dims: sizes.
 public func skipForward(
   _ x: Floats, weight: Floats, accumulatingInto y: Floats, dims: SSDDims
 ) {
@@ -80,9 +83,12 @@ public func skipForward(
 ///
 /// - Parameters:
 ///   - dy: `[B, T, H, P]`.
+///   - x: as given to the forward pass.
+///   - weight: `D`, `[H]`.
 ///   - dx: `[B, T, H, P]`, rows `inputStride` apart, added to.
 ///   - dweight: `[H]`, added to.
 ///   - scratch: at least `RowTiles(B * T).count * H` floats.
+///   - dims: sizes.
 public func skipBackward(
   _ dy: Floats, x: Floats, weight: Floats, accumulatingInto dx: Floats, dweight: Floats,
   scratch: Floats, dims: SSDDims

@@ -94,7 +94,9 @@ public func fastSiLUDerivative(_ x: Float) -> Float {
 
 /// `sum_i x[i] y[i]` in fp32, in an order that depends on `count` only: 4 x 16 lanes, then a tree.
 @inline(__always)
-public func dotProduct(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, _ count: Int) -> Float {
+public func dotProduct(
+  _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, _ count: Int
+) -> Float {
   var s0 = SIMD16<Float>()
   var s1 = SIMD16<Float>()
   var s2 = SIMD16<Float>()
@@ -134,7 +136,7 @@ private func sumLanes(_ v: SIMD16<Float>) -> Float {
   return c.x + c.y
 }
 
-/// `sum_i x[i]^2` in `Double`, in a fixed order. For gradient norms.
+/// `sum_i x[i]^2` in `Double`, in a fixed order, for gradient norms.
 @inline(__always)
 public func sumOfSquares(_ x: UnsafePointer<Float>, _ count: Int) -> Double {
   var s0 = SIMD8<Double>()

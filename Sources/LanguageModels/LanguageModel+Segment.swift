@@ -24,7 +24,10 @@ extension LanguageModel {
   ///
   /// - Parameters:
   ///   - tokens: `[B, T]`, each below the vocabulary.
+  ///   - parameters: the parameter arena.
   ///   - state: the state before the segment; overwritten with that after it.
+  ///   - activations: the activations of the segment that runs.
+  ///   - dims: the sizes.
   ///   - observe: called with (block index, its output) after each block.
   public func forward(
     _ tokens: UnsafePointer<Int32>, parameters: Floats, stateInPlace state: Floats,
@@ -49,8 +52,12 @@ extension LanguageModel {
   /// Runs the final norm and the head over the segment that `forward` ran last.
   ///
   /// - Parameters:
+  ///   - wanted: targets and weights of the segment's rows.
+  ///   - parameters: the parameter arena.
   ///   - gradients: the arena of gradients, added to; nil to compute the loss only. With gradients,
   ///     `backward` must follow.
+  ///   - activations: the activations of the segment that runs.
+  ///   - dims: the sizes.
   /// - Returns: sum of `weight * nll` over the segment, not scaled.
   public func loss(
     _ wanted: SegmentTargets, parameters: Floats, gradients: Floats?,
@@ -80,9 +87,13 @@ extension LanguageModel {
   /// Gradients of the segment that `forward` and `loss` ran last.
   ///
   /// - Parameters:
+  ///   - tokens: input tokens of the segment, `[B, T]`.
+  ///   - parameters: the parameter arena.
+  ///   - gradients: the arena of gradients, added to.
   ///   - states: the state *before* the segment.
   ///   - dstate: in, the gradient of the state after the segment; out, of that before it.
-  ///   - gradients: the arena of gradients, added to.
+  ///   - activations: the activations of the segment that runs.
+  ///   - dims: the sizes.
   ///   - observe: called with (block index, gradient of its input) after each block, last to first.
   public func backward(
     _ tokens: UnsafePointer<Int32>, parameters: Floats, gradients: Floats, states: Floats,
@@ -113,7 +124,10 @@ extension LanguageModel {
   ///
   /// - Parameters:
   ///   - row: index in `[B * T]`.
+  ///   - parameters: the parameter arena.
   ///   - logits: `[V]`, overwritten.
+  ///   - activations: the activations of the segment that runs.
+  ///   - dims: the sizes.
   public func logits(
     row: Int, parameters: Floats, into logits: Floats, _ activations: SegmentActivations,
     dims: SegmentDims

@@ -57,7 +57,8 @@ public struct LanguageModel {
     blocks.reduce(2 * width * vocabulary) { $0 + $1.forwardFLOPsPerToken }
   }
 
-  /// Multiplications and additions of one trained token: forward and twice that for backward. With
-  /// recomputed segments, one more forward pass of the blocks is spent; it is not counted here.
+  /// Multiplications and additions of one trained token: forward and twice that for backward.
+  ///
+  /// With recomputed segments, one more forward pass of the blocks is spent; it is not counted here.
   public var trainingFLOPsPerToken: Int { 3 * forwardFLOPsPerToken }
 }

@@ -55,6 +55,7 @@ public enum ModelFamily: String, Sendable, CaseIterable {
 
 /// An immutable description of a whole model, with one entry for each layer.
 public struct ModelConfiguration: Sendable, Equatable {
+  /// Which architecture.
   public var family: ModelFamily
   /// Width of the residual stream, `hidden_size`.
   public var hiddenSize: Int

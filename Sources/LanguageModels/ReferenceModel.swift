@@ -14,9 +14,15 @@ public struct ReferenceModel {
     self.configuration = configuration
   }
 
-  /// Mean weighted negative log likelihood of `[batch, length]` samples, from a zero state.
+  /// Runs samples from a zero state.
   ///
-  /// - Parameter parameters: values by checkpoint key.
+  /// - Parameters:
+  ///   - parameters: values by checkpoint key.
+  ///   - inputs: token read at each position, `[batch, length]`.
+  ///   - targets: token wanted at each position.
+  ///   - weights: its weight in the loss.
+  ///   - batch: sequences.
+  /// - Returns: the mean weighted negative log likelihood.
   public func loss(
     _ parameters: [String: [Double]], inputs: [Int32], targets: [Int32], weights: [Float],
     batch: Int

@@ -55,7 +55,10 @@ public final class SegmentActivations {
 
   /// Allocates for segments up to `dims`.
   ///
-  /// - Parameter trains: whether backward will be called.
+  /// - Parameters:
+  ///   - model: the model.
+  ///   - dims: the sizes.
+  ///   - trains: whether backward will be called.
   public init(_ model: LanguageModel, dims: SegmentDims, trains: Bool) {
     self.dims = dims
     buffer = FloatBuffer(count: Self.count(model, dims: dims, trains: trains))
@@ -74,12 +77,13 @@ public final class SegmentActivations {
   public var tokenNLL: UnsafePointer<Float> { UnsafePointer(nll) }
 
   /// Residual stream after block `index - 1` (0: the embeddings) of the last forward pass, `[B, T, D]`.
+  ///
   /// Only kept when training.
   public func stream(_ index: Int) -> UnsafePointer<Float> { UnsafePointer(streams[index]) }
 
   /// The normed rows that the head reads, `[B, T, D]`.
   public var headInput: UnsafePointer<Float> { UnsafePointer(normed) }
 
-  /// The gradient of the residual stream as it stands, `[B, T, D]`. Only when training.
+  /// The gradient of the residual stream as it stands, `[B, T, D]`; only when training.
   public var streamGradient: UnsafePointer<Float> { UnsafePointer(dstream) }
 }

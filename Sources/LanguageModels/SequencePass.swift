@@ -48,7 +48,12 @@ public final class SequencePass {
 
   /// Allocates for `batch` sequences of `length` tokens, `segmentLength` at a time.
   ///
-  /// - Parameter trains: whether gradients will be wanted.
+  /// - Parameters:
+  ///   - model: the model.
+  ///   - batch: sequences that run together.
+  ///   - length: tokens of a sequence.
+  ///   - segmentLength: tokens of a segment, at most.
+  ///   - trains: whether gradients will be wanted.
   public init(
     _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int, trains: Bool = true
   ) {
@@ -111,9 +116,12 @@ public final class SequencePass {
   /// - Parameters:
   ///   - samples: `[B, T]` inputs, targets and weights.
   ///   - scale: one over the global sum of weights of the step.
+  ///   - parameters: the parameter arena.
+  ///   - gradients: the gradient arena, added to.
   /// - Returns: sum of `weight * nll`, not scaled.
   public func gradient(
-    of samples: SequenceSamples, scale: Float, parameters: Floats, accumulatingInto gradients: Floats
+    of samples: SequenceSamples, scale: Float, parameters: Floats,
+    accumulatingInto gradients: Floats
   ) -> Double {
     let stateCount = state.count
     zero(starts.pointer, count: stateCount)
@@ -166,8 +174,11 @@ public final class SequencePass {
 
   /// Runs the sequences forward from a zero state.
   ///
-  /// - Parameter visit: called after each segment with (first token, tokens of the segment, nll
-  ///   `[B, segment]`).
+  /// - Parameters:
+  ///   - samples: `[B, T]` inputs, targets and weights.
+  ///   - parameters: the parameter arena.
+  ///   - visit: called after each segment with (first token, tokens of the segment, nll `[B,
+  ///     segment]`).
   /// - Returns: sum of `weight * nll`.
   public func loss(
     of samples: SequenceSamples, parameters: Floats,

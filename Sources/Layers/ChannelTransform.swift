@@ -31,12 +31,16 @@ struct ChannelTransform {
     }
   }
 
-  /// The transformed values `[B, T, channels]`: `x` itself when there is nothing to do.
+  /// Transforms projected values.
   ///
   /// - Parameters:
   ///   - x: projected values `[B, T, projected]`.
   ///   - weight: convolution weight `[projected, taps]`.
   ///   - tail: the convolution's state; moved on when `advancesTail`.
+  ///   - advancesTail: whether the tail moves on to the segment's end.
+  ///   - dims: the sizes.
+  ///   - plan: where scratch and result are taken from.
+  /// - Returns: the transformed values `[B, T, channels]`: `x` itself when there is nothing to do.
   func forward(
     _ x: Floats, weight: Floats?, tail: Floats, advancesTail: Bool, dims: SegmentDims,
     plan: inout MemoryPlan
@@ -75,13 +79,18 @@ struct ChannelTransform {
     }
   }
 
-  /// The gradient of the projected values `[B, T, projected]`; may be `dy` itself.
+  /// Gradients of `forward`.
   ///
   /// - Parameters:
   ///   - dy: `[B, T, channels]`, used up.
   ///   - x: projected values.
+  ///   - weight: convolution weight `[projected, taps]`, nil without one.
+  ///   - dweight: its gradient, added to.
   ///   - tail: the convolution's state before the segment.
   ///   - dtail: its gradient, as in `causalConvolutionBackward`.
+  ///   - dims: the sizes.
+  ///   - plan: where scratch and result are taken from.
+  /// - Returns: the gradient of the projected values `[B, T, projected]`; may be `dy` itself.
   func backward(
     _ dy: Floats, x: Floats, weight: Floats?, dweight: Floats?, tail: Floats, dtail: Floats,
     dims: SegmentDims, plan: inout MemoryPlan

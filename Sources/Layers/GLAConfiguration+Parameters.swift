@@ -13,6 +13,7 @@ extension GLAConfiguration {
   /// - Parameters:
   ///   - prefix: for example `model.layers.0.`.
   ///   - initialization: how a model from scratch is drawn.
+  /// - Returns: names, shapes and first values.
   public func parameters(
     prefix: String, initialization: ScratchInitialization
   ) -> [ParameterSpecification] {

@@ -44,6 +44,7 @@ public struct GLAConfiguration: Sendable, Equatable {
   /// Divisor of the log-sigmoid gates; a constant of the architecture.
   public var gateNormalizer: Float = 16
 
+  /// A block without options; the rest is set afterwards.
   public init(
     hiddenSize: Int, headCount: Int, keyDim: Int, valueDim: Int, intermediateSize: Int,
     normEpsilon: Float = 1e-6

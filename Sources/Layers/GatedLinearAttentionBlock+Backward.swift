@@ -2,6 +2,7 @@ import Kernels
 import TensorStorage
 
 extension GatedLinearAttentionBlock {
+  /// Gradients of `forward`, as `RecurrentBlock` says.
   public func backward(
     inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
     _ context: BlockContext

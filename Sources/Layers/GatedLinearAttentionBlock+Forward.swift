@@ -2,6 +2,7 @@ import Kernels
 import TensorStorage
 
 extension GatedLinearAttentionBlock {
+  /// Mixes tokens, then channels, as `RecurrentBlock` says.
   public func forward(
     _ x: Floats, into y: Floats, stateInPlace state: Floats, _ context: BlockContext
   ) {

@@ -25,7 +25,10 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
 
   /// Finds the block's tensors in `layout`.
   ///
-  /// - Parameter prefix: for example `model.layers.0.`.
+  /// - Parameters:
+  ///   - configuration: the block's shape and options.
+  ///   - prefix: for example `model.layers.0.`.
+  ///   - layout: where the parameters lie, the block's own among them.
   /// - Precondition: the layout was made from the same configuration.
   public init(_ configuration: GLAConfiguration, prefix: String, layout: ParameterLayout) {
     self.configuration = configuration
@@ -90,16 +93,19 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
 
   var minimumGate: Float { configuration.gateClampMinimum ?? -.infinity }
 
+  /// Floats of the state of `batch` sequences, convolution tails included.
   public func stateCount(batch: Int) -> Int {
     batch * (configuration.recurrentStateCount + configuration.convolutionStateCount)
   }
 
+  /// Floats that forward saves for backward.
   public func savedCount(_ dims: SegmentDims) -> Int {
     var plan = MemoryPlan.measuring()
     _ = Saved(&plan, configuration, dims)
     return plan.peak
   }
 
+  /// Floats of scratch for forward or backward, whichever needs more.
   public func scratchCount(_ dims: SegmentDims) -> Int {
     let c = configuration
     let attention = attentionDims(dims)
@@ -113,6 +119,7 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     return max(mlp, mixer) + 64 * 16
   }
 
+  /// Multiplications and additions of one token's forward pass, matrix products only.
   public var forwardFLOPsPerToken: Int {
     let c = configuration
     let gate = c.hasOutputGate ? c.valueDim : 0

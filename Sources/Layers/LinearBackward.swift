@@ -9,6 +9,7 @@ extension BlockContext {
   ///   - input: `[R, inputs]`.
   ///   - offset: where the weight `[outputs, inputs]` starts in the arenas.
   ///   - dinput: `[R, inputs]`.
+  ///   - accumulate: whether `dinput` is added to.
   ///   - gradients: the arena of gradients.
   func linearBackward(
     _ dout: Matrix, input: Matrix, offset: Int, into dinput: Matrix, accumulate: Bool,

@@ -2,6 +2,7 @@ import Kernels
 import TensorStorage
 
 extension Mamba2Block {
+  /// Computes gradients and uses up what forward saved. See `RecurrentBlock`.
   public func backward(
     inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
     _ context: BlockContext

@@ -21,7 +21,10 @@ public struct Mamba2Block: RecurrentBlock {
 
   /// Finds the block's tensors in `layout`.
   ///
-  /// - Parameter prefix: for example `backbone.layers.0.`.
+  /// - Parameters:
+  ///   - configuration: shape and options.
+  ///   - prefix: for example `backbone.layers.0.`.
+  ///   - layout: the model's arena layout.
   /// - Precondition: the layout was made from the same configuration.
   public init(_ configuration: Mamba2Configuration, prefix: String, layout: ParameterLayout) {
     self.configuration = configuration
@@ -64,16 +67,19 @@ public struct Mamba2Block: RecurrentBlock {
       epsilon: configuration.normEpsilon)
   }
 
+  /// Floats of state of `batch` sequences: the recurrent state, then the convolution tail.
   public func stateCount(batch: Int) -> Int {
     batch * (configuration.recurrentStateCount + configuration.convolutionStateCount)
   }
 
+  /// Floats that forward saves for backward.
   public func savedCount(_ dims: SegmentDims) -> Int {
     var plan = MemoryPlan.measuring()
     _ = Saved(&plan, self, dims)
     return plan.peak
   }
 
+  /// Floats of scratch for forward or backward, whichever needs more.
   public func scratchCount(_ dims: SegmentDims) -> Int {
     let (c, rows) = (configuration, dims.rows)
     let kernels = max(
@@ -91,6 +97,7 @@ public struct Mamba2Block: RecurrentBlock {
     return max(RowTiles(dims.rows).count * width, gatedRMSNormScratchCount(normDims(dims)))
   }
 
+  /// Multiplications and additions of one token's forward pass, matrix products only.
   public var forwardFLOPsPerToken: Int {
     let c = configuration
     let projections = c.hiddenSize * (layout.rowCount + c.innerSize)

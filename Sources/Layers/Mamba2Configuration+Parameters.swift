@@ -10,6 +10,7 @@ extension Mamba2Configuration {
   /// - Parameters:
   ///   - prefix: for example `backbone.layers.0.`.
   ///   - initialization: how linear weights of a model from scratch are drawn.
+  /// - Returns: names, shapes and initial values.
   public func parameters(
     prefix: String, initialization: ScratchInitialization
   ) -> [ParameterSpecification] {

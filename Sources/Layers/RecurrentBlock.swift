@@ -62,6 +62,7 @@ public protocol RecurrentBlock {
   ///   - x: `[B, T, D]`, must be kept for backward.
   ///   - y: `[B, T, D]`, overwritten.
   ///   - state: the state before the first token; overwritten with that after the last one.
+  ///   - context: parameters, activations and sizes of the segment.
   func forward(_ x: Floats, into y: Floats, stateInPlace state: Floats, _ context: BlockContext)
 
   /// Computes gradients. Uses up what forward saved.
@@ -72,6 +73,7 @@ public protocol RecurrentBlock {
   ///   - state: the state *before* the first token.
   ///   - dstate: in, the gradient of the state after the last token; out, of that before the first.
   ///   - gradients: the arena of gradients, added to.
+  ///   - context: parameters, activations and sizes of the segment.
   func backward(
     inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
     _ context: BlockContext)

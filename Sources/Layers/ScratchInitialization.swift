@@ -8,6 +8,7 @@ public struct ScratchInitialization: Sendable, Equatable {
   /// `torch.nn.Linear` does by default.
   public var linearDeviation: Double?
 
+  /// Describes a start with normal embeddings.
   public init(embeddingDeviation: Double = 0.02, linearDeviation: Double? = 0.02) {
     self.embeddingDeviation = embeddingDeviation
     self.linearDeviation = linearDeviation

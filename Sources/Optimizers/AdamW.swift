@@ -55,6 +55,8 @@ public final class AdamW {
   /// Updates `parameters` with `gradients`.
   ///
   /// - Parameters:
+  ///   - parameters: the arena to update.
+  ///   - gradients: the summed gradient, laid out as the parameters; read.
   ///   - step: number of this update, counted from 1.
   ///   - lr: learning rate.
   ///   - gradientNorm: the gradient's global norm, for clipping.

@@ -8,7 +8,7 @@ import Foundation
 ///
 /// Not thread safe by itself: kernels write disjoint ranges.
 public final class FloatBuffer {
-  /// The first element. Valid for `count` elements while this object lives.
+  /// The first element; valid for `count` elements while this object lives.
   public let pointer: UnsafeMutablePointer<Float>
 
   /// Number of elements.
@@ -31,7 +31,8 @@ public final class FloatBuffer {
     }
     if length >= 1 << 21 {
       // Advice only: a kernel without huge pages works the same, slower.
-      _ = madvise(mapped, length, 14 /* MADV_HUGEPAGE */)
+      let hugePages: Int32 = 14  // MADV_HUGEPAGE
+      _ = madvise(mapped, length, hugePages)
     }
     self.pointer = mapped.bindMemory(to: Float.self, capacity: count)
     self.count = count

@@ -35,6 +35,7 @@ public struct ParameterLayout: Sendable, Equatable {
 
   private var indices: [String: Int] = [:]
 
+  /// A layout without slots.
   public init() {}
 
   /// Number of parameters, padding not counted.

@@ -49,10 +49,14 @@ public enum ParameterInitializer: Sendable, Equatable {
 
 /// A parameter that a layer declares: its checkpoint key, shape and initial values.
 public struct ParameterSpecification: Sendable, Equatable {
+  /// The checkpoint key.
   public let name: String
+  /// Row-major shape.
   public let shape: [Int]
+  /// How its first values are drawn.
   public let initializer: ParameterInitializer
 
+  /// Names the parts.
   public init(name: String, shape: [Int], initializer: ParameterInitializer) {
     self.name = name
     self.shape = shape

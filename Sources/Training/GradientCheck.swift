@@ -23,6 +23,7 @@ package struct GradientCheck {
   ///
   /// - Parameter disturb: changes the gradients before they are compared: a check that cannot fail is
   ///   none.
+  /// - Returns: whether every tensor's gradient is right.
   package func run(disturb: (ParameterArena) -> Void = { _ in }) -> Bool {
     let model = LanguageModel(configuration)
     let parameters = startingPoint(model)

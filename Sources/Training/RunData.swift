@@ -12,7 +12,9 @@ public struct RunData {
 
   /// Opens all sources.
   ///
-  /// - Parameter model: for its vocabulary and its tokenizer.
+  /// - Parameters:
+  ///   - recipe: which data, and the seed.
+  ///   - model: for its vocabulary and its tokenizer.
   /// - Throws: `TokenDataError`, `RecallTaskError`; `TrainingError.unsupported` when a task on text
   ///   has no tokenizer or a task's tokens do not fit the vocabulary.
   public init(_ recipe: Recipe, model: RunModel) throws {
@@ -36,8 +38,12 @@ public struct RunData {
         samples = try TokenFileSource(
           tokens, sequenceLength: recipe.data.sequenceLength, vocabularySize: vocabulary)
       case .task(let task):
-        identity.append((name, task.name + " " + task.options.oneLine))
-        samples = try Self.source(task, recipe, model)
+        let tokenizer = try Self.tokenizer(of: task, model)
+        let reading = tokenizer.map { " read with \($0.identity)" } ?? ""
+        identity.append((name, task.name + " " + task.options.oneLine + reading))
+        samples = try task.configuration().makeSource(
+          sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training,
+          tokenizer: tokenizer)
       }
       guard samples.requiredVocabulary <= vocabulary else {
         throw TrainingError.unsupported(
@@ -51,17 +57,10 @@ public struct RunData {
     self.identity = identity.map { (field: $0.0, value: $0.1) }
   }
 
-  private static func source(
-    _ task: Recipe.Task, _ recipe: Recipe, _ model: RunModel
-  ) throws -> any SampleSource {
-    let configuration = try task.configuration()
-    var tokenizer: (any Tokenizer)?
-    if configuration.needsTokenizer {
-      tokenizer = try runTokenizer(task.tokenizer, model: model, task: task.name)
-    }
-    return try configuration.makeSource(
-      sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training,
-      tokenizer: tokenizer)
+  private static func tokenizer(of task: Recipe.Task, _ model: RunModel) throws -> (any Tokenizer)?
+  {
+    guard try task.configuration().needsTokenizer else { return nil }
+    return try runTokenizer(task.tokenizer, model: model, task: task.name)
   }
 }
 

@@ -66,6 +66,15 @@ struct StartingPoint {
       let isStep = FileManager.default.fileExists(atPath: path + "/" + "manifest.json")
       let reader = try isStep ? CheckpointReader(path: path) : Self.newest(in: path, &warnings)
       (checkpoint, runID) = (reader.path, reader.manifest.runID)
+      // They would be taken for this run's own by the next restart.
+      let foreign = entries.filter {
+        $0.step > reader.manifest.step || !reader.path.hasPrefix(output + "/")
+      }
+      if let other = foreign.first {
+        throw TrainingError.runExists(
+          "\(output) holds other checkpoints (\(other.path)); move them away or choose another "
+            + "run.output")
+      }
     }
   }
 
@@ -141,6 +150,14 @@ func makeDirectory(_ path: String) throws {
   do {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   } catch {
-    throw TrainingError.io(path: path, reason: "cannot make the folder: \(error.localizedDescription)")
+    throw TrainingError.io(
+      path: path, reason: "cannot make the folder: \(error.localizedDescription)")
   }
+}
+
+/// Removes a run directory that holds nothing but the lock that this process has on it.
+func removeUnusedRun(_ path: String) {
+  let files = FileManager.default
+  guard (try? files.contentsOfDirectory(atPath: path)) == [".lock"] else { return }
+  try? files.removeItem(atPath: path)
 }

@@ -65,12 +65,14 @@ struct RunEvaluation {
       report.perplexity = try Perplexity(
         prefix: perplexity.tokens, sequenceLength: perplexity.sequenceLength, of: evaluated
       ).measure()
-      log.info("step \(step)  evaluation: \(String(format: "%.4f", report.perplexity?.nll ?? 0)) nats a token of text")
+      let nll = String(format: "%.4f", report.perplexity?.nll ?? 0)
+      log.info("step \(step)  evaluation: \(nll) nats a token of text")
     }
     for item in items {
       let result = try item.task.measure(evaluated, seed: seed, tokenizer: item.tokenizer)
       report.tasks.append(result)
-      log.info("step \(step)  evaluation: \(result.name) \(result.metric) \(String(format: "%.4f", result.summary.mean))")
+      let mean = String(format: "%.4f", result.summary.mean)
+      log.info("step \(step)  evaluation: \(result.name) \(result.metric) \(mean)")
     }
     guard case .object(let members) = report.json else { return }
     let row = JSONValue.object([JSONMember("step", .integer(step))] + members)

@@ -19,7 +19,7 @@ public struct TrainingPlan: CustomStringConvertible {
   /// What the expansion would do.
   public let expansion: ExpansionReport?
 
-  /// Plans `recipe` on `ranks` ranks. The largest rank's memory is shown.
+  /// Plans `recipe` on `ranks` ranks; the largest rank's memory is shown.
   ///
   /// - Throws: what would stop the run: a recipe that does not fit, data that cannot be opened.
   public init(_ recipe: Recipe, ranks: Int) throws {
@@ -41,7 +41,8 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "family", value: run.configuration.family.rawValue),
       Item(name: "layers", value: String(run.configuration.layers.count)),
       Item(name: "parameters", value: count(model.layout.parameterCount)),
-      Item(name: "recurrent state", value: count(run.configuration.recurrentStateCount) + " numbers"),
+      Item(
+        name: "recurrent state", value: count(run.configuration.recurrentStateCount) + " numbers"),
     ]
   }
 
@@ -108,7 +109,8 @@ public struct TrainingPlan: CustomStringConvertible {
         value: "at most \(bytes(checkpoint)) in \(ranks) shard\(ranks == 1 ? "" : "s"), "
           + "\(recipe.checkpoint.keep) kept in \(recipe.run.output)/checkpoints"),
       Item(
-        name: "the export", value: "\(bytes(4 * model.layout.parameterCount)) in "
+        name: "the export",
+        value: "\(bytes(4 * model.layout.parameterCount)) in "
           + "\(recipe.run.output)/export"),
     ]
   }

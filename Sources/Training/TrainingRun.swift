@@ -64,14 +64,21 @@ public final class TrainingRun {
       return try RunLock(run: output)
     }
     var start = try ranks.agree { ranks.leads ? try StartingPoint(resume, output: output) : nil }
-    start?.warnings.forEach { log.warning("\($0)") }
+    for warning in start?.warnings ?? [] { log.warning("\(warning)") }
     let point = StartingPoint(message: try ranks.fromLead(start?.message ?? ""))
     start = nil
 
     let configuration = model.configuration
     let (data, runModel) = (data, model)
-    let (reader, parameters) = try ranks.agree {
-      try Self.parameters(point, runModel, data: data)
+    let reader: CheckpointReader?
+    let parameters: ParameterArena
+    do {
+      (reader, parameters) = try ranks.agree {
+        try Self.parameters(point, runModel, data: data)
+      }
+    } catch {
+      if ranks.leads { removeUnusedRun(output) }
+      throw error
     }
     trainer = Trainer(
       recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
@@ -208,7 +215,7 @@ public final class TrainingRun {
       contents, coordination: RankCoordination(communicator: ranks.communicator))
     savedStep = step
     guard ranks.leads else { return }
-    report.warnings.forEach { log.warning("\($0)") }
+    for warning in report.warnings { log.warning("\(warning)") }
     log.info("saved \(report.path)")
   }
 

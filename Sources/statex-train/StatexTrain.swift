@@ -21,7 +21,8 @@ struct StatexTrain: ParsableCommand {
   @Option(help: "The recipe, a YAML file.")
   var config: String
 
-  @Flag(help: "Check gradients, numbers and reproducibility on this recipe, one process; no training.")
+  @Flag(
+    help: "Check gradients, numbers and reproducibility on this recipe, one process; no training.")
   var debug = false
 
   @Flag(name: .customLong("dry-run"), help: "Say what would happen; write nothing.")
@@ -100,7 +101,9 @@ struct StatexTrain: ParsableCommand {
     }
   }
 
-  /// Reports an error. Errors that all ranks have at once are told by the first; after any other, the
+  /// Reports an error.
+  ///
+  /// Errors that all ranks have at once are told by the first; after any other, the
   /// ranks no longer know of each other's progress and the whole job is ended.
   private func leave(_ communicator: Communicator, because error: any Error) -> Int32 {
     let failure = commandFailure(of: error)

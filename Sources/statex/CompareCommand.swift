@@ -58,7 +58,10 @@ struct CompareCommand: ParsableCommand {
       }
       let tasks = report["tasks"] as? [String: [String: Any]] ?? [:]
       let known: Set = ["stderr", "samples", "chance", "lengths", "depths"]
-      for (name, task) in tasks.sorted(by: { $0.key.compare($1.key, options: .numeric) == .orderedAscending }) {
+      let sorted = tasks.sorted {
+        $0.key.compare($1.key, options: .numeric) == .orderedAscending
+      }
+      for (name, task) in sorted {
         let metric = task.keys.filter { !known.contains($0) }.sorted().first
         guard let metric, let value = task[metric] as? Double else { continue }
         let error = (task["stderr"] as? Double).map { String(format: " +- %.1f", 100 * $0) } ?? ""

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <execinfo.h>
+#include <link.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -18,12 +21,14 @@ extern void *__libc_memalign(size_t, size_t);
 static atomic_int counting;
 static atomic_long allocations;
 static _Thread_local int inside;
+static uintptr_t exempt_start, exempt_end;
 
 enum { SHOWN = 3, DEPTH = 24 };
 
 // A callers' list is written by functions that may allocate themselves.
-static void count(void) {
+static void count(void *caller) {
   if (!atomic_load_explicit(&counting, memory_order_relaxed) || inside) return;
+  if ((uintptr_t)caller >= exempt_start && (uintptr_t)caller < exempt_end) return;
   inside = 1;
   if (atomic_fetch_add(&allocations, 1) < SHOWN) {
     void *frames[DEPTH];
@@ -36,32 +41,32 @@ static void count(void) {
 }
 
 void *malloc(size_t size) {
-  count();
+  count(__builtin_return_address(0));
   return __libc_malloc(size);
 }
 
 void *calloc(size_t number, size_t size) {
-  count();
+  count(__builtin_return_address(0));
   return __libc_calloc(number, size);
 }
 
 void *realloc(void *old, size_t size) {
-  count();
+  count(__builtin_return_address(0));
   return __libc_realloc(old, size);
 }
 
 void *memalign(size_t alignment, size_t size) {
-  count();
+  count(__builtin_return_address(0));
   return __libc_memalign(alignment, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
-  count();
+  count(__builtin_return_address(0));
   return __libc_memalign(alignment, size);
 }
 
 int posix_memalign(void **result, size_t alignment, size_t size) {
-  count();
+  count(__builtin_return_address(0));
   void *memory = __libc_memalign(alignment, size);
   if (memory == NULL) return ENOMEM;
   *result = memory;
@@ -69,11 +74,24 @@ int posix_memalign(void **result, size_t alignment, size_t size) {
 }
 
 void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset) {
-  count();
+  count(__builtin_return_address(0));
   return (void *)syscall(SYS_mmap, address, length, protection, flags, file, offset);
 }
 
-void statex_start_counting_allocations(void) {
+static int find_exempt(struct dl_phdr_info *library, size_t size, void *name) {
+  (void)size;
+  if (strstr(library->dlpi_name, name) == NULL) return 0;
+  for (int i = 0; i < library->dlpi_phnum; i++) {
+    const ElfW(Phdr) *segment = &library->dlpi_phdr[i];
+    if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X)) continue;
+    exempt_start = library->dlpi_addr + segment->p_vaddr;
+    exempt_end = exempt_start + segment->p_memsz;
+  }
+  return 1;
+}
+
+void statex_start_counting_allocations(const char *exempt) {
+  dl_iterate_phdr(find_exempt, (void *)exempt);
   void *frames[DEPTH];
   backtrace(frames, DEPTH);  // Its first call loads a library.
   atomic_store(&allocations, 0);

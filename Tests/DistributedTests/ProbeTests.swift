@@ -41,7 +41,7 @@ extension DistributedTests {
       return count
     }
 
-    @Test("a warm step allocates nothing", arguments: cases)
+    @Test("a warm step allocates nothing outside OpenBLAS", arguments: cases)
     func allocations(_ c: Case) throws {
       let job = try TrainingJob()
       #expect(try allocations(job, c.settings) == 0)

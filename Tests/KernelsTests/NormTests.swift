@@ -62,7 +62,7 @@ struct NormTests {
     HeadCase(rows: 33, heads: 2, width: 63, hasWeight: false, hasGate: true),
     HeadCase(rows: 31, heads: 1, width: 100, hasWeight: true, hasGate: false),
     HeadCase(rows: 1, heads: 4, width: 65, hasWeight: false, hasGate: false),
-    HeadCase(rows: 63, heads: 1, width: 1, hasWeight: true, hasGate: true),
+    HeadCase(rows: 63, heads: 1, width: 3, hasWeight: true, hasGate: true),
   ]
 
   @Test("gated heads: forward and gradients, also in place", arguments: headCases)

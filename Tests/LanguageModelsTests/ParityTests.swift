@@ -24,7 +24,7 @@ struct ParityTests {
       of: batch.samples, scale: Float(1 / count),
       parameters: fixture.parameters.buffer.pointer,
       accumulatingInto: gradients.buffer.pointer)
-    #expect(abs(sum / count - fixture.reference.loss_float64) < 1e-5)
+    #expect(abs(sum / count - fixture.reference.loss) < 1e-5)
 
     var checked = 0
     for slot in model.layout.slots {
@@ -35,7 +35,7 @@ struct ParityTests {
     }
     #expect(checked == model.layout.slots.count)
     let norm = GradientNorm(count: model.layout.count)(gradients.buffer)
-    #expect(abs(norm / fixture.reference.grad_norm_float64 - 1) < 1e-5)
+    #expect(abs(norm / fixture.reference.gradientNorm - 1) < 1e-5)
   }
 
   @Test("per-token likelihoods, forward only", arguments: ReferenceFixture.names)
@@ -50,8 +50,8 @@ struct ParityTests {
       for t in 0..<$1 { nll.append($2[t]) }
       _ = $0
     }
-    #expect(nll.count == fixture.reference.token_nll_float64.count)
-    for (mine, theirs) in zip(nll, fixture.reference.token_nll_float64) {
+    #expect(nll.count == fixture.reference.tokenNLL.count)
+    for (mine, theirs) in zip(nll, fixture.reference.tokenNLL) {
       #expect(abs(Double(mine) - theirs) < 2e-5)
     }
   }

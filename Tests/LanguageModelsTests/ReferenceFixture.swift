@@ -12,18 +12,23 @@ struct ReferenceFixture {
   struct Reference: Decodable {
     struct Curve: Decodable {
       var losses: [Double]
-      var grad_norms: [Double]
     }
     struct Training: Decodable {
       var batches: [[[Int32]]]
       var float64: Curve
     }
     var tokens: [[Int32]]
-    var loss_float64: Double
-    var grad_norm_float64: Double
-    var token_nll_float64: [Double]
-    var logits_positions: [Int]
+    var loss: Double
+    var gradientNorm: Double
+    var tokenNLL: [Double]
     var training: Training
+
+    enum CodingKeys: String, CodingKey {
+      case tokens, training
+      case loss = "loss_float64"
+      case gradientNorm = "grad_norm_float64"
+      case tokenNLL = "token_nll_float64"
+    }
   }
 
   /// All cases, each the name of a family and of a case.
