@@ -153,7 +153,9 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "StateExpansionTests",
-      dependencies: ["StateExpansion", "LanguageModels", "Layers", "TensorStorage"],
+      dependencies: [
+        "StateExpansion", "Kernels", "LanguageModels", "Layers", "Optimizers", "TensorStorage",
+      ],
       swiftSettings: common),
     .testTarget(
       name: "LanguageModelsTests",

@@ -52,9 +52,13 @@ extension GLADialect {
     var described = baseBlock
     described.headCount = block.headCount
     described.keyValueHeadCount = block.keyValueHeadCount
+    described.hasHeadMixing = block.hasHeadMixing
     guard described == block else { return nil }
     var entry: [JSONMember] = []
-    entry["num_heads"] = .integer(block.headCount)
+    if !block.hasHeadMixing || block.headCount != baseBlock.headCount {
+      entry["num_heads"] = .integer(block.headCount)
+    }
+    if block.hasHeadMixing { entry["head_mixing"] = .bool(true) }
     let isShared = baseBlock.keyValueHeadCount != baseBlock.headCount
     let expected = isShared ? baseBlock.keyValueHeadCount : block.headCount
     if block.keyValueHeadCount != expected {

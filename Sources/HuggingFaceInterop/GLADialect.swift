@@ -136,7 +136,7 @@ struct GLADialect: ModelDialect {
     guard case .gla(let block) = base else {
       throw reader.error("num_heads", "the base layer is not a GLA block")
     }
-    try reader.refuseUnknownKeys(known: ["num_heads", "num_kv_heads"])
+    try reader.refuseUnknownKeys(known: ["num_heads", "num_kv_heads", "head_mixing"])
     var layer = block
     layer.headCount =
       try reader.optionalInteger("num_heads", in: ConfigLimit.channels) ?? block.headCount
@@ -147,6 +147,7 @@ struct GLADialect: ModelDialect {
       layer.keyValueHeadCount = shared
     }
     try checkHeads(of: layer, reader)
+    layer.hasHeadMixing = try reader.flag("head_mixing", default: false)
     return .gla(layer)
   }
 }

@@ -84,13 +84,23 @@ public struct ReferenceModel {
       q = q.map { apply(map, $0) }
       k = k.map { apply(map, $0) }
     }
+    k = spread(k, c.headKeyDim, c.groupSize)
+    g = spread(g, c.headKeyDim, c.groupSize)
+    if let mix = tensor("attn.head_mixing.weight") {
+      // The recurrence divides by the root of all heads' key channels; the layer, by that of one's.
+      let scale = Double(c.headCount).squareRoot()
+      q = stride(from: 0, to: q.count, by: c.keyDim).flatMap { row in
+        mix.indices.map { scale * mix[$0] * q[row + $0 % c.keyDim] }
+      }
+      k = spread(k, c.keyDim, c.headCount)
+      g = spread(g, c.keyDim, c.headCount)
+    }
     let recurrence = RecurrentGLA(
       batch: batch, length: x.count / c.hiddenSize / batch, heads: c.headCount,
-      keyDim: c.headKeyDim, valueDim: c.headValueDim)
+      keyDim: c.stateKeyDim, valueDim: c.headValueDim)
     let state = [Double](repeating: 0, count: batch * c.recurrentStateCount)
     let arrays = RecurrentGLA.Arrays(
-      q: q, k: spread(k, c.headKeyDim, c.groupSize), v: spread(v, c.headValueDim, c.groupSize),
-      g: spread(g, c.headKeyDim, c.groupSize), state: state)
+      q: q, k: k, v: spread(v, c.headValueDim, c.groupSize), g: g, state: state)
     var o = rmsNorm(
       recurrence.forward(arrays).o, weight: tensor("attn." + c.outputNormKey + ".weight"),
       width: c.headValueDim, epsilon: epsilon)

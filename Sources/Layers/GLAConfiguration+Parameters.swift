@@ -49,6 +49,12 @@ extension GLAConfiguration {
     add("gk_proj.0.weight", [gateRank, hiddenSize], linear(hiddenSize))
     add("gk_proj.1.weight", [projectedKeyDim, gateRank], linear(gateRank))
     add("gk_proj.1.bias", [projectedKeyDim], .zeros)
+    if hasHeadMixing {
+      let identity = (0..<(headCount * keyDim)).map { index -> Float in
+        index % keyDim / headKeyDim == index / keyDim ? 1 : 0
+      }
+      add("head_mixing.weight", [headCount, keyDim], .values(identity))
+    }
     if outputNormHasWeight {
       add(outputNormKey + ".weight", [headValueDim], .ones)
     }

@@ -34,6 +34,9 @@ public struct GLAConfiguration: Sendable, Equatable {
   public var outputNormHasWeight: Bool
   /// `fuse_norm`: only decides the output norm's checkpoint key.
   public var fusesNorm: Bool
+  /// `head_mixing` of an expanded layer: every head reads the keys of all heads, each with a learned
+  /// coefficient; see `GatedLinearAttentionBlock+HeadMixing.swift`.
+  public var hasHeadMixing = false
   /// `norm_eps`.
   public var normEpsilon: Float
   /// Rank of the gate projection; a constant of the architecture.
@@ -71,8 +74,11 @@ public struct GLAConfiguration: Sendable, Equatable {
   public var projectedKeyDim: Int { keyDim / groupSize }
   /// Rows of `v_proj`: `valueDim / groupSize`.
   public var projectedValueDim: Int { valueDim / groupSize }
-  /// Numbers in one sequence's recurrent state, `H * K * V` (convolution tails not counted).
-  public var recurrentStateCount: Int { headCount * headKeyDim * headValueDim }
+  /// Key channels of the state that one head reads: its own, or with head mixing those of all heads.
+  public var stateKeyDim: Int { hasHeadMixing ? keyDim : headKeyDim }
+  /// Numbers in one sequence's recurrent state, `H * K * V`, or `H K * H V` with head mixing
+  /// (convolution tails not counted).
+  public var recurrentStateCount: Int { headCount * stateKeyDim * headValueDim }
   /// Numbers in one sequence's convolution tails, `(conv_size - 1)` inputs a channel.
   public var convolutionStateCount: Int {
     convolutionSize.map { ($0 - 1) * (keyDim + projectedKeyDim + projectedValueDim) } ?? 0

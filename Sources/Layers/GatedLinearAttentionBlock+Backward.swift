@@ -130,16 +130,19 @@ extension GatedLinearAttentionBlock {
   ) -> GLAGradients {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
     let rows = dims.rows
+    let keys = rows * c.headCount * c.stateKeyDim
     var d = GLAGradients(
-      dq: plan.take(rows * c.keyDim), dk: plan.take(rows * c.keyDim),
-      dv: plan.take(rows * c.valueDim), dg: plan.take(rows * c.keyDim))
+      dq: plan.take(keys), dk: plan.take(keys), dv: plan.take(rows * c.valueDim),
+      dg: plan.take(keys))
     let inputs = recurrenceInputs(saved, state, advancesTails: false, context, &plan)
+    let read = mixed(inputs, context, &plan)
     let attention = attentionDims(dims)
     let mark = plan.used
     chunkGLABackward(
-      doutput, inputs, initialState: state.recurrent, dstateInPlace: dstate.recurrent, into: d,
+      doutput, read, initialState: state.recurrent, dstateInPlace: dstate.recurrent, into: d,
       scratch: plan.take(attention.backwardScratchCount), dims: attention)
     plan.rewind(to: mark)
+    d = unmixed(d, of: inputs, gradients, context, &plan)
 
     func transformed(
       _ transform: ChannelTransform, _ dy: Floats, _ x: Floats, _ weight: Int?, _ tail: Floats,

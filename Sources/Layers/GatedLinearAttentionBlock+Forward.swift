@@ -26,7 +26,8 @@ extension GatedLinearAttentionBlock {
     project(y, saved, context)
 
     let state = State(state, self, batch: dims.batch)
-    let inputs = recurrenceInputs(saved, state, advancesTails: true, context, &plan)
+    let inputs = mixed(
+      recurrenceInputs(saved, state, advancesTails: true, context, &plan), context, &plan)
     let attention = attentionDims(dims)
     chunkGLAForward(
       inputs, initialState: state.recurrent, into: saved.o, finalState: state.recurrent,
@@ -63,7 +64,7 @@ extension GatedLinearAttentionBlock {
       into: Matrix(saved.z, rows, c.projectedKeyDim))
   }
 
-  /// What the recurrence reads: transformed q, k, v and the log gates.
+  /// What the recurrence reads, but for head mixing: transformed q, k, v and the log gates.
   func recurrenceInputs(
     _ saved: Saved, _ state: State, advancesTails: Bool, _ context: BlockContext,
     _ plan: inout MemoryPlan

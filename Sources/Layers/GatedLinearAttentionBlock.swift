@@ -19,7 +19,7 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
   /// Where the block's tensors start in the arenas.
   struct Offsets {
     let attentionNorm, query, key, value, low, gate, gateBias, output: Int
-    let outputGate, outputNorm, queryConv, keyConv, valueConv: Int?
+    let outputGate, outputNorm, queryConv, keyConv, valueConv, headMixing: Int?
     let mlpNorm, mlpGate, mlpUp, mlpDown: Int
   }
 
@@ -48,7 +48,8 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
       outputGate: optional("attn.g_proj.weight"),
       outputNorm: optional("attn." + configuration.outputNormKey + ".weight"),
       queryConv: optional("attn.q_conv1d.weight"), keyConv: optional("attn.k_conv1d.weight"),
-      valueConv: optional("attn.v_conv1d.weight"), mlpNorm: offset("mlp_norm.weight"),
+      valueConv: optional("attn.v_conv1d.weight"),
+      headMixing: optional("attn.head_mixing.weight"), mlpNorm: offset("mlp_norm.weight"),
       mlpGate: offset("mlp.gate_proj.weight"), mlpUp: offset("mlp.up_proj.weight"),
       mlpDown: offset("mlp.down_proj.weight"))
   }
@@ -80,7 +81,8 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
   func attentionDims(_ dims: SegmentDims) -> GLADims {
     GLADims(
       batch: dims.batch, length: dims.length, heads: configuration.headCount,
-      keyDim: configuration.headKeyDim, valueDim: configuration.headValueDim)
+      keyDim: configuration.stateKeyDim, valueDim: configuration.headValueDim,
+      scale: 1 / Float(configuration.headKeyDim).squareRoot())
   }
 
   func normDims(_ dims: SegmentDims) -> HeadNormDims {
@@ -113,7 +115,7 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     let mlp = dims.rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
     let mixer =
       dims.rows * (2 * c.hiddenSize + 4 * c.keyDim + 3 * c.valueDim + c.gateRank)
-      + attention.backwardScratchCount + transforms + partials
+      + attention.backwardScratchCount + transforms + partials + mixingScratchCount(dims)
     return max(mlp, mixer) + 64 * 16
   }
 
@@ -125,7 +127,9 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
       c.hiddenSize * (c.keyDim + c.projectedKeyDim + c.projectedValueDim + gate + c.valueDim)
       + c.gateRank * (c.hiddenSize + c.projectedKeyDim)
     let mlp = 3 * c.hiddenSize * c.intermediateSize
-    let recurrence = 2 * c.recurrentStateCount + GLADims.chunk * (c.keyDim + c.valueDim)
+    let recurrence =
+      2 * c.recurrentStateCount
+      + GLADims.chunk * (c.headCount * c.stateKeyDim + c.valueDim)
     return 2 * (projections + mlp + recurrence)
   }
 

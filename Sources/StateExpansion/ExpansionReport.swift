@@ -94,6 +94,7 @@ extension LayerConfiguration {
   /// The recurrent state's shape, heads first.
   public var stateShape: String {
     switch self {
+    case .gla(let layer) where layer.hasHeadMixing: "1 x \(layer.keyDim) x \(layer.valueDim)"
     case .gla(let layer): "\(layer.headCount) x \(layer.headKeyDim) x \(layer.headValueDim)"
     case .mamba2(let layer): "\(layer.headCount) x \(layer.stateSize) x \(layer.headDim)"
     }

@@ -38,9 +38,9 @@ struct GLAExpansion {
       throw .size(
         field: "state_factor", value: factor, problem: "GLA layers are expanded by 'heads'")
     }
-    guard plan.initialization != .preserve else {
-      throw .initialization(
-        .preserve, problem: "not available for GLA yet; use reinitialize or inherit")
+    guard !layer.hasHeadMixing else {
+      throw .layers(
+        problem: "layer \(index) was expanded by init: preserve and cannot be expanded again")
     }
     guard heads > 0, layer.headCount % heads == 0 else {
       throw .size(
@@ -48,8 +48,20 @@ struct GLAExpansion {
         problem: "must divide the \(layer.headCount) heads of layer \(index)")
     }
     present = layer
-    expanded = layer.dividedIntoHeads(heads)
     self.plan = plan
+    guard plan.initialization != .preserve else {
+      guard heads == 1 else {
+        throw .size(
+          field: "heads", value: heads,
+          problem: "init: preserve joins all \(layer.headCount) heads of layer \(index); use 1")
+      }
+      var mixing = layer
+      mixing.hasHeadMixing = layer.headCount > 1
+      expanded = mixing
+      sharedHeadSources = []
+      return
+    }
+    expanded = layer.dividedIntoHeads(heads)
     guard let sources = Self.sharedHeadSources(from: layer, to: expanded) else {
       guard plan.initialization != .inherit else {
         throw .size(
@@ -92,9 +104,23 @@ struct GLAExpansion {
     _ arena: ParameterArena, from parameters: ParameterArena, prefix: String
   ) -> [String] {
     switch plan.initialization {
-    case .reinitialize, .paper, .preserve: reinitialize(arena, prefix: prefix)
+    case .reinitialize, .paper: reinitialize(arena, prefix: prefix)
     case .inherit: inherit(arena, from: parameters, prefix: prefix)
+    case .preserve: mixNothing(arena, prefix: prefix)
     }
+  }
+
+  /// Coefficients with which each head reads its own keys and no others, as it did.
+  private func mixNothing(_ arena: ParameterArena, prefix: String) -> [String] {
+    let name = prefix + "attn.head_mixing.weight"
+    for specification in expanded.parameters(
+      prefix: prefix, initialization: ScratchInitialization())
+    where specification.name == name {
+      guard let elements = arena[name] else { continue }
+      specification.initializer.fill(
+        elements, shape: specification.shape, name: name, seed: plan.seed)
+    }
+    return [name]
   }
 
   /// The token mixer and its norm afresh: Xavier-uniform projections, zero gate bias, norms of one,

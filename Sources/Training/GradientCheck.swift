@@ -88,7 +88,8 @@ package struct GradientCheck {
       initialization: ScratchInitialization(embeddingDeviation: 1, linearDeviation: 0.4),
       seed: seed)
     var random = CounterRandom(seed: seed, purpose: "debug/perturb")
-    for slot in model.layout.slots where slot.shape.count == 1 {
+    for slot in model.layout.slots
+    where slot.shape.count == 1 || slot.name.hasSuffix("head_mixing.weight") {
       for index in slot.range {
         parameters.buffer.pointer[index] += Float(0.3 * random.normal())
       }

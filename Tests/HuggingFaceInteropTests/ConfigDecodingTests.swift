@@ -83,6 +83,23 @@ private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
     #expect(gla(model.layers[0]).headValueDim == 32)
   }
 
+  @Test func headMixingIsReadAndWritten() throws {
+    let model = try decode(
+      """
+      {"model_type": "gla", "num_hidden_layers": 3, "hidden_size": 32, "num_heads": 4,
+       "statex": {"layers": {"1": {"head_mixing": true}, "2": {"num_heads": 1}}}}
+      """)
+    let mixing = gla(model.layers[1])
+    #expect(mixing.hasHeadMixing && mixing.headCount == 4)
+    #expect(mixing.recurrentStateCount == 16 * 32 && gla(model.base).recurrentStateCount == 128)
+    #expect(!gla(model.layers[2]).hasHeadMixing)
+    #expect(model.layout()["model.layers.1.attn.head_mixing.weight"]?.shape == [4, 16])
+    #expect(model.layout()["model.layers.2.attn.head_mixing.weight"] == nil)
+    let written = try HuggingFaceModel.configJSON(of: model)
+    #expect(try ModelConfiguration(configJSON: written) == model)
+    #expect(written["statex"]?["layers"]?["1"] == .object([JSONMember("head_mixing", .bool(true))]))
+  }
+
   /// Fields, and what the message must contain.
   @Test(arguments: [
     (#""hidden_size": 0"#, "'hidden_size' is 0"), (#""hidden_size": -8"#, "'hidden_size' is -8"),

@@ -26,6 +26,9 @@ struct ReferenceModelTests {
     bare.outputNormHasWeight = false
     bare.featureMap = .logsigmoid
     bare.keyValueHeadCount = 4
+    var (mixed, richMixed) = (plain, rich)
+    mixed.hasHeadMixing = true
+    richMixed.hasHeadMixing = true
     func model(_ layers: [GLAConfiguration], tied: Bool) -> ModelConfiguration {
       ModelConfiguration(
         family: .gla, hiddenSize: 12, vocabularySize: 11, normEpsilon: 1e-6, tiesEmbeddings: tied,
@@ -35,6 +38,8 @@ struct ReferenceModelTests {
       ("plain and merged", model([plain, merged], tied: false)),
       ("convolution, groups, clamp", model([rich], tied: true)),
       ("no gate, no weight", model([bare], tied: false)),
+      ("head mixing", model([plain, mixed], tied: false)),
+      ("head mixing, convolution, groups, clamp", model([richMixed], tied: true)),
     ] + mamba2Configurations()
   }
 
@@ -72,7 +77,8 @@ struct ReferenceModelTests {
       scratch: configuration,
       initialization: ScratchInitialization(embeddingDeviation: 1, linearDeviation: 0.4), seed: 5)
     var random = CounterRandom(seed: 1, purpose: "perturb")
-    for slot in model.layout.slots where slot.shape.count == 1 {
+    for slot in model.layout.slots
+    where slot.shape.count == 1 || slot.name.hasSuffix("head_mixing.weight") {
       for i in slot.range { parameters.buffer.pointer[i] += Float(0.3 * random.normal()) }
     }
     let sequences = (0..<2).map { _ in (0..<11).map { _ in Int32(random.below(11)) } }

@@ -207,8 +207,8 @@ private let projections = [
       (ExpansionPlan(layers: .every(1), size: .heads(8)), "expansion.heads is 8"),
       (ExpansionPlan(layers: .every(1), size: .stateFactor(4)), "expansion.state_factor is 4"),
       (
-        ExpansionPlan(layers: .every(1), size: .heads(1), initialization: .preserve),
-        "expansion.init is preserve"
+        ExpansionPlan(layers: .every(1), size: .heads(2), initialization: .preserve),
+        "expansion.heads is 2: init: preserve joins all 4 heads of layer 0"
       ),
     ]
     let (configuration, arena) = model()
