@@ -20,6 +20,14 @@ extension DistributedTests {
           "model.config.feature_map=gelu", "model.config.num_kv_heads=2",
           "model.config.clamp_min=-0.1", "train.micro_batch=2", "parallel.threads_per_rank=2",
         ]),
+      Case(
+        testDescription: "Mamba2, groups, biases, segments, two threads",
+        settings: [
+          "model.config={model_type: mamba2, hidden_size: 32, num_hidden_layers: 2, expand: 2, "
+            + "num_heads: 8, head_dim: 8, n_groups: 2, state_size: 16, conv_kernel: 4, "
+            + "use_bias: true, vocab_size: 64, tie_word_embeddings: true}",
+          "train.segment_length=24", "parallel.threads_per_rank=2",
+        ]),
       Case(testDescription: "MPI_Allreduce", settings: ["parallel.reproducible=false"]),
     ]
 
