@@ -181,13 +181,14 @@ func maximum(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   var i = 0
   while i &+ 16 <= count {
     let v = raw.loadUnaligned(fromByteOffset: i &* 4, as: SIMD16<Float>.self)
-    best.replace(with: v, where: .!(best .>= v))
+    // A lane that holds NaN keeps it.
+    best.replace(with: v, where: .!(best .>= v) .& (best .== best))
     i &+= 16
   }
   var result = -Float.infinity
-  for lane in 0..<16 where !(result >= best[lane]) { result = best[lane] }
+  for lane in 0..<16 where !(result >= best[lane]) && result == result { result = best[lane] }
   while i < count {
-    if !(result >= x[i]) { result = x[i] }
+    if !(result >= x[i]) && result == result { result = x[i] }
     i &+= 1
   }
   return result

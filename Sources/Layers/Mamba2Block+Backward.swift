@@ -2,7 +2,9 @@ import Kernels
 import TensorStorage
 
 extension Mamba2Block {
-  /// Computes gradients and uses up what forward saved. See `RecurrentBlock`.
+  /// Computes gradients and uses up what forward saved.
+  ///
+  /// See `RecurrentBlock`.
   public func backward(
     inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
     _ context: BlockContext

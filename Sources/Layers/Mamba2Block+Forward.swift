@@ -2,7 +2,9 @@ import Kernels
 import TensorStorage
 
 extension Mamba2Block {
-  /// Computes the block's output and the next state. See `RecurrentBlock`.
+  /// Computes the block's output and the next state.
+  ///
+  /// See `RecurrentBlock`.
   public func forward(
     _ x: Floats, into out: Floats, stateInPlace state: Floats, _ context: BlockContext
   ) {

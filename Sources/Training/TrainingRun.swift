@@ -156,20 +156,23 @@ public final class TrainingRun {
   /// - Throws: what stopped it; checkpoints committed before stay valid.
   public func run() throws -> Outcome {
     while step < recipe.train.steps {
+      let asked = try ranks.communicator.maximum(StopSignals.isRequested ? 1 : 0) == 1
+      if asked {
+        if savedStep != step { try save() }
+        if ranks.leads {
+          log.notice("stopped by \(StopSignals.name) after step \(step); start again to go on")
+        }
+        return .stopped
+      }
       let start = DispatchTime.now().uptimeNanoseconds
       let result = try trainer.step(step + 1)
       step += 1
       let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
       try record(result, seconds: seconds)
-      let asked = try ranks.communicator.maximum(StopSignals.isRequested ? 1 : 0) == 1
       let isLast = step == recipe.train.steps
-      if !asked, evaluation.isDue(step: step, last: recipe.train.steps) { try evaluate() }
-      if isLast || asked || step.isMultiple(of: recipe.checkpoint.every) { try save() }
-      if asked && !isLast {
-        if ranks.leads {
-          log.notice("stopped by \(StopSignals.name) after step \(step); start again to go on")
-        }
-        return .stopped
+      if evaluation.isDue(step: step, last: recipe.train.steps) { try evaluate() }
+      if isLast || (recipe.checkpoint.every > 0 && step.isMultiple(of: recipe.checkpoint.every)) {
+        try save()
       }
     }
     if savedStep != step { try save() }

@@ -65,6 +65,8 @@ struct StatexTrain: ParsableCommand {
   /// Runs the recipe on this rank and returns the exit code.
   private func train() -> Int32 {
     LoggingSystem.bootstrap { PlainLogHandler(label: $0) }
+    // Before anything slow: a signal during start-up must not kill the rank.
+    if !dryRun && !debug { StopSignals.install() }
     let communicator: Communicator
     do {
       communicator = try Communicator()
@@ -91,7 +93,6 @@ struct StatexTrain: ParsableCommand {
     if debug {
       return try DebugRun(recipe, ranks: ranks).run() ? 0 : 70
     }
-    StopSignals.install()
     var log = Logger(label: "statex-train")
     log.logLevel = ranks.leads ? .info : .error
     let run = try TrainingRun(recipe, resume: ResumeMode(resume), ranks: ranks, log: log)

@@ -20,6 +20,9 @@ extension DistributedTests {
           "model.config.feature_map=gelu", "model.config.num_kv_heads=2",
           "model.config.clamp_min=-0.1", "train.micro_batch=2", "parallel.threads_per_rank=2",
         ]),
+      Case(
+        testDescription: "Mamba2 in segments on two threads",
+        settings: [TrainingJob.mamba2, "train.segment_length=40", "parallel.threads_per_rank=2"]),
       Case(testDescription: "MPI_Allreduce", settings: ["parallel.reproducible=false"]),
     ]
 

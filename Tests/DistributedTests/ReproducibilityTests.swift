@@ -29,6 +29,11 @@ extension DistributedTests {
         testDescription: "expansion", settings: [],
         appending: "expansion: {layers: {every: 2}, heads: 1}\n",
         launches: [.alone, .ranks(2), .ranks(3)]),
+      Case(
+        testDescription: "Mamba2, expanded, in segments",
+        settings: [TrainingJob.mamba2, "train.segment_length=24", "train.steps=4"],
+        appending: "expansion: {layers: {every: 2}, state_factor: 2}\n",
+        launches: [.alone, .ranks(3)]),
     ]
 
     @Test("loss, gradient norm and weights do not depend on the ranks", arguments: cases)

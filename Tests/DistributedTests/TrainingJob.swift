@@ -64,6 +64,11 @@ final class TrainingJob {
 
     """
 
+  /// An override that makes the model a Mamba2.
+  static let mamba2 =
+    "model.config={model_type: mamba2, hidden_size: 32, num_hidden_layers: 2, num_heads: 4, "
+    + "head_dim: 16, expand: 2, state_size: 16, n_groups: 1, vocab_size: 64}"
+
   let directory: TemporaryDirectory
   let recipePath: String
   /// Overrides of every run of this job.

@@ -53,6 +53,13 @@ struct LinearArgmaxTests {
     }
   }
 
+  @Test("NaN is found wherever it stands", arguments: [0, 3, 15, 16, 31, 32, 39])
+  func nanAnywhere(place: Int) {
+    var logits = normals(40, "logits")
+    logits[place] = .nan
+    #expect(argmax(logits, count: 40) == nil)
+  }
+
   @Test("of equal logits the first wins, and NaN is no token")
   func tiesAndNaN() {
     let hidden: [Float] = [1, 0, .nan, 0, 0, 0]

@@ -71,8 +71,8 @@ import TokenData
 
   @Test(arguments: [
     ("a.jsonl", "{\"text\": \"x\"}\n{\"body\": 1}\n", "a.jsonl: line 2: has no member 'text'"),
-    ("a.jsonl", "{\"text\": \"x\"}\n\n{\"text\": 3}\n", "a.jsonl, line 3: JSON byte 9"),
-    ("a.jsonl", "{\"text\": \"x\"", "a.jsonl, line 1: JSON byte"),
+    ("a.jsonl", "{\"text\": \"x\"}\n\n{\"text\": 3}\n", "a.jsonl, line 3: line 1, column 10"),
+    ("a.jsonl", "{\"text\": \"x\"", "a.jsonl, line 1: line 1, column 13"),
     ("a.csv", "x", "a.csv: file name: must end in"),
     ("a.jsonl.zst", "not zstd", "a.jsonl.zst: zstd"),
   ])

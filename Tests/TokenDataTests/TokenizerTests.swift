@@ -73,7 +73,7 @@ enum Fixtures {
     ("sentencepiece", #""<0x7F>""#, #""<0x7f>""#, "model.vocab: has no byte token <0x7F>"),
     ("sentencepiece", #""type":"Fuse""#, #""type":"CTC""#, "decoder CTC is not supported"),
     ("sentencepiece", #""type":"TemplateProcessing""#, #""type":"Bert""#, "post_processor Bert"),
-    ("sentencepiece", "{", "[", "JSON byte 0"),
+    ("sentencepiece", "{", "[", "line 1, column 1"),
   ]
 
   @Test(arguments: changes.indices)
