@@ -136,15 +136,17 @@ extension ExpansionReport: CustomStringConvertible {
 
   /// The totals in two lines.
   public var summary: String {
-    """
-    recurrent state: \(Self.millions(stateBefore)) -> \(Self.millions(stateAfter)) numbers a sequence
-    parameters: \(Self.grouped(parametersBefore)) -> \(Self.grouped(parametersAfter)) \
-    (\(Self.millions(parametersBefore)) -> \(Self.millions(parametersAfter))); \
-    \(newMatrixParameters == 0
-      ? "no new projection parameter"
-      : "\(Self.grouped(newMatrixParameters)) new projection parameters"), \
-    \(Self.grouped(newVectorParameters)) new norm weights and biases
-    """
+    let isLarge = max(parametersBefore, parametersAfter) >= 1_000_000
+    let millions =
+      isLarge ? " (\(Self.short(parametersBefore)) -> \(Self.short(parametersAfter)))" : ""
+    return """
+      recurrent state: \(Self.short(stateBefore)) -> \(Self.short(stateAfter)) numbers a sequence
+      parameters: \(Self.grouped(parametersBefore)) -> \(Self.grouped(parametersAfter))\(millions); \
+      \(newMatrixParameters == 0
+        ? "no new projection parameter"
+        : "\(Self.grouped(newMatrixParameters)) new projection parameters"), \
+      \(Self.grouped(newVectorParameters)) new norm weights and biases
+      """
   }
 
   private static func table(_ rows: [[String]]) -> String {
@@ -168,9 +170,9 @@ extension ExpansionReport: CustomStringConvertible {
     return (value < 0 ? "-" : "") + groups.reversed().joined(separator: ",")
   }
 
-  /// `12.58 M`, rounded to the nearest hundredth.
-  private static func millions(_ value: Int) -> String {
-    hundredths((value + 5000) / 10_000) + " M"
+  /// `12.58 M`, rounded to the nearest hundredth, or all digits below a million.
+  private static func short(_ value: Int) -> String {
+    value < 1_000_000 ? grouped(value) : hundredths((value + 5000) / 10_000) + " M"
   }
 
   private static func ratio(_ after: Int, _ before: Int) -> String {
