@@ -177,7 +177,17 @@ public final class TrainingRun {
     }
     if savedStep != step { try save() }
     try export()
+    if ranks.leads, let peak = Self.peakMemory() {
+      log.info("peak memory of rank 0: \(String(format: "%.2f", Double(peak) * 1e-9)) GB")
+    }
     return .finished
+  }
+
+  /// Bytes of memory that this process held at most, as the kernel counts.
+  private static func peakMemory() -> Int? {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
   }
 
   private func record(_ result: Trainer.StepResult, seconds: Double) throws {
