@@ -5,6 +5,7 @@ A step is forward, backward, clipping and a fused AdamW on one batch of fresh ra
 
 import argparse
 import ctypes
+import os
 import json
 import resource
 import statistics
@@ -14,7 +15,12 @@ import torch
 
 
 def keep_freed_memory():
-    """Lets glibc reuse large blocks: otherwise each activation is mapped and page-faulted afresh."""
+    """Lets glibc reuse large blocks: otherwise each activation is mapped and page-faulted afresh.
+
+    PEER_MALLOC=default leaves glibc as it is, which is what a user of PyTorch gets.
+    """
+    if os.environ.get("PEER_MALLOC") == "default":
+        return
     trim_threshold, mmap_threshold = -1, -3
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
