@@ -114,27 +114,38 @@ private func tiledProduct(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Boo
 }
 
 /// A cut of a matrix into tiles, a function of its shape only.
+///
+/// Tiles are as equal as the micro-kernel's width of 16 lets them be, and a side that is cut is cut into
+/// an even number, so that two, four or eight threads have equal shares.
 struct TileGrid {
   let rows: Int
   let columns: Int
-  private(set) var tileRows = 512
-  private(set) var tileColumns = 1024
+  let tileRows: Int
+  let tileColumns: Int
 
   /// Tiles wanted so that a few threads can share them evenly.
   private static let wanted = 8
+  /// Tiles are not cut below this.
+  private static let smallest = 128
 
   init(rows: Int, columns: Int) {
     self.rows = rows
     self.columns = columns
-    tileRows = min(tileRows, max(rows, 1))
-    tileColumns = min(tileColumns, max(columns, 1))
-    while count < Self.wanted && (tileRows > 128 || tileColumns > 128) {
-      if tileRows >= tileColumns {
-        tileRows = (tileRows + 1) / 2
-      } else {
-        tileColumns = (tileColumns + 1) / 2
-      }
+    var (down, across) = (Self.parts(rows, of: 512), Self.parts(columns, of: 1024))
+    func size(_ length: Int, _ parts: Int) -> Int { ((length + parts - 1) / parts + 15) / 16 * 16 }
+    while down * across < Self.wanted {
+      let (height, width) = (size(rows, down), size(columns, across))
+      if max(height, width) <= Self.smallest { break }
+      if height >= width { down *= 2 } else { across *= 2 }
     }
+    tileRows = max(size(rows, down), 1)
+    tileColumns = max(size(columns, across), 1)
+  }
+
+  /// Parts of at most `size`, an even number of them unless one is enough.
+  private static func parts(_ length: Int, of size: Int) -> Int {
+    let parts = max((length + size - 1) / size, 1)
+    return parts == 1 ? 1 : (parts + 1) / 2 * 2
   }
 
   private var across: Int { (columns + tileColumns - 1) / tileColumns }
