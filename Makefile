@@ -12,7 +12,7 @@ SCRATCH ?= .build
 PARALLEL ?=
 
 # Debian packages of the C libraries and tools, and what only the private test cluster needs.
-APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libzstd-dev zstd
+APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libzstd-dev zstd xxhash
 APT_SLURM_PACKAGES := slurm-wlm munge
 # What a build looks for, by pkg-config name.
 PKG_CONFIG_NAMES := ompi-c openblas libzstd
