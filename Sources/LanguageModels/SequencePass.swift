@@ -46,6 +46,10 @@ public final class SequencePass {
   /// Watches every block when set.
   public var observer: Observer?
 
+  /// Called with (block, gradient of its input) once the gradients of a block's parameters are those of
+  /// the whole sequence, last block first: during the segment that is processed last.
+  public var blockIsFinal: ((Int, UnsafePointer<Float>) -> Void)?
+
   /// Allocates for `batch` sequences of `length` tokens, `segmentLength` at a time.
   ///
   /// - Parameters:
@@ -167,7 +171,8 @@ public final class SequencePass {
     } else {
       model.backward(
         tokens, parameters: parameters, gradients: gradients, states: start,
-        dstateInPlace: dstate.pointer, activations, dims: dims)
+        dstateInPlace: dstate.pointer, activations, dims: dims,
+        observe: segment == 0 ? blockIsFinal : nil)
     }
     return sum
   }

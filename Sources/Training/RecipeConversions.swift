@@ -1,3 +1,4 @@
+import DataParallel
 import LanguageModels
 import Optimizers
 import StateExpansion
@@ -54,4 +55,12 @@ extension Recipe.Train {
 
   /// Micro-batches of a step over all ranks.
   var microBatches: Int { sequencesPerStep / microBatch }
+}
+
+extension Recipe.Parallel {
+  /// How gradients are summed over ranks.
+  var reduction: ReductionOptions {
+    ReductionOptions(
+      reproducible: isReproducible, overlaps: overlaps, isSharded: optimizerSharding == .zero1)
+  }
 }

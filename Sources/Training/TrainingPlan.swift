@@ -26,7 +26,7 @@ public struct TrainingPlan: CustomStringConvertible {
     try TrainingRun.checkSupported(recipe, ranks: ranks)
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
-    let model = LanguageModel(run.configuration)
+    let model = run.languageModel()
     expansion = run.expansion
     sections = [
       ("model", Self.modelItems(model, run)),
@@ -41,6 +41,7 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "family", value: run.configuration.family.rawValue),
       Item(name: "layers", value: String(run.configuration.layers.count)),
       Item(name: "parameters", value: count(model.layout.parameterCount)),
+      Item(name: "trained of them", value: count(trainedCount(model))),
       Item(
         name: "recurrent state", value: count(run.configuration.recurrentStateCount) + " numbers"),
     ]
@@ -77,15 +78,21 @@ public struct TrainingPlan: CustomStringConvertible {
     return items
   }
 
+  private static func trainedCount(_ model: LanguageModel) -> Int {
+    model.layout.trainableSlots.reduce(0) { $0 + $1.count }
+  }
+
   private static func memoryItems(
     _ recipe: Recipe, _ model: LanguageModel, ranks: Int
   ) -> [Item] {
-    let count = model.layout.count
+    let trained = model.layout.trainableCount
+    let options = recipe.parallel.reduction
+    let partition = ArenaPartition(count: trained, parts: options.isSharded ? ranks : 1)
+    let moments = (0..<partition.parts).map { partition.count(of: $0) }.max() ?? 0
     let tree = ReductionTree(leaves: recipe.train.microBatches, ranks: ranks)
     let reducer =
       (0..<ranks).map {
-        GradientReducer.memory(
-          count: count, tree: tree, rank: $0, reproducible: recipe.parallel.isReproducible)
+        GradientReducer.memory(count: trained, tree: tree, rank: $0, options: options)
       }.max() ?? 0
     let pass = SequencePass.memory(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
@@ -93,16 +100,18 @@ public struct TrainingPlan: CustomStringConvertible {
     let leaves = (recipe.train.microBatches + ranks - 1) / ranks
     let samples = leaves * recipe.train.microBatch * recipe.data.sequenceLength * 3
     let parts = [
-      ("parameters", count), ("gradients and their exchange", reducer),
-      ("optimizer moments", 2 * count), ("activations of a segment", pass.activations),
-      ("recurrent states", pass.states), ("samples", samples),
+      ("parameters", 4 * model.layout.count), ("gradients and their exchange", 4 * reducer),
+      ("optimizer moments", 2 * recipe.train.optimizer.moments.byteCount * moments),
+      ("activations of a segment", 4 * pass.activations),
+      ("recurrent states", 4 * pass.states), ("samples", 4 * samples),
     ]
     let total = parts.reduce(0) { $0 + $1.1 }
-    return (parts + [("total", total)]).map { Item(name: $0.0, value: bytes(4 * $0.1)) }
+    return (parts + [("total", total)]).map { Item(name: $0.0, value: bytes($0.1)) }
   }
 
   private static func fileItems(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) -> [Item] {
-    let checkpoint = 12 * model.layout.parameterCount
+    let moments = 2 * recipe.train.optimizer.moments.byteCount * trainedCount(model)
+    let checkpoint = 4 * model.layout.parameterCount + moments
     return [
       Item(
         name: "a checkpoint",

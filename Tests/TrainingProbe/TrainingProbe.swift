@@ -1,5 +1,6 @@
 import CAllocationCounter
 import Collectives
+import DataParallel
 import Foundation
 import Kernels
 import LanguageModels
@@ -8,7 +9,7 @@ import Training
 /// What tests of the trainer cannot see from outside.
 ///
 ///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
-///     training-probe reduction COUNT LEAVES
+///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
 ///
 /// The first prints how often memory was asked for during five warm steps, the second sums known
 /// gradients of COUNT elements over the ranks and says whether every bit is right.
@@ -24,9 +25,13 @@ struct TrainingProbe {
         Recipe.load(path: arguments[1], overrides: Array(overrides)), communicator,
         addingOne: arguments.contains("--add-one"))
       print("allocations: \(count)")
-    case "reduction" where arguments.count == 3:
+    case "reduction" where arguments.count >= 3:
       guard let count = Int(arguments[1]), let leaves = Int(arguments[2]) else { exit(64) }
-      let check = ReductionCheck(count: count, leaves: leaves, communicator: communicator)
+      let check = ReductionCheck(
+        count: count, leaves: leaves, communicator: communicator,
+        options: ReductionOptions(
+          reproducible: !arguments.contains("plain"), overlaps: arguments.contains("overlap"),
+          isSharded: arguments.contains("sharded")))
       guard try check.run() else {
         print("rank \(communicator.rank): other bits")
         communicator.abort(1)
@@ -46,8 +51,8 @@ struct TrainingProbe {
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
-    let trainer = Trainer(
-      recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
+    let trainer = try Trainer(
+      recipe, model: model.languageModel(), parameters: try model.initialParameters(),
       stream: data.stream, ranks: ranks)
     for step in 1...3 { _ = try trainer.step(step) }
     // OpenBLAS's kernels for small products allocate a panel in every call.

@@ -15,8 +15,11 @@ extension Recipe {
     public var optimizerSharding: OptimizerSharding
     /// Whether sums run in one fixed order, whatever the number of ranks; default true.
     public var isReproducible: Bool
+    /// Whether ranks exchange gradients while backward still runs (with `isReproducible` only; changes
+    /// no number); default true.
+    public var overlaps: Bool
 
-    static let keys = ["threads_per_rank", "optimizer_sharding", "reproducible"]
+    static let keys = ["threads_per_rank", "optimizer_sharding", "reproducible", "overlap"]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
       if let value = reader.value("threads_per_rank"), value.kind != .text("auto") {
@@ -32,13 +35,14 @@ extension Recipe {
       optimizerSharding = try reader.choice(
         "optimizer_sharding", default: OptimizerSharding.none)
       isReproducible = try reader.flag("reproducible", default: true)
+      overlaps = try reader.flag("overlap", default: true)
     }
 
     var value: RecipeValue {
       .mapping([
         ("threads_per_rank", threadsPerRank.map(RecipeValue.integer) ?? .text("auto")),
         ("optimizer_sharding", .text(optimizerSharding.rawValue)),
-        ("reproducible", .flag(isReproducible)),
+        ("reproducible", .flag(isReproducible)), ("overlap", .flag(overlaps)),
       ])
     }
   }

@@ -1,3 +1,5 @@
+import Optimizers
+
 extension Recipe {
   /// How the model is trained.
   public struct Train: Sendable, Equatable {
@@ -6,6 +8,14 @@ extension Recipe {
       case fp32, bf16
       /// The fastest one that this machine has.
       case auto
+    }
+
+    /// Which parameters are trained.
+    public enum Trainable: String, Sendable, Equatable, CaseIterable {
+      /// All of them.
+      case all
+      /// The whole blocks of the layers whose state was expanded; the rest is frozen.
+      case expanded
     }
 
     /// Optimizer steps; required.
@@ -18,14 +28,16 @@ extension Recipe {
     public var segmentLength: Int
     /// Default `auto`.
     public var precision: Precision
+    /// Default `all`.
+    public var trainable: Trainable
     /// AdamW's settings.
     public var optimizer: Optimizer
     /// How the learning rate moves.
     public var schedule: Schedule
 
     static let keys = [
-      "steps", "sequences_per_step", "micro_batch", "segment_length", "precision", "optimizer",
-      "schedule",
+      "steps", "sequences_per_step", "micro_batch", "segment_length", "precision", "trainable",
+      "optimizer", "schedule",
     ]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
@@ -35,6 +47,7 @@ extension Recipe {
       microBatch = try reader.integer("micro_batch", default: 1, .atLeast(1))
       segmentLength = try reader.integer("segment_length", default: 2048, .atLeast(1))
       precision = try reader.choice("precision", default: .auto)
+      trainable = try reader.choice("trainable", default: .all)
       optimizer = try reader.section("optimizer", keys: Optimizer.keys, Optimizer.init)
       schedule = try reader.section("schedule", keys: Schedule.keys) {
         (section) throws(RecipeError) in try Schedule(section, steps: steps)
@@ -50,8 +63,8 @@ extension Recipe {
       .mapping([
         ("steps", .integer(steps)), ("sequences_per_step", .integer(sequencesPerStep)),
         ("micro_batch", .integer(microBatch)), ("segment_length", .integer(segmentLength)),
-        ("precision", .text(precision.rawValue)), ("optimizer", optimizer.value),
-        ("schedule", schedule.value),
+        ("precision", .text(precision.rawValue)), ("trainable", .text(trainable.rawValue)),
+        ("optimizer", optimizer.value), ("schedule", schedule.value),
       ])
     }
   }
@@ -72,8 +85,10 @@ extension Recipe {
     public var weightDecay: Double
     /// Largest global gradient norm; 0 clips nothing; default 1.
     public var gradientClip: Double
+    /// How the two moments are stored: `fp32`, or `bf16` with stochastic rounding; default `fp32`.
+    public var moments: MomentPrecision
 
-    static let keys = ["lr", "min_lr", "betas", "eps", "weight_decay", "grad_clip"]
+    static let keys = ["lr", "min_lr", "betas", "eps", "weight_decay", "grad_clip", "moments"]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
       learningRate = try reader.number("lr", default: 3e-4, .above(0))
@@ -83,6 +98,7 @@ extension Recipe {
       epsilon = try reader.number("eps", default: 1e-8, .above(0))
       weightDecay = try reader.number("weight_decay", default: 0.1, .atLeast(0))
       gradientClip = try reader.number("grad_clip", default: 1, .atLeast(0))
+      moments = try reader.choice("moments", default: .fp32)
     }
 
     var value: RecipeValue {
@@ -90,6 +106,7 @@ extension Recipe {
         ("lr", .number(learningRate)), ("min_lr", .number(minimumLearningRate)),
         ("betas", .list([.number(beta1), .number(beta2)])), ("eps", .number(epsilon)),
         ("weight_decay", .number(weightDecay)), ("grad_clip", .number(gradientClip)),
+        ("moments", .text(moments.rawValue)),
       ])
     }
   }
