@@ -55,8 +55,8 @@ extension DistributedTests {
     func sameFirstStep() throws {
       // Without clipping, the first update of a parameter depends on its own gradient only.
       let job = try TrainingJob([
-        "train.steps=1", "train.optimizer.grad_clip=0", "train.schedule.warmup_steps=0",
-        Self.expansion,
+        "train.steps=1", "train.optimizer.grad_clip=0",
+        "train.schedule={kind: constant, warmup_steps: 0}", Self.expansion,
       ])
       _ = try job.finish(.alone, run: "all")
       _ = try job.finish(.alone, run: "part", [Self.expanded])

@@ -51,7 +51,8 @@ struct ReductionCheck {
   private func isRight(_ value: Float, _ index: Int) -> Bool {
     let exact = sum(0..<leaves, index)
     if options.reproducible { return value.bitPattern == exact.bitPattern }
-    return abs(value - exact) <= 1e-4 * max(1, abs(exact))
+    // Summands are below 1000, and any of them may cancel.
+    return abs(value - exact) <= 2e-3
   }
 
   /// Whether every rank gets what the others have, where parts are shared.
