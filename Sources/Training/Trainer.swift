@@ -40,16 +40,20 @@ public final class Trainer {
   private let reducer: GradientReducer
   private let pass: SequencePass
   private let batch: SampleBatch
+  private let carried: CarriedStates?
+  /// The state that a micro-batch begins or ends with, when lanes carry states.
+  private let laneState: FloatBuffer
   private let norm: GradientNorm
   private let firstLeaf: Int
 
   /// Allocates everything that training needs.
   ///
+  /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows.
   /// - Precondition: `parameters` has the model's layout.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
     ranks: Ranks
-  ) {
+  ) throws {
     self.recipe = recipe
     self.model = model
     self.parameters = parameters
@@ -63,12 +67,22 @@ public final class Trainer {
       reproducible: recipe.parallel.isReproducible)
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength)
+      segmentLength: recipe.train.segmentLength,
+      storage: try TrainingMemory(recipe, model, ranks: ranks.size).storage,
+      truncates: recipe.train.truncatesBackpropagation)
+    carried =
+      recipe.train.statePassing > 0
+      ? CarriedStates(
+        model, lanes: recipe.train.sequencesPerStep, probability: recipe.train.statePassing,
+        seed: recipe.run.seed) : nil
+    laneState = FloatBuffer(
+      count: carried == nil ? 0 : model.stateCount(batch: recipe.train.microBatch))
     let leaves = tree.leaves(of: ranks.rank)
     firstLeaf = leaves.lowerBound
     batch = SampleBatch(
       sampleCount: leaves.count * recipe.train.microBatch,
-      sequenceLength: recipe.data.sequenceLength)
+      sequenceLength: recipe.data.sequenceLength,
+      tracksDocuments: recipe.data.resetsStateAtDocuments)
     norm = GradientNorm(count: model.layout.count)
   }
 
@@ -90,9 +104,7 @@ public final class Trainer {
     }
     let scale = Float(1 / weight)
     let sum = try reducer.reduce { leaf, gradients in
-      self.pass.gradient(
-        of: self.samples(ofLeaf: leaf), scale: scale, parameters: self.parameters.buffer.pointer,
-        accumulatingInto: gradients.pointer)
+      try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
     }
     let loss = sum / weight
     let gradientNorm = norm(reducer.gradient)
@@ -104,6 +116,19 @@ public final class Trainer {
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
       exchangeSeconds: reducer.exchangeSeconds)
+  }
+
+  /// Adds the gradient of one micro-batch, from the states that its lanes carry.
+  private func gradient(
+    ofLeaf leaf: Int, step: Int, scale: Float, into gradients: FloatBuffer
+  ) throws -> Double {
+    let lanes = (leaf * recipe.train.microBatch)..<((leaf + 1) * recipe.train.microBatch)
+    carried?.load(lanes, step: step, into: laneState.pointer)
+    let sum = try pass.gradient(
+      of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
+      accumulatingInto: gradients.pointer, stateInPlace: carried == nil ? nil : laneState.pointer)
+    carried?.store(lanes, from: laneState.pointer)
+    return sum
   }
 
   private func checkFinite(_ step: Int, _ loss: Double, _ gradientNorm: Double) throws {
@@ -141,7 +166,8 @@ public final class Trainer {
       let weights = batch.weights.baseAddress
     else { preconditionFailure("a leaf has samples") }
     return SequenceSamples(
-      inputs: inputs + row, targets: targets + row, weights: weights + row)
+      inputs: inputs + row, targets: targets + row, weights: weights + row,
+      history: (batch.history?.baseAddress).map { UnsafePointer($0 + row) })
   }
 
   private func weight(ofLeaf leaf: Int) -> Double {

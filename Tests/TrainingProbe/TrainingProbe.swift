@@ -46,7 +46,7 @@ struct TrainingProbe {
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
-    let trainer = Trainer(
+    let trainer = try Trainer(
       recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
       stream: data.stream, ranks: ranks)
     for step in 1...3 { _ = try trainer.step(step) }
