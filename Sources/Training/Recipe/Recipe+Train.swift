@@ -16,8 +16,9 @@ extension Recipe {
     public var microBatch: Int
     /// Tokens whose activations are held at once; gradients are exact for any value; default 2048.
     public var segmentLength: Int
-    /// Bytes of memory that one rank may use; nil (the default) for any number. States at segment
-    /// starts that do not fit are written to `scratch`, or computed again without one.
+    /// Bytes of memory that one rank may use; nil (the default) for any number.
+    ///
+    /// States at segment starts that do not fit are written to `scratch`, or computed again without one.
     public var memoryBudget: Int?
     /// Directory for states that do not fit in memory; nil (the default) writes none.
     public var scratch: String?
