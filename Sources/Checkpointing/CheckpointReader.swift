@@ -156,7 +156,9 @@ public final class CheckpointReader {
     var end = 0
     for next in manifest.layout.slots.map(\.range) + [manifest.layout.count..<Int.max] {
       let padding = (end..<next.lowerBound).clamped(to: range)
-      if !padding.isEmpty { store.bytes(of: padding).initializeMemory(as: UInt8.self, repeating: 0) }
+      if !padding.isEmpty {
+        store.bytes(of: padding).initializeMemory(as: UInt8.self, repeating: 0)
+      }
       end = next.upperBound
     }
   }

@@ -75,7 +75,9 @@ public struct CheckpointStore {
 
   /// The part that holds all of `range`, or nil.
   func part(holding range: Range<Int>) -> Part? {
-    parts.first { $0.range.lowerBound <= range.lowerBound && range.upperBound <= $0.range.upperBound }
+    parts.first {
+      $0.range.lowerBound <= range.lowerBound && range.upperBound <= $0.range.upperBound
+    }
   }
 
   /// The bytes of elements that one part holds.

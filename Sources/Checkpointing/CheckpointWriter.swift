@@ -173,7 +173,8 @@ public final class CheckpointWriter {
       guard CheckpointStore.isName(store.name) else {
         throw failure("stores", "\"\(store.name)\" is not a name without slash")
       }
-      guard CheckpointStore.dataTypes.contains(record.dataType), record.isAligned(to: contents.layout)
+      guard CheckpointStore.dataTypes.contains(record.dataType),
+        record.isAligned(to: contents.layout)
       else {
         throw failure(
           "store \(store.name)", "\(record.count) x \(record.dataType.rawValue) cannot be stored")

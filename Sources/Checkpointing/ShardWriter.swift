@@ -48,7 +48,8 @@ struct ShardWriter {
     try writer.finish()
     return ShardRecord(
       index: identity.index, file: identity.fileName, byteCount: file.byteCount,
-      hash: writer.hash.digest(), rawByteCount: plan.header.fileByteCount, rawHash: writer.rawHash.digest())
+      hash: writer.hash.digest(), rawByteCount: plan.header.fileByteCount,
+      rawHash: writer.rawHash.digest())
   }
 
   private init(compressor: FrameCompressor, file: OutputFile) {

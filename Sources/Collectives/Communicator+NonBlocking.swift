@@ -45,7 +45,9 @@ public final class NonBlockingExchanges {
   private let exchanges: MPI_Comm
   private let shares: MPI_Comm
 
-  /// Makes the two communicators; collective. MPI frees them when it is left.
+  /// Makes the two communicators; collective.
+  ///
+  /// MPI frees them when it is left.
   ///
   /// - Throws: `CollectiveError`.
   public init(_ communicator: Communicator) throws {

@@ -5,8 +5,9 @@ import TensorStorage
 
 /// How gradients are summed over ranks.
 public struct ReductionOptions: Sendable, Equatable {
-  /// Whether the sum follows the tree: the same bits on any number of ranks. Otherwise leaves are summed
-  /// one after the other and ranks by MPI.
+  /// Whether the sum follows the tree: the same bits on any number of ranks.
+  ///
+  /// Otherwise leaves are summed one after the other and ranks by MPI.
   public var reproducible: Bool
   /// Whether ranks exchange gradients while the last leaf's backward runs; only along the tree.
   public var overlaps: Bool
@@ -228,7 +229,8 @@ public final class GradientReducer {
   /// Sums a node that is all this rank's own into buffer `depth`; what its last leaf has to be added to
   /// is left to `makeFinal` if the node is the rank's last root.
   private func evaluate(
-    _ node: Range<Int>, _ depth: Int, isLast: Bool, _ leaf: (Int, FloatBuffer, Bool) throws -> Double
+    _ node: Range<Int>, _ depth: Int, isLast: Bool,
+    _ leaf: (Int, FloatBuffer, Bool) throws -> Double
   ) throws {
     if node.count == 1 {
       zero(buffers[depth].pointer, count: count)

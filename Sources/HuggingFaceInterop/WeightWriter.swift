@@ -10,7 +10,8 @@ struct WeightWriter {
   /// Deals the tensors to shards of at most `maxShardBytes` in the order of `slots`; a tensor that is
   /// larger gets a shard of its own.
   init(
-    _ parameters: ParameterArena, _ slots: [ParameterSlot], dtype: ExportPrecision, maxShardBytes: Int
+    _ parameters: ParameterArena, _ slots: [ParameterSlot], dtype: ExportPrecision,
+    maxShardBytes: Int
   ) {
     self.parameters = parameters
     self.dtype = dtype

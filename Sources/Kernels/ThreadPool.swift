@@ -60,8 +60,10 @@ public final class ThreadPool: @unchecked Sendable {
   /// The pool that `parallelFor` uses; one thread until `configure` is called.
   public private(set) nonisolated(unsafe) static var shared = ThreadPool(threadCount: 1)
 
-  /// Called on the calling thread before each job, when set: lets communication go on during long
-  /// computations. It may call `parallelFor` itself, and must be quick.
+  /// Called on the calling thread before each job, when set.
+  ///
+  /// Lets communication go on during long computations. It may call `parallelFor` itself, and must be
+  /// quick.
   public nonisolated(unsafe) static var betweenJobs: (() -> Void)?
 
   /// Replaces the shared pool.

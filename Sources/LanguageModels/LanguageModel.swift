@@ -53,8 +53,9 @@ public struct LanguageModel {
     }
   }
 
-  /// Where the gradients begin that are final once block `index` is through its last backward pass: all
-  /// behind that are final too. Nil for a frozen block.
+  /// Where the gradients begin that are final once block `index` is through its last backward pass.
+  ///
+  /// All behind that are final too. Nil for a frozen block.
   public func finalGradients(afterBlock index: Int) -> Int? {
     trainable.containsBlock(index) ? blockOffsets[index] : nil
   }

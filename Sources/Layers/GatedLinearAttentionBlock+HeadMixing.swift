@@ -51,7 +51,8 @@ extension GatedLinearAttentionBlock {
     let mark = plan.used
     headMixingBackward(
       d.dq, q: inputs.q, mix: context.parameters + mixing, into: result.dq,
-      dmix: gradients.map { $0 + mixing }, scratch: plan.take(mixingPartialCount(context.dims)), rows: rows,
+      dmix: gradients.map { $0 + mixing }, scratch: plan.take(mixingPartialCount(context.dims)),
+      rows: rows,
       heads: heads, channels: channels)
     plan.rewind(to: mark)
     return result

@@ -8,7 +8,9 @@ extension BlockContext {
   }
 
   /// Gradients of `out = input weight^T`: the weight's is added to the arena, the input's to `dinput`
-  /// (or written there). In a frozen block `input` is not read.
+  /// (or written there).
+  ///
+  /// In a frozen block `input` is not read.
   ///
   /// - Parameters:
   ///   - dout: `[R, outputs]`.

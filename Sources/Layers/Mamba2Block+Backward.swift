@@ -122,6 +122,7 @@ extension Mamba2Block {
     part(layout.dt, projected.steps, accumulate: true)
     rmsNormBackward(
       dnormed, x: x, weight: w + offsets.norm, rstd: saved.rstd, accumulatingInto: dx,
-      dweight: gradients.map { $0 + offsets.norm }, scratch: partials, rows: tokens, width: c.hiddenSize)
+      dweight: gradients.map { $0 + offsets.norm }, scratch: partials, rows: tokens,
+      width: c.hiddenSize)
   }
 }

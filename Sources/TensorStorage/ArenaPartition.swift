@@ -25,8 +25,9 @@ public struct ArenaPartition: Sendable, Equatable {
       unit > 0 && bucket > 0 && bucket.isMultiple(of: unit)
     }
 
-    /// Buckets of 16 MiB of floats, units of 16 KiB. The unit is also the block in which the gradient
-    /// norm is summed: parts and blocks must agree.
+    /// Buckets of 16 MiB of floats, units of 16 KiB.
+    ///
+    /// The unit is also the block in which the gradient norm is summed: parts and blocks must agree.
     public static let standard = Grain(bucket: 1 << 22, unit: 1 << 12)
   }
 

@@ -42,13 +42,16 @@ public final class Trainer {
   private let reducer: GradientReducer
   private let pass: SequencePass
   private let batch: SampleBatch
+  private let carried: CarriedStates?
+  /// The state that a micro-batch begins or ends with, when lanes carry states.
+  private let laneState: FloatBuffer
   private let norm: GradientNorm
   private let firstLeaf: Int
   private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
   /// Allocates everything that training needs; collective.
   ///
-  /// - Throws: `CollectiveError`.
+  /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows; `CollectiveError`.
   /// - Precondition: `parameters` has the model's layout.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
@@ -60,6 +63,8 @@ public final class Trainer {
     self.stream = stream
     self.ranks = ranks
     schedule = recipe.train.learningRate
+    // The same on all ranks: none is left alone with what follows, which is collective.
+    let memory = try TrainingMemory(recipe, model, ranks: ranks.size)
     let tree = ReductionTree(leaves: recipe.train.microBatches, ranks: ranks.size)
     let reducer = try GradientReducer(
       count: model.layout.trainableCount, tree: tree, communicator: ranks.communicator,
@@ -71,12 +76,22 @@ public final class Trainer {
     norm = GradientNorm(reducer.partition, part: reducer.part)
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength)
+      segmentLength: recipe.train.segmentLength,
+      storage: memory.storage,
+      truncates: recipe.train.truncatesBackpropagation)
+    carried =
+      recipe.train.statePassing > 0
+      ? CarriedStates(
+        model, lanes: recipe.train.sequencesPerStep, probability: recipe.train.statePassing,
+        seed: recipe.run.seed) : nil
+    laneState = FloatBuffer(
+      count: carried == nil ? 0 : model.stateCount(batch: recipe.train.microBatch))
     let leaves = tree.leaves(of: ranks.rank)
     firstLeaf = leaves.lowerBound
     batch = SampleBatch(
       sampleCount: leaves.count * recipe.train.microBatch,
-      sequenceLength: recipe.data.sequenceLength)
+      sequenceLength: recipe.data.sequenceLength,
+      tracksDocuments: recipe.data.resetsStateAtDocuments)
     blockIsFinal = { block, _ in
       if let offset = model.finalGradients(afterBlock: block) {
         reducer.gradientsAreFinal(from: offset)
@@ -103,9 +118,7 @@ public final class Trainer {
     let scale = Float(1 / weight)
     let sum = try reducer.reduce { leaf, gradients, isLast in
       self.pass.blockIsFinal = isLast ? self.blockIsFinal : nil
-      return self.pass.gradient(
-        of: self.samples(ofLeaf: leaf), scale: scale, parameters: self.parameters.buffer.pointer,
-        accumulatingInto: gradients.pointer)
+      return try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
     }
     let loss = sum / weight
     let gradientNorm = try norm(reducer.gradient) { try self.reducer.merge($0, count: $1) }
@@ -118,6 +131,19 @@ public final class Trainer {
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
       exchange: reducer.seconds)
+  }
+
+  /// Adds the gradient of one micro-batch, from the states that its lanes carry.
+  private func gradient(
+    ofLeaf leaf: Int, step: Int, scale: Float, into gradients: FloatBuffer
+  ) throws -> Double {
+    let lanes = (leaf * recipe.train.microBatch)..<((leaf + 1) * recipe.train.microBatch)
+    carried?.load(lanes, step: step, into: laneState.pointer)
+    let sum = try pass.gradient(
+      of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
+      accumulatingInto: gradients.pointer, stateInPlace: carried == nil ? nil : laneState.pointer)
+    carried?.store(lanes, from: laneState.pointer)
+    return sum
   }
 
   private func checkFinite(_ step: Int, _ loss: Double, _ gradientNorm: Double) throws {
@@ -180,7 +206,8 @@ public final class Trainer {
       let weights = batch.weights.baseAddress
     else { preconditionFailure("a leaf has samples") }
     return SequenceSamples(
-      inputs: inputs + row, targets: targets + row, weights: weights + row)
+      inputs: inputs + row, targets: targets + row, weights: weights + row,
+      history: (batch.history?.baseAddress).map { UnsafePointer($0 + row) })
   }
 
   private func weight(ofLeaf leaf: Int) -> Double {

@@ -1,4 +1,3 @@
-import DataParallel
 import Foundation
 import LanguageModels
 import StateExpansion
@@ -27,11 +26,12 @@ public struct TrainingPlan: CustomStringConvertible {
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
     let model = run.languageModel()
+    let memory = try TrainingMemory(recipe, model, ranks: ranks)
     expansion = run.expansion
     sections = [
       ("model", Self.modelItems(model, run)),
-      ("training", Self.trainingItems(recipe, model, data, ranks: ranks)),
-      ("memory of a rank", Self.memoryItems(recipe, model, ranks: ranks)),
+      ("training", Self.trainingItems(recipe, model, data, memory, ranks: ranks)),
+      ("memory of a rank", Self.memoryItems(memory)),
       ("files", Self.fileItems(recipe, model, ranks: ranks)),
     ]
   }
@@ -48,15 +48,15 @@ public struct TrainingPlan: CustomStringConvertible {
   }
 
   private static func trainingItems(
-    _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, ranks: Int
+    _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, _ memory: TrainingMemory, ranks: Int
   ) -> [Item] {
     let tokens = recipe.train.sequencesPerStep * recipe.data.sequenceLength
-    let length = recipe.data.sequenceLength
-    let segments =
-      (length + recipe.train.segmentLength - 1) / min(recipe.train.segmentLength, length)
+    let (length, segment) = (recipe.data.sequenceLength, recipe.train.segmentLength)
+    let segments = (length + segment - 1) / segment
     // Backward is twice forward; with segments, the blocks of all but the last run forward twice.
     let head = 2 * model.width * model.vocabulary
-    let again = segments > 1 ? (model.forwardFLOPsPerToken - head) * (segments - 1) / segments : 0
+    let recomputed = memory.starts - 1 + memory.storage.recomputedSegments(memory.starts)
+    let again = (model.forwardFLOPsPerToken - head) * recomputed / segments
     var items = [
       Item(name: "steps", value: String(recipe.train.steps)),
       Item(name: "tokens a step", value: count(tokens)),
@@ -82,31 +82,18 @@ public struct TrainingPlan: CustomStringConvertible {
     model.layout.trainableSlots.reduce(0) { $0 + $1.count }
   }
 
-  private static func memoryItems(
-    _ recipe: Recipe, _ model: LanguageModel, ranks: Int
-  ) -> [Item] {
-    let trained = model.layout.trainableCount
-    let options = recipe.parallel.reduction
-    let partition = ArenaPartition(count: trained, parts: options.isSharded ? ranks : 1)
-    let moments = (0..<partition.parts).map { partition.count(of: $0) }.max() ?? 0
-    let tree = ReductionTree(leaves: recipe.train.microBatches, ranks: ranks)
-    let reducer =
-      (0..<ranks).map {
-        GradientReducer.memory(count: trained, tree: tree, rank: $0, options: options)
-      }.max() ?? 0
-    let pass = SequencePass.memory(
-      model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength)
-    let leaves = (recipe.train.microBatches + ranks - 1) / ranks
-    let samples = leaves * recipe.train.microBatch * recipe.data.sequenceLength * 3
-    let parts = [
-      ("parameters", 4 * model.layout.count), ("gradients and their exchange", 4 * reducer),
-      ("optimizer moments", 2 * recipe.train.optimizer.moments.byteCount * moments),
-      ("activations of a segment", 4 * pass.activations),
-      ("recurrent states", 4 * pass.states), ("samples", 4 * samples),
-    ]
-    let total = parts.reduce(0) { $0 + $1.1 }
-    return (parts + [("total", total)]).map { Item(name: $0.0, value: bytes($0.1)) }
+  private static func memoryItems(_ memory: TrainingMemory) -> [Item] {
+    let starts =
+      switch memory.storage {
+      case .memory: "states at segment starts"
+      case .thinned(let n): "states at every \(n)th segment start"
+      case .spilled(let directory): "a state; all starts in \(directory)"
+      }
+    let parts = memory.parts + [(name: starts, count: memory.startingStates)]
+    let total = parts.reduce(0) { $0 + $1.count }
+    return (parts + [(name: "total", count: total)]).map {
+      Item(name: $0.name, value: byteText(4 * $0.count))
+    }
   }
 
   private static func fileItems(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) -> [Item] {
@@ -115,11 +102,11 @@ public struct TrainingPlan: CustomStringConvertible {
     return [
       Item(
         name: "a checkpoint",
-        value: "at most \(bytes(checkpoint)) in \(ranks) shard\(ranks == 1 ? "" : "s"), "
+        value: "at most \(byteText(checkpoint)) in \(ranks) shard\(ranks == 1 ? "" : "s"), "
           + "\(recipe.checkpoint.keep) kept in \(recipe.run.output)/checkpoints"),
       Item(
         name: "the export",
-        value: "\(bytes(4 * model.layout.parameterCount)) in "
+        value: "\(byteText(4 * model.layout.parameterCount)) in "
           + "\(recipe.run.output)/export"),
     ]
   }
@@ -136,14 +123,6 @@ public struct TrainingPlan: CustomStringConvertible {
     let units: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
     guard let (size, unit) = units.first(where: { Double(value) >= $0.0 }) else { return grouped }
     return grouped + String(format: " (%.2f %@)", Double(value) / size, unit)
-  }
-
-  private static func bytes(_ value: Int) -> String {
-    let units: [(Double, String)] = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
-    guard let (size, unit) = units.first(where: { Double(value) >= $0.0 }) else {
-      return "\(value) B"
-    }
-    return String(format: "%.2f %@", Double(value) / size, unit)
   }
 
   /// The plan as a table.

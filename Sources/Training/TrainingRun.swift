@@ -79,9 +79,11 @@ public final class TrainingRun {
       if ranks.leads { removeUnusedRun(output) }
       throw error
     }
-    trainer = try Trainer(
-      recipe, model: model.languageModel(), parameters: parameters, stream: data.stream,
-      ranks: ranks)
+    trainer = try ranks.agree {
+      try Trainer(
+        recipe, model: runModel.languageModel(), parameters: parameters, stream: data.stream,
+        ranks: ranks)
+    }
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
     checkpoints = try CheckpointWriter(

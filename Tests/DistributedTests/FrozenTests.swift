@@ -26,7 +26,9 @@ extension DistributedTests {
       let export = job.output("run") + "/export"
       let difference = try changed(start, export)
       #expect(!difference.isEmpty && difference.allSatisfy { $0.hasPrefix("model.layers.1.") })
-      #expect(difference.contains { $0.contains(".mlp.") } && difference.contains { $0.contains("_norm.") })
+      #expect(
+        difference.contains { $0.contains(".mlp.") }
+          && difference.contains { $0.contains("_norm.") })
       // The export says which layers are expanded: a run on it needs no expansion.
       try job.useModel(export)
       _ = try job.finish(launch, run: "again", [Self.expanded])

@@ -77,7 +77,8 @@ extension DistributedTests {
       }
       #expect(outcome == reference)
       #expect(
-        try job.checkpoints("parts") == ["step-00000002", "step-00000004", "step-00000006"].suffix(2))
+        try job.checkpoints("parts")
+          == ["step-00000002", "step-00000004", "step-00000006"].suffix(2))
     }
 
     @Test("moments in bf16 train to nearly the same loss, and are not exchanged for others")

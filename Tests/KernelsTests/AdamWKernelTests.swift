@@ -49,7 +49,8 @@ struct AdamWKernelTests {
     lr: 1e-2, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientScale: 0.7,
     biasCorrection1: 0.3, biasCorrection2Root: 0.4)
 
-  @Test("moments in bfloat16: the fp32 update, rounded to a neighbour", arguments: oddSizes + [8193])
+  @Test(
+    "moments in bfloat16: the fp32 update, rounded to a neighbour", arguments: oddSizes + [8193])
   func halves(_ count: Int) {
     let start = normals(count, "p")
     let before = [normals(count, "m"), normals(count, "v").map { $0 * $0 }].map {

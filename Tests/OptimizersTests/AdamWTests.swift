@@ -68,9 +68,11 @@ struct AdamWTests {
     }
   }
 
-  @Test("parts of an arena, updated by different ranks, are the whole", arguments: [
-    MomentPrecision.fp32, .bf16,
-  ])
+  @Test(
+    "parts of an arena, updated by different ranks, are the whole",
+    arguments: [
+      MomentPrecision.fp32, .bf16,
+    ])
   func parts(_ precision: MomentPrecision) {
     var layout = ParameterLayout()
     for (name, shape) in [("a", [70, 90]), ("b", [77]), ("c", [3, 5001])] {
@@ -103,7 +105,8 @@ struct AdamWTests {
         }
         let mine = GradientNorm(partition, part: rank)
         let merged = mine(own) { sums, blocks in
-          for block in 0..<blocks where !partition.ranges(of: rank).contains(where: { $0.contains(block << 12) }) {
+          for block in 0..<blocks
+          where !partition.ranges(of: rank).contains(where: { $0.contains(block << 12) }) {
             #expect(sums[block] == 0)
             let first = block << 12
             let count = min(1 << 12, layout.trainableCount - first)
