@@ -25,7 +25,7 @@ struct ChannelTransform {
   /// Floats of the convolution's tail for `batch` sequences.
   func tailCount(batch: Int) -> Int { taps.map { batch * ($0 - 1) * projected } ?? 0 }
 
-  private func convolution(_ dims: SegmentDims) -> ConvolutionDims? {
+  func convolution(_ dims: SegmentDims) -> ConvolutionDims? {
     taps.map {
       ConvolutionDims(batch: dims.batch, length: dims.length, channels: projected, taps: $0)
     }
