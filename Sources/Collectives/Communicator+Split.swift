@@ -9,9 +9,12 @@ extension Communicator {
   /// - Returns: the group that this rank is in.
   /// - Throws: `CollectiveError`.
   public func split(color: Int) throws -> Communicator {
-    var group = handle
+    var result: MPI_Comm?
     try Self.check(
-      MPI_Comm_split(handle, Int32(color), Int32(rank), &group), "MPI_Comm_split")
+      MPI_Comm_split(handle, Int32(color), Int32(rank), &result), "MPI_Comm_split")
+    guard let group = result else {
+      throw CollectiveError(call: "MPI_Comm_split", reason: "it made no group")
+    }
     try Self.check(
       MPI_Comm_set_errhandler(group, statex_mpi_errors_return()), "MPI_Comm_set_errhandler")
     return try Communicator(group: group, library: library)
