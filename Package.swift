@@ -168,7 +168,7 @@ let package = Package(
       name: "LanguageModelsTests",
       dependencies: [
         "HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "Optimizers", "TensorFiles",
-        "TensorStorage",
+        "TensorStorage", "ThreadedParts",
       ],
       swiftSettings: common),
     .testTarget(

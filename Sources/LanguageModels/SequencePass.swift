@@ -14,11 +14,12 @@ public final class SequencePass {
   public let model: LanguageModel
   /// Sequences and tokens of each.
   public let dims: SegmentDims
-  /// Tokens of a segment.
-  public let segmentLength: Int
+  /// The cut of a sequence.
+  public let plan: SegmentPlan
   /// Activations of the segment that ran last.
   public let activations: SegmentActivations
 
+  private let sharing: SequenceSharing?
   private let starts: FloatBuffer
   let state: FloatBuffer
   private let dstate: FloatBuffer
@@ -52,19 +53,26 @@ public final class SequencePass {
   ///   - model: the model.
   ///   - batch: sequences that run together.
   ///   - length: tokens of a sequence.
-  ///   - segmentLength: tokens of a segment, at most.
+  ///   - segmentLength: tokens of a segment that are computed here, at most.
   ///   - trains: whether gradients will be wanted.
+  ///   - sharing: the ranks that share the sequences, two or more; nil when this one computes them
+  ///     alone.
+  /// - Precondition: every part has a token of every segment (`SegmentPlan.isPossible`).
   public init(
-    _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int, trains: Bool = true
+    _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int, trains: Bool = true,
+    sharing: SequenceSharing? = nil
   ) {
     self.model = model
     self.dims = SegmentDims(batch: batch, length: length)
-    self.segmentLength = min(segmentLength, length)
-    let segment = SegmentDims(batch: batch, length: self.segmentLength)
+    self.sharing = sharing
+    plan = SegmentPlan(
+      length: length, segmentLength: segmentLength, parts: sharing?.parts ?? 1)
+    precondition(plan.isPossible, "\(length) tokens cannot be shared by \(plan.parts) ranks")
+    let segment = SegmentDims(batch: batch, length: plan.largestPart, parts: plan.parts)
     activations = SegmentActivations(model, dims: segment, trains: trains)
     let stateCount = model.stateCount(batch: batch)
     starts = FloatBuffer(
-      count: trains ? stateCount * Self.segments(length, self.segmentLength) : 0)
+      count: trains ? stateCount * plan.segmentCount : 0)
     state = FloatBuffer(count: stateCount)
     dstate = FloatBuffer(count: trains ? stateCount : 0)
     tokens = .allocate(capacity: segment.rows)
@@ -78,37 +86,40 @@ public final class SequencePass {
     weights.deallocate()
   }
 
-  private static func segments(_ length: Int, _ segmentLength: Int) -> Int {
-    (length + segmentLength - 1) / segmentLength
-  }
-
   /// Segments of a sequence.
-  public var segmentCount: Int { Self.segments(dims.length, segmentLength) }
+  public var segmentCount: Int { plan.segmentCount }
 
-  /// Floats of memory that a training pass of this shape holds: activations, then states.
+  /// Floats of memory that a training pass of this shape holds on a rank: activations, then states.
   public static func memory(
-    _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int
+    _ model: LanguageModel, batch: Int, plan: SegmentPlan
   ) -> (activations: Int, states: Int) {
-    let segment = min(segmentLength, length)
     let activations = SegmentActivations.count(
-      model, dims: SegmentDims(batch: batch, length: segment), trains: true)
-    return (activations, model.stateCount(batch: batch) * (segments(length, segment) + 2))
+      model, dims: SegmentDims(batch: batch, length: plan.largestPart, parts: plan.parts),
+      trains: true)
+    return (activations, model.stateCount(batch: batch) * (plan.segmentCount + 2))
   }
+
+  /// The tokens of each sequence that are computed here, in a segment.
+  func range(_ segment: Int) -> Range<Int> { plan.range(segment, part: sharing?.part ?? 0) }
 
   func segmentDims(_ segment: Int) -> SegmentDims {
-    SegmentDims(
-      batch: dims.batch, length: min(segmentLength, dims.length - segment * segmentLength))
+    SegmentDims(batch: dims.batch, length: range(segment).count, parts: plan.parts)
   }
 
   /// Copies a segment's rows out of `[B, T]` arrays.
-  func load(_ segment: Int, of samples: SequenceSamples) {
-    let length = segmentDims(segment).length
+  ///
+  /// - Returns: the tokens as blocks read them.
+  func load(_ segment: Int, of samples: SequenceSamples) -> SegmentTokens {
+    let range = range(segment)
+    let length = range.count
     for b in 0..<dims.batch {
-      let source = b * dims.length + segment * segmentLength
+      let source = b * dims.length + range.lowerBound
       (tokens + b * length).update(from: samples.inputs + source, count: length)
       (targets + b * length).update(from: samples.targets + source, count: length)
       (weights + b * length).update(from: samples.weights + source, count: length)
     }
+    return SegmentTokens(
+      tokens, parts: sharing.map { SequenceParts(plan.split(segment), $0) })
   }
 
   /// Adds the gradient of `scale * sum(weight * nll)` to `gradients`.
@@ -118,7 +129,7 @@ public final class SequencePass {
   ///   - scale: one over the global sum of weights of the step.
   ///   - parameters: the parameter arena.
   ///   - gradients: the gradient arena, added to.
-  /// - Returns: sum of `weight * nll`, not scaled.
+  /// - Returns: sum of `weight * nll` of the tokens that are computed here, not scaled.
   public func gradient(
     of samples: SequenceSamples, scale: Float, parameters: Floats,
     accumulatingInto gradients: Floats
@@ -128,9 +139,9 @@ public final class SequencePass {
     for segment in 0..<(segmentCount - 1) {
       let next = starts.pointer + (segment + 1) * stateCount
       copy(starts.pointer + segment * stateCount, count: stateCount, into: next)
-      load(segment, of: samples)
+      let input = load(segment, of: samples)
       model.forward(
-        tokens, parameters: parameters, stateInPlace: next, activations, dims: segmentDims(segment))
+        input, parameters: parameters, stateInPlace: next, activations, dims: segmentDims(segment))
     }
     zero(dstate.pointer, count: stateCount)
     var sum = 0.0
@@ -147,26 +158,26 @@ public final class SequencePass {
     let dims = segmentDims(segment)
     let start = starts.pointer + segment * state.count
     copy(start, count: state.count, into: state.pointer)
-    load(segment, of: samples)
+    let input = load(segment, of: samples)
     if let observer {
       model.forward(
-        tokens, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims
+        input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims
       ) { observer.forward(segment, $0, $1, dims.rows) }
     } else {
       model.forward(
-        tokens, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
+        input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
     }
     let wanted = SegmentTargets(targets: targets, weights: weights, scale: scale)
     let sum = model.loss(
       wanted, parameters: parameters, gradients: gradients, activations, dims: dims)
     if let observer {
       model.backward(
-        tokens, parameters: parameters, gradients: gradients, states: start,
+        input, parameters: parameters, gradients: gradients, states: start,
         dstateInPlace: dstate.pointer, activations, dims: dims
       ) { observer.backward(segment, $0, $1, dims.rows) }
     } else {
       model.backward(
-        tokens, parameters: parameters, gradients: gradients, states: start,
+        input, parameters: parameters, gradients: gradients, states: start,
         dstateInPlace: dstate.pointer, activations, dims: dims)
     }
     return sum
@@ -188,12 +199,12 @@ public final class SequencePass {
     var sum = 0.0
     for segment in 0..<segmentCount {
       let dims = segmentDims(segment)
-      load(segment, of: samples)
+      let input = load(segment, of: samples)
       model.forward(
-        tokens, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
+        input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
       let wanted = SegmentTargets(targets: targets, weights: weights, scale: 1)
       sum += model.loss(wanted, parameters: parameters, gradients: nil, activations, dims: dims)
-      visit(segment * segmentLength, dims.length, activations.tokenNLL)
+      visit(range(segment).lowerBound, dims.length, activations.tokenNLL)
     }
     return sum
   }

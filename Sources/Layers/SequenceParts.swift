@@ -11,6 +11,21 @@ public protocol SequenceExchange: AnyObject {
   func gather(inPlace values: Floats, count: Int)
 }
 
+/// Who shares sequences: `parts` ranks, of which this one computes part `part` of each segment.
+public struct SequenceSharing {
+  /// Ranks that share a sequence.
+  public var parts: Int
+  /// This rank's part.
+  public var part: Int
+  /// The way to the others.
+  public var exchange: any SequenceExchange
+
+  /// Describes the sharing.
+  public init(parts: Int, part: Int, exchange: any SequenceExchange) {
+    (self.parts, self.part, self.exchange) = (parts, part, exchange)
+  }
+}
+
 /// Tokens that follow each other, shared by several ranks: one of them computes part `part` of `split`.
 ///
 /// The states that a block is given and leaves are those before the first part and after the last one,
@@ -23,12 +38,14 @@ public struct SequenceParts {
   /// The way to the others.
   public var exchange: any SequenceExchange
 
-  /// Describes part `part` of `split`.
+  /// Describes this rank's part of `split`.
   ///
-  /// - Precondition: there are two parts or more.
-  public init(split: SequenceSplit, part: Int, exchange: any SequenceExchange) {
-    precondition(split.parts > 1 && 0..<split.parts ~= part, "part \(part) of \(split.parts)")
-    (self.split, self.part, self.exchange) = (split, part, exchange)
+  /// - Precondition: there are two parts or more, as many as ranks share the tokens.
+  public init(_ split: SequenceSplit, _ sharing: SequenceSharing) {
+    precondition(
+      split.parts == sharing.parts && split.parts > 1 && 0..<split.parts ~= sharing.part,
+      "part \(sharing.part) of \(split.parts)")
+    (self.split, part, exchange) = (split, sharing.part, sharing.exchange)
   }
 
   /// Parts.

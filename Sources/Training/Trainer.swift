@@ -41,15 +41,18 @@ public final class Trainer {
   private let pass: SequencePass
   private let batch: SampleBatch
   private let norm: GradientNorm
-  private let firstLeaf: Int
+  private let firstMicroBatch: Int
 
   /// Allocates everything that training needs.
   ///
+  /// Collective over all ranks.
+  ///
+  /// - Throws: `CollectiveError` when ranks that share sequences cannot find each other.
   /// - Precondition: `parameters` has the model's layout.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
     ranks: Ranks
-  ) {
+  ) throws {
     self.recipe = recipe
     self.model = model
     self.parameters = parameters
@@ -57,19 +60,30 @@ public final class Trainer {
     self.ranks = ranks
     schedule = recipe.train.learningRate
     optimizer = AdamW(recipe.train.adamW, layout: model.layout)
-    let tree = ReductionTree(leaves: recipe.train.microBatches, ranks: ranks.size)
+    let tree = recipe.reductionTree(ranks: ranks.size)
     reducer = GradientReducer(
       count: model.layout.count, tree: tree, communicator: ranks.communicator,
       reproducible: recipe.parallel.isReproducible)
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength)
-    let leaves = tree.leaves(of: ranks.rank)
-    firstLeaf = leaves.lowerBound
+      segmentLength: recipe.train.segmentLength,
+      sharing: try Self.sharing(tree.groups, ranks))
+    let microBatches = tree.microBatches(of: ranks.rank)
+    firstMicroBatch = microBatches.lowerBound
     batch = SampleBatch(
-      sampleCount: leaves.count * recipe.train.microBatch,
+      sampleCount: microBatches.count * recipe.train.microBatch,
       sequenceLength: recipe.data.sequenceLength)
     norm = GradientNorm(count: model.layout.count)
+  }
+
+  /// The ranks that share sequences with this one, if any do.
+  private static func sharing(_ groups: RankGroups, _ ranks: Ranks) throws -> SequenceSharing? {
+    guard groups.parts > 1 else { return nil }
+    let exchange = try RankSequenceExchange(groups, communicator: ranks.communicator) {
+      ranks.endJob(because: $0)
+    }
+    return SequenceSharing(
+      parts: groups.parts, part: groups.part(of: ranks.rank), exchange: exchange)
   }
 
   /// Tokens of one step over all ranks.
@@ -119,20 +133,21 @@ public final class Trainer {
       what: "the gradient norm is \(gradientNorm), first in \(slot?.name ?? "no single tensor")")
   }
 
-  /// Reads this rank's own samples of a step, and no others.
+  /// Reads the samples of a step that this rank computes or shares, and no others.
   private func load(_ step: Int) throws {
-    let perLeaf = recipe.train.microBatch
+    let perMicroBatch = recipe.train.microBatch
     let first = UInt64(step - 1) * UInt64(recipe.train.sequencesPerStep)
     try ranks.agree {
       for index in 0..<batch.sampleCount {
         try stream.write(
-          globalSample: first + UInt64(firstLeaf * perLeaf + index), into: batch[index])
+          globalSample: first + UInt64(firstMicroBatch * perMicroBatch + index), into: batch[index])
       }
     }
   }
 
   private func row(ofLeaf leaf: Int) -> Int {
-    (leaf - firstLeaf) * recipe.train.microBatch * recipe.data.sequenceLength
+    (reducer.tree.microBatch(ofLeaf: leaf) - firstMicroBatch) * recipe.train.microBatch
+      * recipe.data.sequenceLength
   }
 
   private func samples(ofLeaf leaf: Int) -> SequenceSamples {
@@ -144,7 +159,9 @@ public final class Trainer {
       inputs: inputs + row, targets: targets + row, weights: weights + row)
   }
 
+  /// The weight of a micro-batch, counted once: with its first part.
   private func weight(ofLeaf leaf: Int) -> Double {
+    guard reducer.tree.part(ofLeaf: leaf) == 0 else { return 0 }
     let row = row(ofLeaf: leaf)
     var sum = 0.0
     for index in row..<(row + recipe.train.microBatch * recipe.data.sequenceLength) {

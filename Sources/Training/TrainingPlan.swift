@@ -50,9 +50,7 @@ public struct TrainingPlan: CustomStringConvertible {
     _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, ranks: Int
   ) -> [Item] {
     let tokens = recipe.train.sequencesPerStep * recipe.data.sequenceLength
-    let length = recipe.data.sequenceLength
-    let segments =
-      (length + recipe.train.segmentLength - 1) / min(recipe.train.segmentLength, length)
+    let segments = recipe.segments.segmentCount
     // Backward is twice forward; with segments, the blocks of all but the last run forward twice.
     let head = 2 * model.width * model.vocabulary
     let again = segments > 1 ? (model.forwardFLOPsPerToken - head) * (segments - 1) / segments : 0
@@ -60,10 +58,9 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "steps", value: String(recipe.train.steps)),
       Item(name: "tokens a step", value: count(tokens)),
       Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),
-      Item(
-        name: "ranks x micro-batches",
-        value: "\(ranks) x \((recipe.train.microBatches + ranks - 1) / ranks)"),
-      Item(name: "segments a sequence", value: String(segments)),
+    ]
+    items += Self.divisionItems(recipe, model, ranks: ranks)
+    items += [
       Item(
         name: "FLOPs a token",
         value: count(model.trainingFLOPsPerToken)
@@ -77,21 +74,45 @@ public struct TrainingPlan: CustomStringConvertible {
     return items
   }
 
+  /// How ranks divide micro-batches and segments.
+  private static func divisionItems(
+    _ recipe: Recipe, _ model: LanguageModel, ranks: Int
+  ) -> [Item] {
+    let (parts, segments) = (recipe.parallel.sequenceRanks, recipe.segments.segmentCount)
+    let groups = ranks / parts
+    let microBatches = (recipe.train.microBatches + groups - 1) / groups
+    var items = [
+      Item(
+        name: "ranks x micro-batches",
+        value: parts == 1
+          ? "\(ranks) x \(microBatches)" : "\(groups) groups of \(parts) x \(microBatches)"),
+      Item(name: "segments a sequence", value: String(segments)),
+    ]
+    if parts > 1 {
+      let share = model.shareCount(batch: recipe.train.microBatch, parts: parts)
+      items.append(
+        Item(
+          name: "a rank's share of a segment",
+          value: "\(recipe.segments.largestPart) tokens; sends \(bytes(4 * share)) to its group "
+            + "forward, the same backward"))
+    }
+    return items
+  }
+
   private static func memoryItems(
     _ recipe: Recipe, _ model: LanguageModel, ranks: Int
   ) -> [Item] {
     let count = model.layout.count
-    let tree = ReductionTree(leaves: recipe.train.microBatches, ranks: ranks)
+    let tree = recipe.reductionTree(ranks: ranks)
     let reducer =
       (0..<ranks).map {
         GradientReducer.memory(
           count: count, tree: tree, rank: $0, reproducible: recipe.parallel.isReproducible)
       }.max() ?? 0
     let pass = SequencePass.memory(
-      model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength)
-    let leaves = (recipe.train.microBatches + ranks - 1) / ranks
-    let samples = leaves * recipe.train.microBatch * recipe.data.sequenceLength * 3
+      model, batch: recipe.train.microBatch, plan: recipe.segments)
+    let microBatches = (0..<ranks).map { tree.microBatches(of: $0).count }.max() ?? 0
+    let samples = microBatches * recipe.train.microBatch * recipe.data.sequenceLength * 3
     let parts = [
       ("parameters", count), ("gradients and their exchange", reducer),
       ("optimizer moments", 2 * count), ("activations of a segment", pass.activations),

@@ -55,6 +55,7 @@ final class GLAPart {
       chunkGLAOutput(
         part.x, initialState: part.start.pointer, into: part.outputs[0].pointer,
         finalState: end.pointer, scratch: part.forwardScratch.pointer, dims: part.dims)
+      precondition(end.isIntact)
     }
     for (index, part) in parts.enumerated() {
       let scratch = part.backwardScratch.pointer
@@ -76,10 +77,10 @@ final class GLAPart {
         into: GLAGradients(dq: d[1], dk: d[2], dv: d[3], dg: d[4]),
         scratch: part.backwardScratch.pointer, dims: part.dims)
     }
-    precondition(memory.allSatisfy(\.isIntact) && Set(finals).count == 1 && Set(firsts).count == 1)
     let locals = parts.indices.flatMap { part in
       shares.map { floats($0.state(of: part), dims.stateCount) }
     }
+    precondition(memory.allSatisfy(\.isIntact) && Set(finals).count == 1 && Set(firsts).count == 1)
     return (finals[0], firsts[0], locals)
   }
 }
@@ -101,6 +102,7 @@ final class SSDPart {
     rate = Guarded([Float](repeating: 0, count: aLog.count))
     let logs = Guarded(aLog)
     decayRates(logs.pointer, into: rate.pointer, heads: aLog.count)
+    precondition(logs.isIntact)
     daLog = Guarded([Float](repeating: 0, count: aLog.count))
     outputs = [2, 1, 0].map { Guarded(inputs[$0].count) }
     forwardScratch = Guarded(dims.forwardScratchCount)
@@ -150,6 +152,7 @@ final class SSDPart {
       chunkSSDOutput(
         part.x, initialState: part.start.pointer, into: part.outputs[0].pointer,
         finalState: end.pointer, scratch: part.forwardScratch.pointer, dims: part.dims)
+      precondition(end.isIntact)
     }
     for (index, part) in parts.enumerated() {
       let scratch = part.backwardScratch.pointer
@@ -169,10 +172,10 @@ final class SSDPart {
         dstateInPlace: part.dend.pointer, into: part.gradients,
         scratch: part.backwardScratch.pointer, dims: part.dims)
     }
-    precondition(memory.allSatisfy(\.isIntact) && Set(finals).count == 1 && Set(firsts).count == 1)
     let locals = parts.indices.flatMap { part in
       shares.map { floats($0.state(of: part), dims.stateCount) }
     }
+    precondition(memory.allSatisfy(\.isIntact) && Set(finals).count == 1 && Set(firsts).count == 1)
     return (finals[0], firsts[0], locals)
   }
 }
@@ -238,7 +241,8 @@ struct ConvolutionParts {
       dx.append(dxs[part].values)
     }
     precondition(Set(tails.map(\.values)).count == 1 && Set(dtails).count == 1)
-    precondition(shares.isIntact && dshares.isIntact)
+    precondition(
+      ([shares, dshares, weight, bias, dweight, dbias] + inputs).allSatisfy(\.isIntact))
     (tail, dtail) = (tails[0].values, dtails[0])
     (self.dweight, self.dbias) = (dweight.values, dbias.values)
   }

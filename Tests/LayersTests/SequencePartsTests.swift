@@ -77,7 +77,8 @@ struct SequencePartsTests {
     let (parts, gathers) = ThreadedParts.run(split.parts) { part, exchange in
       job.run(
         rows: split[part],
-        parts: SequenceParts(split: split, part: part, exchange: exchange))
+        parts: SequenceParts(
+          split, SequenceSharing(parts: split.parts, part: part, exchange: exchange)))
     }
     func expect(_ name: String, _ mine: [Float], _ reference: [Float], _ bound: Double) {
       let largest = reference.reduce(0) { max($0, abs(Double($1))) }
@@ -91,7 +92,7 @@ struct SequencePartsTests {
     expect("dx", job.joined(parts.map(\.dx)), whole.dx, 2e-6)
     for part in parts {
       expect("state", part.state, whole.state, 2e-6)
-      expect("dstate", part.dstate, whole.dstate, 2e-6)
+      expect("dstate", part.dstate, whole.dstate, 5e-6)
       #expect(part.state == parts[0].state && part.dstate == parts[0].dstate, "other bits")
     }
     for slot in job.layout.slots {
@@ -113,7 +114,8 @@ struct SequencePartsTests {
         ThreadedParts.run(split.parts) { part, exchange in
           job.run(
             rows: split[part],
-            parts: SequenceParts(split: split, part: part, exchange: exchange))
+            parts: SequenceParts(
+          split, SequenceSharing(parts: split.parts, part: part, exchange: exchange)))
         }.results
       }
       for (a, b) in zip(runs[0], runs[1]) {
@@ -200,11 +202,13 @@ struct SequencePartsTests {
       let context = BlockContext(
         parameters: weights.pointer, saved: saved.pointer, scratch: scratch.pointer, dims: dims,
         parts: parts)
-      block.forward(x.pointer, into: y.pointer, stateInPlace: next.pointer, context)
-      scratch.fill(.nan)
-      block.backward(
-        inPlace: dx.pointer, x: x.pointer, state: before.pointer, dstateInPlace: dnext.pointer,
-        gradients: gradients.pointer, context)
+      withExtendedLifetime((x, saved, scratch, weights, before)) {
+        block.forward(x.pointer, into: y.pointer, stateInPlace: next.pointer, context)
+        scratch.fill(.nan)
+        block.backward(
+          inPlace: dx.pointer, x: x.pointer, state: before.pointer, dstateInPlace: dnext.pointer,
+          gradients: gradients.pointer, context)
+      }
       return Results(
         y: y.array(), dx: dx.array(), state: next.array(), dstate: dnext.array(),
         gradients: gradients.array())

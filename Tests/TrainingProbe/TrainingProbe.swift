@@ -46,8 +46,8 @@ struct TrainingProbe {
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
-    let trainer = Trainer(
-      recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
+    let trainer = try Trainer(
+      recipe, model: LanguageModel(model.configuration), parameters: model.initialParameters(),
       stream: data.stream, ranks: ranks)
     for step in 1...3 { _ = try trainer.step(step) }
     // OpenBLAS's kernels for small products allocate a panel in every call.
