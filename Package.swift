@@ -68,7 +68,7 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "LanguageModels",
-      dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorStorage"],
+      dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "DataParallel",
@@ -204,7 +204,7 @@ let package = Package(
     .executableTarget(
       name: "training-probe",
       dependencies: [
-        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels",
+        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels", "Layers",
         "TensorStorage", "Training",
       ],
       path: "Tests/TrainingProbe", swiftSettings: common),

@@ -23,12 +23,17 @@ public struct SegmentTargets {
 public struct SegmentTokens {
   /// Input tokens `[B, T]`, each below the vocabulary.
   public var tokens: UnsafePointer<Int32>
+  /// Where documents begin among them.
+  public var history: DocumentHistory
   /// The part of a shared segment that they are; nil when they are all of it.
   public var parts: SequenceParts?
 
   /// Names the arrays.
-  public init(_ tokens: UnsafePointer<Int32>, parts: SequenceParts? = nil) {
+  public init(
+    _ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none, parts: SequenceParts? = nil
+  ) {
     self.tokens = tokens
+    self.history = history
     self.parts = parts
   }
 }
@@ -57,7 +62,7 @@ extension LanguageModel {
       let output = activations.output(of: index)
       block.forward(
         activations.input(of: index), into: output, stateInPlace: state,
-        context(parameters, activations, index, dims, input.parts))
+        context(parameters, activations, index, dims, input))
       state += block.stateCount(batch: dims.batch)
       observe?(index, UnsafePointer(output))
     }
@@ -127,7 +132,7 @@ extension LanguageModel {
       block.backward(
         inPlace: dx, x: activations.input(of: index), state: states + offset,
         dstateInPlace: dstate + offset, gradients: gradients,
-        context(parameters, activations, index, dims, input.parts))
+        context(parameters, activations, index, dims, input))
       observe?(index, UnsafePointer(dx))
     }
     embeddingBackward(
@@ -155,11 +160,11 @@ extension LanguageModel {
 
   private func context(
     _ parameters: Floats, _ activations: SegmentActivations, _ index: Int, _ dims: SegmentDims,
-    _ parts: SequenceParts?
+    _ input: SegmentTokens
   ) -> BlockContext {
     BlockContext(
       parameters: parameters, saved: activations.saved[index % activations.saved.count],
-      scratch: activations.scratch, dims: dims, parts: parts)
+      scratch: activations.scratch, dims: dims, history: input.history, parts: input.parts)
   }
 }
 

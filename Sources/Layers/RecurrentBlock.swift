@@ -31,6 +31,8 @@ public struct BlockContext {
   public var scratch: Floats
   /// The tokens.
   public var dims: SegmentDims
+  /// Where documents begin among the tokens.
+  public var history: DocumentHistory
   /// The part of the segment that the tokens are; nil when they are all of it.
   public var parts: SequenceParts?
 
@@ -39,7 +41,7 @@ public struct BlockContext {
   /// - Precondition: `parts` has `dims.parts` parts, and part `parts.part` has `dims.length` tokens.
   public init(
     parameters: Floats, saved: Floats, scratch: Floats, dims: SegmentDims,
-    parts: SequenceParts? = nil
+    history: DocumentHistory = .none, parts: SequenceParts? = nil
   ) {
     precondition(
       parts?.split.parts ?? 1 == dims.parts
@@ -49,6 +51,7 @@ public struct BlockContext {
     self.saved = saved
     self.scratch = scratch
     self.dims = dims
+    self.history = history
     self.parts = parts
   }
 }
@@ -64,6 +67,11 @@ public struct BlockContext {
 public protocol RecurrentBlock {
   /// Floats of state of `batch` sequences: the recurrent state and convolution tails.
   func stateCount(batch: Int) -> Int
+
+  /// Floats of one sequence in each part of the state: the recurrent state, then convolution tails.
+  ///
+  /// A part of `batch` sequences is `[batch, floats]`; parts follow one another.
+  var stateParts: [Int] { get }
 
   /// Floats that forward saves for backward.
   func savedCount(_ dims: SegmentDims) -> Int

@@ -40,19 +40,27 @@ public final class Trainer {
   private let reducer: GradientReducer
   private let pass: SequencePass
   private let batch: SampleBatch
+  private let carried: CarriedStates?
+  /// The state that a micro-batch begins or ends with, when lanes carry states.
+  private let laneState: FloatBuffer
   private let norm: GradientNorm
   private let firstMicroBatch: Int
 
   /// Allocates everything that training needs.
   ///
-  /// Collective over all ranks.
-  ///
-  /// - Throws: `CollectiveError` when ranks that share sequences cannot find each other.
-  /// - Precondition: `parameters` has the model's layout.
+  /// - Parameters:
+  ///   - recipe: how to train.
+  ///   - model: what is trained.
+  ///   - parameters: where it starts, in the model's layout.
+  ///   - stream: the data.
+  ///   - ranks: all ranks.
+  ///   - sharing: those that share sequences with this one, as the recipe says.
+  /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
-    ranks: Ranks
+    ranks: Ranks, sharing: SequenceSharing? = nil
   ) throws {
+    precondition(sharing?.parts ?? 1 == recipe.parallel.sequenceRanks, "ranks share otherwise")
     self.recipe = recipe
     self.model = model
     self.parameters = parameters
@@ -67,23 +75,22 @@ public final class Trainer {
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
       segmentLength: recipe.train.segmentLength,
-      sharing: try Self.sharing(tree.groups, ranks))
+      storage: try TrainingMemory(recipe, model, ranks: ranks.size).storage,
+      truncates: recipe.train.truncatesBackpropagation, sharing: sharing)
+    carried =
+      recipe.train.statePassing > 0
+      ? CarriedStates(
+        model, lanes: recipe.train.sequencesPerStep, probability: recipe.train.statePassing,
+        seed: recipe.run.seed) : nil
+    laneState = FloatBuffer(
+      count: carried == nil ? 0 : model.stateCount(batch: recipe.train.microBatch))
     let microBatches = tree.microBatches(of: ranks.rank)
     firstMicroBatch = microBatches.lowerBound
     batch = SampleBatch(
       sampleCount: microBatches.count * recipe.train.microBatch,
-      sequenceLength: recipe.data.sequenceLength)
+      sequenceLength: recipe.data.sequenceLength,
+      tracksDocuments: recipe.data.resetsStateAtDocuments)
     norm = GradientNorm(count: model.layout.count)
-  }
-
-  /// The ranks that share sequences with this one, if any do.
-  private static func sharing(_ groups: RankGroups, _ ranks: Ranks) throws -> SequenceSharing? {
-    guard groups.parts > 1 else { return nil }
-    let exchange = try RankSequenceExchange(groups, communicator: ranks.communicator) {
-      ranks.endJob(because: $0)
-    }
-    return SequenceSharing(
-      parts: groups.parts, part: groups.part(of: ranks.rank), exchange: exchange)
   }
 
   /// Tokens of one step over all ranks.
@@ -104,9 +111,7 @@ public final class Trainer {
     }
     let scale = Float(1 / weight)
     let sum = try reducer.reduce { leaf, gradients in
-      self.pass.gradient(
-        of: self.samples(ofLeaf: leaf), scale: scale, parameters: self.parameters.buffer.pointer,
-        accumulatingInto: gradients.pointer)
+      try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
     }
     let loss = sum / weight
     let gradientNorm = norm(reducer.gradient)
@@ -118,6 +123,20 @@ public final class Trainer {
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
       exchangeSeconds: reducer.exchangeSeconds)
+  }
+
+  /// Adds the gradient of one micro-batch, or of a part of it, from the states that its lanes carry.
+  private func gradient(
+    ofLeaf leaf: Int, step: Int, scale: Float, into gradients: FloatBuffer
+  ) throws -> Double {
+    let (size, microBatch) = (recipe.train.microBatch, reducer.tree.microBatch(ofLeaf: leaf))
+    let lanes = (microBatch * size)..<((microBatch + 1) * size)
+    carried?.load(lanes, step: step, into: laneState.pointer)
+    let sum = try pass.gradient(
+      of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
+      accumulatingInto: gradients.pointer, stateInPlace: carried == nil ? nil : laneState.pointer)
+    carried?.store(lanes, from: laneState.pointer)
+    return sum
   }
 
   private func checkFinite(_ step: Int, _ loss: Double, _ gradientNorm: Double) throws {
@@ -156,7 +175,8 @@ public final class Trainer {
       let weights = batch.weights.baseAddress
     else { preconditionFailure("a leaf has samples") }
     return SequenceSamples(
-      inputs: inputs + row, targets: targets + row, weights: weights + row)
+      inputs: inputs + row, targets: targets + row, weights: weights + row,
+      history: (batch.history?.baseAddress).map { UnsafePointer($0 + row) })
   }
 
   /// The weight of a micro-batch, counted once: with its first part.

@@ -80,9 +80,12 @@ public final class TrainingRun {
       if ranks.leads { removeUnusedRun(output) }
       throw error
     }
-    trainer = try Trainer(
-      recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
-      ranks: ranks)
+    let sharing = try ranks.sharing(recipe.parallel.sequenceRanks)
+    trainer = try ranks.agree {
+      try Trainer(
+        recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
+        ranks: ranks, sharing: sharing)
+    }
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
     checkpoints = try CheckpointWriter(

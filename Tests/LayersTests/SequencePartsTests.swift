@@ -115,7 +115,7 @@ struct SequencePartsTests {
           job.run(
             rows: split[part],
             parts: SequenceParts(
-          split, SequenceSharing(parts: split.parts, part: part, exchange: exchange)))
+              split, SequenceSharing(parts: split.parts, part: part, exchange: exchange)))
         }.results
       }
       for (a, b) in zip(runs[0], runs[1]) {
