@@ -72,7 +72,7 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "DataParallel",
-      dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
+      dependencies: ["Collectives", "Optimizers", "Layers", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
@@ -123,12 +123,19 @@ let package = Package(
       swiftSettings: common),
 
     // Tests, one target a room.
+    .target(
+      name: "ThreadedParts", dependencies: ["Layers"], path: "Tests/ThreadedParts",
+      swiftSettings: common),
     .testTarget(
       name: "TensorStorageTests", dependencies: ["TensorStorage"], swiftSettings: common),
     .testTarget(
       name: "TensorFilesTests", dependencies: ["TensorFiles"], swiftSettings: common),
     .testTarget(
       name: "KernelsTests", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "LayersTests",
+      dependencies: ["Layers", "Kernels", "TensorStorage", "ThreadedParts"],
       swiftSettings: common),
     .testTarget(
       name: "RecallTasksTests", dependencies: ["RecallTasks", "TensorStorage"],
@@ -161,7 +168,7 @@ let package = Package(
       name: "LanguageModelsTests",
       dependencies: [
         "HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "Optimizers", "TensorFiles",
-        "TensorStorage",
+        "TensorStorage", "ThreadedParts",
       ],
       swiftSettings: common),
     .testTarget(
@@ -197,7 +204,7 @@ let package = Package(
     .executableTarget(
       name: "training-probe",
       dependencies: [
-        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels",
+        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels", "Layers",
         "TensorStorage", "Training",
       ],
       path: "Tests/TrainingProbe", swiftSettings: common),

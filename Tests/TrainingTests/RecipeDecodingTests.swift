@@ -48,7 +48,7 @@ let leastRecipe = """
           precision: bf16
           optimizer: {lr: 1.0e-3, min_lr: 1e-5, betas: [0.8, 0.99], eps: 1.0e-6, weight_decay: 0, grad_clip: 2}
           schedule: {kind: wsd, warmup_steps: 10, decay_steps: 40}
-        parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false}
+        parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false, sequence_ranks: 2}
         checkpoint: {every: 50, keep: 1}
         evaluation:
           every: 25
@@ -100,6 +100,7 @@ let leastRecipe = """
     #expect(recipe.parallel.threadsPerRank == 4)
     #expect(recipe.parallel.optimizerSharding == .zero1)
     #expect(!recipe.parallel.isReproducible)
+    #expect(recipe.parallel.sequenceRanks == 2)
     #expect(recipe.checkpoint.every == 50)
     #expect(recipe.checkpoint.keep == 1)
     #expect(recipe.evaluation.every == 25)
@@ -137,6 +138,7 @@ let leastRecipe = """
     #expect(recipe.parallel.threadsPerRank == nil)
     #expect(recipe.parallel.optimizerSharding == .none)
     #expect(recipe.parallel.isReproducible)
+    #expect(recipe.parallel.sequenceRanks == 1)
     #expect(recipe.checkpoint.every == 1000)
     #expect(recipe.checkpoint.keep == 3)
     #expect(recipe.evaluation.every == 1000)
@@ -270,6 +272,7 @@ let leastRecipe = """
           threads_per_rank: auto
           optimizer_sharding: none
           reproducible: true
+          sequence_ranks: 1
         checkpoint:
           every: 1000
           keep: 3
