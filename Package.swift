@@ -73,7 +73,7 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "DataParallel",
-      dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
+      dependencies: ["Collectives", "Optimizers", "Layers", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
@@ -124,12 +124,19 @@ let package = Package(
       swiftSettings: common),
 
     // Tests, one target a room.
+    .target(
+      name: "ThreadedParts", dependencies: ["Layers"], path: "Tests/ThreadedParts",
+      swiftSettings: common),
     .testTarget(
       name: "TensorStorageTests", dependencies: ["TensorStorage"], swiftSettings: common),
     .testTarget(
       name: "TensorFilesTests", dependencies: ["TensorFiles"], swiftSettings: common),
     .testTarget(
       name: "KernelsTests", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "LayersTests",
+      dependencies: ["Layers", "Kernels", "TensorStorage", "ThreadedParts"],
       swiftSettings: common),
     .testTarget(
       name: "RecallTasksTests", dependencies: ["RecallTasks", "TensorStorage"],
@@ -162,7 +169,7 @@ let package = Package(
       name: "LanguageModelsTests",
       dependencies: [
         "HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "Optimizers", "TensorFiles",
-        "TensorStorage",
+        "TensorStorage", "ThreadedParts",
       ],
       swiftSettings: common),
     .testTarget(
@@ -198,7 +205,7 @@ let package = Package(
     .executableTarget(
       name: "training-probe",
       dependencies: [
-        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels",
+        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels", "Layers",
         "TensorStorage", "Training",
       ],
       path: "Tests/TrainingProbe", swiftSettings: common),

@@ -57,7 +57,7 @@ public final class NonBlockingExchanges {
 
   private static func duplicate(_ communicator: Communicator) throws -> MPI_Comm {
     var copy: MPI_Comm?
-    try Communicator.check(MPI_Comm_dup(communicator.world, &copy), "MPI_Comm_dup")
+    try Communicator.check(MPI_Comm_dup(communicator.handle, &copy), "MPI_Comm_dup")
     guard let copy else { throw CollectiveError(call: "MPI_Comm_dup", reason: "no communicator") }
     return copy
   }

@@ -7,7 +7,7 @@ extension Communicator {
       try Self.check(
         MPI_Allreduce(
           statex_mpi_in_place(), values + first, Int32(length), statex_mpi_double(),
-          statex_mpi_sum(), world), "MPI_Allreduce")
+          statex_mpi_sum(), handle), "MPI_Allreduce")
     }
   }
 
@@ -24,7 +24,7 @@ extension Communicator {
   ) throws {
     try Self.check(
       MPI_Reduce_scatter(
-        values, result, counts.baseAddress, statex_mpi_float(), statex_mpi_sum(), world),
+        values, result, counts.baseAddress, statex_mpi_float(), statex_mpi_sum(), handle),
       "MPI_Reduce_scatter")
   }
 }

@@ -25,11 +25,16 @@ public struct SegmentTokens {
   public var tokens: UnsafePointer<Int32>
   /// Where documents begin among them.
   public var history: DocumentHistory
+  /// The part of a shared segment that they are; nil when they are all of it.
+  public var parts: SequenceParts?
 
   /// Names the arrays.
-  public init(_ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none) {
+  public init(
+    _ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none, parts: SequenceParts? = nil
+  ) {
     self.tokens = tokens
     self.history = history
+    self.parts = parts
   }
 }
 
@@ -57,7 +62,7 @@ extension LanguageModel {
       let output = activations.output(of: index)
       block.forward(
         activations.input(of: index), into: output, stateInPlace: state,
-        context(parameters, activations, index, dims, input.history))
+        context(parameters, activations, index, dims, input))
       state += block.stateCount(batch: dims.batch)
       observe?(index, UnsafePointer(output))
     }
@@ -132,7 +137,7 @@ extension LanguageModel {
         inPlace: dx, x: activations.input(of: index), state: states + offset,
         dstateInPlace: dstate + offset,
         gradients: trainable.containsBlock(index) ? gradients : nil,
-        context(parameters, activations, index, dims, input.history))
+        context(parameters, activations, index, dims, input))
       observe?(index, UnsafePointer(dx))
     }
     guard trainable == .all else { return }
@@ -161,11 +166,11 @@ extension LanguageModel {
 
   private func context(
     _ parameters: Floats, _ activations: SegmentActivations, _ index: Int, _ dims: SegmentDims,
-    _ history: DocumentHistory
+    _ input: SegmentTokens
   ) -> BlockContext {
     BlockContext(
       parameters: parameters, saved: activations.saved[index % activations.saved.count],
-      scratch: activations.scratch, dims: dims, history: history)
+      scratch: activations.scratch, dims: dims, history: input.history, parts: input.parts)
   }
 }
 

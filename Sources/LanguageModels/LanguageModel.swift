@@ -71,6 +71,13 @@ public struct LanguageModel {
     blocks.reduce(0) { $0 + $1.stateCount(batch: batch) }
   }
 
+  /// Floats that a part of a shared segment tells the others in a forward pass of the blocks, and again
+  /// in a backward pass.
+  public func shareCount(batch: Int, parts: Int) -> Int {
+    let dims = SegmentDims(batch: batch, length: 1, parts: parts)
+    return blocks.reduce(0) { $0 + $1.shareCount(dims) }
+  }
+
   /// Multiplications and additions of one token's forward pass, the head included.
   public var forwardFLOPsPerToken: Int {
     blocks.reduce(2 * width * vocabulary) { $0 + $1.forwardFLOPsPerToken }

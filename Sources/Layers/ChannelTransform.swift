@@ -34,7 +34,7 @@ struct ChannelTransform {
     return result
   }
 
-  private func convolution(_ dims: SegmentDims) -> ConvolutionDims? {
+  func convolution(_ dims: SegmentDims) -> ConvolutionDims? {
     taps.map {
       ConvolutionDims(batch: dims.batch, length: dims.length, channels: projected, taps: $0)
     }

@@ -73,7 +73,7 @@ extension GatedLinearAttentionBlock {
     let input = Matrix(y, rows, c.hiddenSize)
     let dinput = Matrix(dy, rows, c.hiddenSize)
     let projected = recurrenceBackward(
-      doutput, State(state, self, batch: dims.batch), State(dstate, self, batch: dims.batch),
+      doutput, startState(state, saved, context), State(dstate, self, batch: dims.batch),
       saved, gradients, context, partials: partials, &plan)
     context.linearBackward(
       Matrix(projected.dq, rows, c.keyDim), input: input, offset: offsets.query, into: dinput,
@@ -141,14 +141,10 @@ extension GatedLinearAttentionBlock {
       dg: plan.take(keys))
     let inputs = recurrenceInputs(saved, state, advancesTails: false, context, &plan)
     let read = mixed(inputs, context, &plan)
-    let attention = attentionDims(dims)
-    let mark = plan.used
-    chunkGLABackward(
-      doutput, read, initialState: state.recurrent, dstateInPlace: dstate.recurrent, into: d,
-      scratch: plan.take(attention.backwardScratchCount), dims: attention)
-    plan.rewind(to: mark)
+    attentionBackward(doutput, read, state, dstate, into: d, context, &plan)
     d = unmixed(d, of: inputs, gradients, context, &plan)
 
+    let dtails = localTailGradients(dstate, context, &plan)
     func transformed(
       _ transform: ChannelTransform, _ dy: Floats, _ x: Floats, _ weight: Int?, _ tail: Floats,
       _ dtail: Floats, _ plan: inout MemoryPlan
@@ -158,13 +154,14 @@ extension GatedLinearAttentionBlock {
         tail: tail, dtail: dtail, dims: dims, plan: &plan)
     }
     d.dq = transformed(
-      queryTransform, d.dq, saved.q, offsets.queryConv, state.queryTail, dstate.queryTail, &plan)
+      queryTransform, d.dq, saved.q, offsets.queryConv, state.tails.query, dtails.query, &plan)
     d.dk = transformed(
-      keyTransform, d.dk, saved.k, offsets.keyConv, state.keyTail, dstate.keyTail, &plan)
+      keyTransform, d.dk, saved.k, offsets.keyConv, state.tails.key, dtails.key, &plan)
     d.dv = transformed(
-      valueTransform, d.dv, saved.v, offsets.valueConv, state.valueTail, dstate.valueTail, &plan)
+      valueTransform, d.dv, saved.v, offsets.valueConv, state.tails.value, dtails.value, &plan)
     d.dg = transformed(
       gateTransform, d.dg, saved.z, nil, state.recurrent, dstate.recurrent, &plan)
+    exchangeTailGradients(dtails, dstate, accumulatingInto: d, context, &plan)
     logGateBackward(
       saved.z, bias: w + offsets.gateBias, inPlace: d.dg, rows: rows, width: c.projectedKeyDim,
       normalizer: c.gateNormalizer, minimum: minimumGate, history: context.history)

@@ -122,6 +122,7 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     let mixer =
       dims.rows * (2 * c.hiddenSize + 4 * c.keyDim + 3 * c.valueDim + c.gateRank)
       + attention.backwardScratchCount + transforms + partials + mixingScratchCount(dims)
+      + partsScratchCount(dims)
     return max(mlp, mixer) + 64 * 16
   }
 
@@ -142,6 +143,8 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
   /// Activations kept from forward to backward.
   struct Saved {
     let attentionRstd, q, k, v, outputGate, low, z, o, outputRstd, middle, mlpRstd, gate, up: Floats
+    /// The state before this part of a shared segment.
+    let start: Floats
 
     init(_ plan: inout MemoryPlan, _ c: GLAConfiguration, _ dims: SegmentDims) {
       let rows = dims.rows
@@ -158,18 +161,31 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
       mlpRstd = plan.take(rows)
       gate = plan.take(rows * c.intermediateSize)
       up = plan.take(rows * c.intermediateSize)
+      let stateCount = c.recurrentStateCount + c.convolutionStateCount
+      start = plan.take(dims.parts > 1 ? dims.batch * stateCount : 0)
     }
   }
 
   /// Parts of the block's state.
   struct State {
-    let recurrent, queryTail, keyTail, valueTail: Floats
+    let recurrent: Floats
+    let tails: Tails
 
     init(_ base: Floats, _ block: GatedLinearAttentionBlock, batch: Int) {
       recurrent = base
-      queryTail = base + batch * block.configuration.recurrentStateCount
-      keyTail = queryTail + block.queryTransform.tailCount(batch: batch)
-      valueTail = keyTail + block.keyTransform.tailCount(batch: batch)
+      tails = Tails(
+        base + batch * block.configuration.recurrentStateCount, block, batch: batch)
+    }
+  }
+
+  /// Tails of the short convolutions; no memory without them.
+  struct Tails {
+    let query, key, value: Floats
+
+    init(_ base: Floats, _ block: GatedLinearAttentionBlock, batch: Int) {
+      query = base
+      key = query + block.queryTransform.tailCount(batch: batch)
+      value = key + block.keyTransform.tailCount(batch: batch)
     }
   }
 }

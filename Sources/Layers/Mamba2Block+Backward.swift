@@ -16,7 +16,7 @@ extension Mamba2Block {
     let partials = plan.take(partialCount(dims))
     let dy = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
     let projected = recurrenceBackward(
-      dy, State(state, self, batch: dims.batch), State(dstate, self, batch: dims.batch), saved,
+      dy, startState(state, saved, context), State(dstate, self, batch: dims.batch), saved,
       gradients, context, partials: partials, &plan)
     projectionBackward(
       inPlace: dx, x: x, saved, projected, gradients, context, partials: partials, &plan)
@@ -67,11 +67,7 @@ extension Mamba2Block {
       dx: dconvolved + layout.xChannels.lowerBound, ddt: ddt,
       daLog: gradients.map { $0 + offsets.aLog },
       db: dconvolved + layout.bChannels.lowerBound, dc: dconvolved + layout.cChannels.lowerBound)
-    let mark = plan.used
-    chunkSSDBackward(
-      dy, inputs, initialState: state.recurrent, dstateInPlace: dstate.recurrent, into: d,
-      scratch: plan.take(dims.backwardScratchCount), dims: dims)
-    plan.rewind(to: mark)
+    stateSpaceBackward(dy, inputs, state, dstate, into: d, context, &plan)
     skipBackward(
       dy, x: inputs.x, weight: w + offsets.skip, accumulatingInto: d.dx,
       dweight: gradients.map { $0 + offsets.skip }, scratch: partials, dims: dims)
@@ -84,12 +80,15 @@ extension Mamba2Block {
         ddt, rows: rows, width: c.headCount, scratch: partials,
         accumulatingInto: gradients + offsets.stepBias)
     }
+    let mark = plan.used
+    let dtail = localTailGradient(dstate, context, &plan)
     let convolution = convolutionDims(context.dims)
     causalConvolutionBackward(
       dconvolved, convolutionArrays(saved, state, context), into: dconvolved,
-      dtailInPlace: dstate.tail, dweight: gradients.map { $0 + offsets.convolution },
+      dtailInPlace: dtail, dweight: gradients.map { $0 + offsets.convolution },
       dbias: context.gradient(offsets.convolutionBias, gradients),
       scratch: plan.take(convolution.scratchCount), dims: convolution)
+    exchangeTailGradient(dtail, dstate, accumulatingInto: dconvolved, context, &plan)
     plan.rewind(to: mark)
     return (dconvolved, ddt)
   }

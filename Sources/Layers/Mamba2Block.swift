@@ -93,7 +93,8 @@ public struct Mamba2Block: RecurrentBlock {
     // projection's input and its gradient.
     let activations =
       rows * (2 * c.innerSize + 2 * layout.channelCount + 2 * c.headCount + 2 * c.hiddenSize)
-    return activations + c.headCount + partialCount(dims) + kernels + 64 * 16
+    return activations + c.headCount + partialCount(dims) + kernels + partsScratchCount(dims)
+      + 64 * 16
   }
 
   /// Floats of scratch for sums over tiles of rows.
@@ -118,6 +119,8 @@ public struct Mamba2Block: RecurrentBlock {
     /// The gated norm's input: the recurrence's output with the `D` term.
     let y: Floats
     let rstd, gatedRstd: Floats
+    /// The state before this part of a shared segment.
+    let start: Floats
 
     init(_ plan: inout MemoryPlan, _ block: Mamba2Block, _ dims: SegmentDims) {
       let (c, rows) = (block.configuration, dims.rows)
@@ -127,6 +130,7 @@ public struct Mamba2Block: RecurrentBlock {
       y = plan.take(rows * c.innerSize)
       rstd = plan.take(rows)
       gatedRstd = plan.take(rows * c.normGroupCount)
+      start = plan.take(dims.parts > 1 ? block.stateCount(batch: dims.batch) : 0)
     }
   }
 

@@ -5,6 +5,21 @@ import StateExpansion
 
 // From a decoded recipe to what the rooms below take.
 
+extension Recipe {
+  /// The cut of a sequence into segments and parts.
+  var segments: SegmentPlan {
+    SegmentPlan(
+      length: data.sequenceLength, segmentLength: train.segmentLength,
+      parts: parallel.sequenceRanks)
+  }
+
+  /// How a step is divided among `ranks` ranks.
+  func reductionTree(ranks: Int) -> ReductionTree {
+    let parts = parallel.sequenceRanks
+    return ReductionTree(leaves: train.microBatches * parts, ranks: ranks, parts: parts)
+  }
+}
+
 extension Recipe.Expansion {
   /// The plan for a model of that family.
   func plan(family: ModelFamily, seed: UInt64) -> ExpansionPlan {

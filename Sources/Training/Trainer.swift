@@ -46,17 +46,24 @@ public final class Trainer {
   /// The state that a micro-batch begins or ends with, when lanes carry states.
   private let laneState: FloatBuffer
   private let norm: GradientNorm
-  private let firstLeaf: Int
+  private let firstMicroBatch: Int
   private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
   /// Allocates everything that training needs; collective.
   ///
+  /// - Parameters:
+  ///   - recipe: how to train.
+  ///   - model: what is trained.
+  ///   - parameters: where it starts, in the model's layout.
+  ///   - stream: the data.
+  ///   - ranks: all ranks.
+  ///   - sharing: those that share sequences with this one, as the recipe says.
   /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows; `CollectiveError`.
-  /// - Precondition: `parameters` has the model's layout.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
-    ranks: Ranks
+    ranks: Ranks, sharing: SequenceSharing? = nil
   ) throws {
+    precondition(sharing?.parts ?? 1 == recipe.parallel.sequenceRanks, "ranks share otherwise")
     self.recipe = recipe
     self.model = model
     self.parameters = parameters
@@ -65,7 +72,7 @@ public final class Trainer {
     schedule = recipe.train.learningRate
     // The same on all ranks: none is left alone with what follows, which is collective.
     let memory = try TrainingMemory(recipe, model, ranks: ranks.size)
-    let tree = ReductionTree(leaves: recipe.train.microBatches, ranks: ranks.size)
+    let tree = recipe.reductionTree(ranks: ranks.size)
     let reducer = try GradientReducer(
       count: model.layout.trainableCount, tree: tree, communicator: ranks.communicator,
       options: recipe.parallel.reduction)
@@ -76,9 +83,8 @@ public final class Trainer {
     norm = GradientNorm(reducer.partition, part: reducer.part)
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength,
-      storage: memory.storage,
-      truncates: recipe.train.truncatesBackpropagation)
+      segmentLength: recipe.train.segmentLength, storage: memory.storage,
+      truncates: recipe.train.truncatesBackpropagation, sharing: sharing)
     carried =
       recipe.train.statePassing > 0
       ? CarriedStates(
@@ -86,10 +92,10 @@ public final class Trainer {
         seed: recipe.run.seed) : nil
     laneState = FloatBuffer(
       count: carried == nil ? 0 : model.stateCount(batch: recipe.train.microBatch))
-    let leaves = tree.leaves(of: ranks.rank)
-    firstLeaf = leaves.lowerBound
+    let microBatches = tree.microBatches(of: ranks.rank)
+    firstMicroBatch = microBatches.lowerBound
     batch = SampleBatch(
-      sampleCount: leaves.count * recipe.train.microBatch,
+      sampleCount: microBatches.count * recipe.train.microBatch,
       sequenceLength: recipe.data.sequenceLength,
       tracksDocuments: recipe.data.resetsStateAtDocuments)
     blockIsFinal = { block, _ in
@@ -133,11 +139,12 @@ public final class Trainer {
       exchange: reducer.seconds)
   }
 
-  /// Adds the gradient of one micro-batch, from the states that its lanes carry.
+  /// Adds the gradient of one micro-batch, or of a part of it, from the states that its lanes carry.
   private func gradient(
     ofLeaf leaf: Int, step: Int, scale: Float, into gradients: FloatBuffer
   ) throws -> Double {
-    let lanes = (leaf * recipe.train.microBatch)..<((leaf + 1) * recipe.train.microBatch)
+    let (size, microBatch) = (recipe.train.microBatch, reducer.tree.microBatch(ofLeaf: leaf))
+    let lanes = (microBatch * size)..<((microBatch + 1) * size)
     carried?.load(lanes, step: step, into: laneState.pointer)
     let sum = try pass.gradient(
       of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
@@ -184,20 +191,21 @@ public final class Trainer {
       count: model.layout.trainableCount, parts: parts, owner: moments.owner)
   }
 
-  /// Reads this rank's own samples of a step, and no others.
+  /// Reads the samples of a step that this rank computes or shares, and no others.
   private func load(_ step: Int) throws {
-    let perLeaf = recipe.train.microBatch
+    let perMicroBatch = recipe.train.microBatch
     let first = UInt64(step - 1) * UInt64(recipe.train.sequencesPerStep)
     try ranks.agree {
       for index in 0..<batch.sampleCount {
         try stream.write(
-          globalSample: first + UInt64(firstLeaf * perLeaf + index), into: batch[index])
+          globalSample: first + UInt64(firstMicroBatch * perMicroBatch + index), into: batch[index])
       }
     }
   }
 
   private func row(ofLeaf leaf: Int) -> Int {
-    (leaf - firstLeaf) * recipe.train.microBatch * recipe.data.sequenceLength
+    (reducer.tree.microBatch(ofLeaf: leaf) - firstMicroBatch) * recipe.train.microBatch
+      * recipe.data.sequenceLength
   }
 
   private func samples(ofLeaf leaf: Int) -> SequenceSamples {
@@ -210,7 +218,9 @@ public final class Trainer {
       history: (batch.history?.baseAddress).map { UnsafePointer($0 + row) })
   }
 
+  /// The weight of a micro-batch, counted once: with its first part.
   private func weight(ofLeaf leaf: Int) -> Double {
+    guard reducer.tree.part(ofLeaf: leaf) == 0 else { return 0 }
     let row = row(ofLeaf: leaf)
     var sum = 0.0
     for index in row..<(row + recipe.train.microBatch * recipe.data.sequenceLength) {

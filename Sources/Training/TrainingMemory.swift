@@ -24,19 +24,18 @@ package struct TrainingMemory {
   /// - Throws: `TrainingError.unsupported` when the recipe's budget is too small.
   package init(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) throws(TrainingError) {
     let train = recipe.train
-    let length = recipe.data.sequenceLength
+    let (length, segments) = (recipe.data.sequenceLength, recipe.segments)
     let trained = model.layout.trainableCount
     let options = recipe.parallel.reduction
     let owners = ArenaPartition(count: trained, parts: options.isSharded ? ranks : 1)
     let moments = (0..<owners.parts).map { owners.count(of: $0) }.max() ?? 0
-    let tree = ReductionTree(leaves: train.microBatches, ranks: ranks)
+    let tree = recipe.reductionTree(ranks: ranks)
     let reducer =
       (0..<ranks).map {
         GradientReducer.memory(count: trained, tree: tree, rank: $0, options: options)
       }.max() ?? 0
-    let pass = SequencePass.memory(
-      model, batch: train.microBatch, length: length, segmentLength: train.segmentLength)
-    let leaves = (train.microBatches + ranks - 1) / ranks
+    let pass = SequencePass.memory(model, batch: train.microBatch, plan: segments)
+    let microBatches = (0..<ranks).map { tree.microBatches(of: $0).count }.max() ?? 0
     let arrays = recipe.data.resetsStateAtDocuments ? 4 : 3
     let carried =
       train.statePassing > 0
@@ -46,12 +45,10 @@ package struct TrainingMemory {
       ("optimizer moments", train.optimizer.moments.byteCount * moments / 2),
       ("activations of a segment", pass.activations),
       ("recurrent state and its gradient", 2 * pass.state), ("carried states", carried),
-      ("samples", leaves * train.microBatch * length * arrays),
+      ("samples", microBatches * train.microBatch * length * arrays),
     ].filter { $0.1 > 0 }
     state = pass.state
-    starts =
-      train.truncatesBackpropagation
-      ? 1 : (length + train.segmentLength - 1) / train.segmentLength
+    starts = train.truncatesBackpropagation ? 1 : segments.segmentCount
     storage = try Self.storage(
       train, used: parts.reduce(0) { $0 + $1.count }, state: pass.state, segments: starts)
   }

@@ -51,8 +51,7 @@ public struct TrainingPlan: CustomStringConvertible {
     _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, _ memory: TrainingMemory, ranks: Int
   ) -> [Item] {
     let tokens = recipe.train.sequencesPerStep * recipe.data.sequenceLength
-    let (length, segment) = (recipe.data.sequenceLength, recipe.train.segmentLength)
-    let segments = (length + segment - 1) / segment
+    let segments = recipe.segments.segmentCount
     // Backward is twice forward; with segments, the blocks of all but the last run forward twice.
     let head = 2 * model.width * model.vocabulary
     let recomputed = memory.starts - 1 + memory.storage.recomputedSegments(memory.starts)
@@ -61,14 +60,13 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "steps", value: String(recipe.train.steps)),
       Item(name: "tokens a step", value: count(tokens)),
       Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),
-      Item(
-        name: "ranks x micro-batches",
-        value: "\(ranks) x \((recipe.train.microBatches + ranks - 1) / ranks)"),
-      Item(name: "segments a sequence", value: String(segments)),
+    ]
+    items += Self.divisionItems(recipe, model, ranks: ranks)
+    items += [
       Item(
         name: "FLOPs a token",
         value: count(model.trainingFLOPsPerToken)
-          + (again > 0 ? " + \(count(again)) to recompute segments" : "")),
+          + (again > 0 ? " + \(count(again)) to recompute segments" : ""))
     ]
     for (index, source) in data.stream.sources.enumerated() {
       let samples = source.samples.sampleCount.map { "\($0) samples" } ?? "endless"
@@ -80,6 +78,31 @@ public struct TrainingPlan: CustomStringConvertible {
 
   private static func trainedCount(_ model: LanguageModel) -> Int {
     model.layout.trainableSlots.reduce(0) { $0 + $1.count }
+  }
+
+  /// How ranks divide micro-batches and segments.
+  private static func divisionItems(
+    _ recipe: Recipe, _ model: LanguageModel, ranks: Int
+  ) -> [Item] {
+    let (parts, segments) = (recipe.parallel.sequenceRanks, recipe.segments.segmentCount)
+    let groups = ranks / parts
+    let microBatches = (recipe.train.microBatches + groups - 1) / groups
+    var items = [
+      Item(
+        name: "ranks x micro-batches",
+        value: parts == 1
+          ? "\(ranks) x \(microBatches)" : "\(groups) groups of \(parts) x \(microBatches)"),
+      Item(name: "segments a sequence", value: String(segments)),
+    ]
+    if parts > 1 {
+      let share = model.shareCount(batch: recipe.train.microBatch, parts: parts)
+      items.append(
+        Item(
+          name: "a rank's share of a segment",
+          value: "\(recipe.segments.largestPart) tokens; sends \(byteText(4 * share)) to its group "
+            + "forward, the same backward"))
+    }
+    return items
   }
 
   private static func memoryItems(_ memory: TrainingMemory) -> [Item] {

@@ -79,10 +79,11 @@ public final class TrainingRun {
       if ranks.leads { removeUnusedRun(output) }
       throw error
     }
+    let sharing = try ranks.sharing(recipe.parallel.sequenceRanks)
     trainer = try ranks.agree {
       try Trainer(
         recipe, model: runModel.languageModel(), parameters: parameters, stream: data.stream,
-        ranks: ranks)
+        ranks: ranks, sharing: sharing)
     }
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
@@ -109,11 +110,30 @@ public final class TrainingRun {
       throw TrainingError.unsupported(
         "train.precision: bf16 is not available in this version; use fp32")
     }
-    if recipe.train.microBatches < ranks {
+    try checkDivision(recipe, ranks: ranks)
+  }
+
+  /// Refuses ranks and sequences that do not divide as the recipe says.
+  private static func checkDivision(_ recipe: Recipe, ranks: Int) throws {
+    let parts = recipe.parallel.sequenceRanks
+    guard ranks.isMultiple(of: parts) else {
       throw TrainingError.unsupported(
-        "\(ranks) ranks share \(recipe.train.microBatches) micro-batches a step "
+        "\(ranks) rank\(ranks == 1 ? "" : "s") with parallel.sequence_ranks: \(parts): start a "
+          + "multiple of \(parts) ranks")
+    }
+    if recipe.train.microBatches < ranks / parts {
+      let groups = parts == 1 ? "" : " in groups of \(parts)"
+      throw TrainingError.unsupported(
+        "\(ranks) ranks\(groups) share \(recipe.train.microBatches) micro-batches a step "
           + "(train.sequences_per_step / train.micro_batch): start fewer ranks or raise "
           + "train.sequences_per_step")
+    }
+    let plan = recipe.segments
+    guard plan.isPossible else {
+      throw TrainingError.unsupported(
+        "data.sequence_length: \(plan.length) tokens in segments of \(parts) ranks x "
+          + "\(recipe.train.segmentLength) (train.segment_length) leave \(plan.lastLength) for the "
+          + "last one, fewer than the ranks that share it: change one of the three")
     }
   }
 

@@ -36,10 +36,12 @@ extension DistributedTests {
     ]
 
     /// Allocations that the probe counts in five warm steps.
-    private func allocations(_ job: TrainingJob, _ arguments: [String]) throws -> Int {
+    private func allocations(
+      _ job: TrainingJob, _ arguments: [String], of what: String = "allocations"
+    ) throws -> Int {
       let probe = try ChildProcess(
         [
-          TrainingJob.products + "/training-probe", "allocations", job.recipePath,
+          TrainingJob.products + "/training-probe", what, job.recipePath,
           "train.steps=8", "run.output=" + job.output("unused"),
         ] + arguments,
         directory: job.directory.path
@@ -68,6 +70,12 @@ extension DistributedTests {
       let tokens = "{tokens: \(prefix), weight: 0.6}"
       let task = "{task: mqar, pairs: [2, 4], vocab: 64, weight: 0.4, layout: dense}"
       #expect(try allocations(job, ["data.sources=[\(tokens), \(task)]"]) == 0)
+    }
+
+    @Test("a part of shared sequences allocates nothing once it is warm", arguments: [false, true])
+    func sharedSequences(mamba2: Bool) throws {
+      let settings = ["train.segment_length=12"] + (mamba2 ? [TrainingJob.mamba2] : [])
+      #expect(try allocations(TrainingJob(), settings, of: "shared-allocations") == 0)
     }
 
     @Test("an allocation is counted")

@@ -9,9 +9,11 @@ import Training
 /// What tests of the trainer cannot see from outside.
 ///
 ///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
+///     training-probe shared-allocations RECIPE [key.path=value ...]
 ///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
 ///
-/// The first prints how often memory was asked for during five warm steps, the second sums known
+/// The first prints how often memory was asked for during five warm steps, the second does so for a
+/// part of shared sequences, the third sums known
 /// gradients of COUNT elements over the ranks and says whether every bit is right.
 @main
 struct TrainingProbe {
@@ -25,6 +27,9 @@ struct TrainingProbe {
         Recipe.load(path: arguments[1], overrides: Array(overrides)), communicator,
         addingOne: arguments.contains("--add-one"))
       print("allocations: \(count)")
+    case "shared-allocations" where arguments.count > 1:
+      let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
+      print("allocations: \(try SharedPass.allocations(recipe))")
     case "reduction" where arguments.count >= 3:
       guard let count = Int(arguments[1]), let leaves = Int(arguments[2]) else { exit(64) }
       let check = ReductionCheck(

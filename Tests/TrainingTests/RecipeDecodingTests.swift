@@ -49,7 +49,7 @@ let leastRecipe = """
           trainable: expanded
           optimizer: {lr: 1.0e-3, min_lr: 1e-5, betas: [0.8, 0.99], eps: 1.0e-6, weight_decay: 0, grad_clip: 2, moments: bf16}
           schedule: {kind: wsd, warmup_steps: 10, decay_steps: 40}
-        parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false, overlap: false}
+        parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false, overlap: false, sequence_ranks: 2}
         checkpoint: {every: 50, keep: 1}
         evaluation:
           every: 25
@@ -102,6 +102,7 @@ let leastRecipe = """
     #expect(recipe.parallel.threadsPerRank == 4)
     #expect(recipe.parallel.optimizerSharding == .zero1 && !recipe.parallel.overlaps)
     #expect(!recipe.parallel.isReproducible)
+    #expect(recipe.parallel.sequenceRanks == 2)
     #expect(recipe.checkpoint.every == 50)
     #expect(recipe.checkpoint.keep == 1)
     #expect(recipe.evaluation.every == 25)
@@ -140,6 +141,7 @@ let leastRecipe = """
     #expect(recipe.parallel.threadsPerRank == nil)
     #expect(recipe.parallel.optimizerSharding == .none)
     #expect(recipe.parallel.isReproducible)
+    #expect(recipe.parallel.sequenceRanks == 1)
     #expect(recipe.checkpoint.every == 1000)
     #expect(recipe.checkpoint.keep == 3)
     #expect(recipe.evaluation.every == 1000)
@@ -276,6 +278,7 @@ let leastRecipe = """
           optimizer_sharding: none
           reproducible: true
           overlap: true
+          sequence_ranks: 1
         checkpoint:
           every: 1000
           keep: 3

@@ -1,5 +1,7 @@
 extension Recipe {
-  /// How the work is divided, which changes no number while `isReproducible` holds.
+  /// How the work is divided.
+  ///
+  /// It changes no number while `isReproducible` holds, but for `sequenceRanks`, which changes roundings.
   public struct Parallel: Sendable, Equatable {
     /// What is sharded over the ranks.
     public enum OptimizerSharding: String, Sendable, Equatable, CaseIterable {
@@ -18,8 +20,12 @@ extension Recipe {
     /// Whether ranks exchange gradients while backward still runs (with `isReproducible` only; changes
     /// no number); default true.
     public var overlaps: Bool
+    /// Consecutive ranks that share each sequence, a divisor of the number of ranks; default 1.
+    public var sequenceRanks: Int
 
-    static let keys = ["threads_per_rank", "optimizer_sharding", "reproducible", "overlap"]
+    static let keys = [
+      "threads_per_rank", "optimizer_sharding", "reproducible", "overlap", "sequence_ranks",
+    ]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
       if let value = reader.value("threads_per_rank"), value.kind != .text("auto") {
@@ -36,6 +42,7 @@ extension Recipe {
         "optimizer_sharding", default: OptimizerSharding.none)
       isReproducible = try reader.flag("reproducible", default: true)
       overlaps = try reader.flag("overlap", default: true)
+      sequenceRanks = try reader.integer("sequence_ranks", default: 1, .atLeast(1))
     }
 
     var value: RecipeValue {
@@ -43,6 +50,7 @@ extension Recipe {
         ("threads_per_rank", threadsPerRank.map(RecipeValue.integer) ?? .text("auto")),
         ("optimizer_sharding", .text(optimizerSharding.rawValue)),
         ("reproducible", .flag(isReproducible)), ("overlap", .flag(overlaps)),
+        ("sequence_ranks", .integer(sequenceRanks)),
       ])
     }
   }

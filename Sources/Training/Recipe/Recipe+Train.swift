@@ -24,7 +24,8 @@ extension Recipe {
     public var sequencesPerStep: Int
     /// Sequences that go through the model together; default 1.
     public var microBatch: Int
-    /// Tokens whose activations are held at once; gradients are exact for any value; default 2048.
+    /// Tokens of a sequence whose activations a rank holds at once; gradients are exact for any value;
+    /// default 2048.
     public var segmentLength: Int
     /// Bytes of memory that one rank may use; nil (the default) for any number.
     ///
