@@ -12,10 +12,12 @@ SCRATCH ?= .build
 PARALLEL ?=
 
 # Debian packages of the C libraries and tools, and what only the private test cluster needs.
-APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libzstd-dev zstd xxhash
+APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libdnnl-dev libzstd-dev zstd xxhash
 APT_SLURM_PACKAGES := slurm-wlm munge
 # What a build looks for, by pkg-config name.
 PKG_CONFIG_NAMES := ompi-c openblas libzstd
+# And by header, where a library has no pkg-config file.
+HEADERS := oneapi/dnnl/dnnl.h
 
 PYTHON ?= python3
 VENV := .venv-interop
@@ -45,7 +47,7 @@ setup-slurm: ## Install Slurm for the cluster tests on this machine
 	@tools/install-packages.sh $(APT_SLURM_PACKAGES)
 
 check-tools:
-	@tools/check-tools.sh $(PKG_CONFIG_NAMES)
+	@tools/check-tools.sh $(PKG_CONFIG_NAMES) $(HEADERS)
 
 build: check-tools ## Compile statex and statex-train (release)
 	swift build $(SWIFT_BUILD_FLAGS)

@@ -44,6 +44,7 @@ let package = Package(
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
     // Rooms, bottom first.
@@ -53,7 +54,8 @@ let package = Package(
     .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: pointers),
     .target(name: "TrainingMetrics", swiftSettings: safe),
     .target(
-      name: "Kernels", dependencies: ["COpenBLAS", "TensorStorage"], swiftSettings: pointers),
+      name: "Kernels", dependencies: ["COpenBLAS", "COneDNN", "TensorStorage"],
+      swiftSettings: pointers),
     .target(name: "Collectives", dependencies: ["CMPI"], swiftSettings: pointers),
     .target(name: "Compression", dependencies: ["CZstd"], swiftSettings: pointers),
     .target(

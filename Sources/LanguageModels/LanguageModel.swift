@@ -61,4 +61,11 @@ public struct LanguageModel {
   ///
   /// With recomputed segments, one more forward pass of the blocks is spent; it is not counted here.
   public var trainingFLOPsPerToken: Int { 3 * forwardFLOPsPerToken }
+
+  /// Elements of the largest operand of a matrix product that is not a weight.
+  public func largestOperandCount(_ dims: SegmentDims) -> Int {
+    let widest = blocks.flatMap(\.linearShapes).reduce(width) { max($0, $1.outputs, $1.inputs) }
+    let head = min(dims.rows, LinearCrossEntropyDims.blockRows) * max(vocabulary, width)
+    return max(dims.rows * widest, head)
+  }
 }

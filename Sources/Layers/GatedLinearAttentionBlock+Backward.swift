@@ -39,12 +39,14 @@ extension GatedLinearAttentionBlock {
     rmsNormRecompute(
       saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: y, rows: rows,
       width: width)
-    context.linearBackward(
-      Matrix(saved.gate, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpGate,
-      into: Matrix(dy, rows, width), accumulate: false, gradients)
-    context.linearBackward(
-      Matrix(saved.up, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpUp,
-      into: Matrix(dy, rows, width), accumulate: true, gradients)
+    withSharedOperand(Matrix(y, rows, width)) { y in
+      context.linearBackward(
+        Matrix(saved.gate, rows, inner), input: y, offset: offsets.mlpGate,
+        into: Matrix(dy, rows, width), accumulate: false, gradients)
+      context.linearBackward(
+        Matrix(saved.up, rows, inner), input: y, offset: offsets.mlpUp,
+        into: Matrix(dy, rows, width), accumulate: true, gradients)
+    }
     rmsNormBackward(
       dy, x: saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, accumulatingInto: dx,
       dweight: gradients + offsets.mlpNorm, scratch: partials, rows: rows, width: width)
@@ -67,11 +69,27 @@ extension GatedLinearAttentionBlock {
       width: c.hiddenSize)
     let doutput = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
 
-    let input = Matrix(y, rows, c.hiddenSize)
-    let dinput = Matrix(dy, rows, c.hiddenSize)
     let projected = recurrenceBackward(
       doutput, State(state, self, batch: dims.batch), State(dstate, self, batch: dims.batch),
       saved, gradients, context, partials: partials, &plan)
+    let dlow = plan.take(rows * c.gateRank)
+    withSharedOperand(Matrix(y, rows, c.hiddenSize)) {
+      projectionBackward(
+        projected, dlow: dlow, input: $0, into: Matrix(dy, rows, c.hiddenSize), saved, gradients,
+        context)
+    }
+    rmsNormBackward(
+      dy, x: x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd,
+      accumulatingInto: dx, dweight: gradients + offsets.attentionNorm, scratch: partials,
+      rows: rows, width: c.hiddenSize)
+  }
+
+  /// Gradients of the projections' weights and of their common input.
+  private func projectionBackward(
+    _ projected: GLAGradients, dlow: Floats, input: Matrix, into dinput: Matrix, _ saved: Saved,
+    _ gradients: Floats, _ context: BlockContext
+  ) {
+    let (c, rows) = (configuration, context.dims.rows)
     context.linearBackward(
       Matrix(projected.dq, rows, c.keyDim), input: input, offset: offsets.query, into: dinput,
       accumulate: false, gradients)
@@ -86,16 +104,12 @@ extension GatedLinearAttentionBlock {
         Matrix(saved.outputGate, rows, c.valueDim), input: input, offset: gate, into: dinput,
         accumulate: true, gradients)
     }
-    let dlow = Matrix(plan.take(rows * c.gateRank), rows, c.gateRank)
+    let dlow = Matrix(dlow, rows, c.gateRank)
     context.linearBackward(
       Matrix(projected.dg, rows, c.projectedKeyDim), input: Matrix(saved.low, rows, c.gateRank),
       offset: offsets.gate, into: dlow, accumulate: false, gradients)
     context.linearBackward(
       dlow, input: input, offset: offsets.low, into: dinput, accumulate: true, gradients)
-    rmsNormBackward(
-      dy, x: x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd,
-      accumulatingInto: dx, dweight: gradients + offsets.attentionNorm, scratch: partials,
-      rows: rows, width: c.hiddenSize)
   }
 
   /// From the gradient of `middle` to that of the recurrence's output; `saved.outputGate` becomes its

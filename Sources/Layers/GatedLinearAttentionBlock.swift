@@ -119,18 +119,27 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     return max(mlp, mixer) + 64 * 16
   }
 
-  /// Multiplications and additions of one token's forward pass, matrix products only.
-  public var forwardFLOPsPerToken: Int {
+  /// The block's linear maps, in the order of the forward pass.
+  public var linearShapes: [LinearShape] {
     let c = configuration
-    let gate = c.hasOutputGate ? c.valueDim : 0
-    let projections =
-      c.hiddenSize * (c.keyDim + c.projectedKeyDim + c.projectedValueDim + gate + c.valueDim)
-      + c.gateRank * (c.hiddenSize + c.projectedKeyDim)
-    let mlp = 3 * c.hiddenSize * c.intermediateSize
-    let recurrence =
-      2 * c.recurrentStateCount
-      + GLADims.chunk * (c.headCount * c.stateKeyDim + c.valueDim)
-    return 2 * (projections + mlp + recurrence)
+    func from(_ inputs: Int, _ outputs: Int) -> LinearShape {
+      LinearShape(outputs: outputs, inputs: inputs)
+    }
+    return [
+      from(c.hiddenSize, c.keyDim), from(c.hiddenSize, c.projectedKeyDim),
+      from(c.hiddenSize, c.projectedValueDim),
+    ] + (c.hasOutputGate ? [from(c.hiddenSize, c.valueDim)] : []) + [
+      from(c.hiddenSize, c.gateRank), from(c.gateRank, c.projectedKeyDim),
+      from(c.valueDim, c.hiddenSize), from(c.hiddenSize, c.intermediateSize),
+      from(c.hiddenSize, c.intermediateSize), from(c.intermediateSize, c.hiddenSize),
+    ]
+  }
+
+  /// Multiplications and additions of one token in the recurrence, matrix products only.
+  public var recurrenceFLOPsPerToken: Int {
+    let c = configuration
+    return 2
+      * (2 * c.recurrentStateCount + GLADims.chunk * (c.headCount * c.stateKeyDim + c.valueDim))
   }
 
   /// Activations kept from forward to backward.

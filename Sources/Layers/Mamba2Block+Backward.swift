@@ -101,9 +101,9 @@ extension Mamba2Block {
     rmsNormRecompute(
       x, weight: w + offsets.norm, rstd: saved.rstd, into: normed, rows: tokens,
       width: c.hiddenSize)
-    func part(_ rows: Range<Int>, _ dout: Floats, accumulate: Bool) {
+    func part(_ rows: Range<Int>, _ dout: Floats, of input: Matrix, accumulate: Bool) {
       context.linearBackward(
-        Matrix(dout, tokens, rows.count), input: Matrix(normed, tokens, c.hiddenSize),
+        Matrix(dout, tokens, rows.count), input: input,
         offset: offsets.input + rows.lowerBound * c.hiddenSize,
         into: Matrix(dnormed, tokens, c.hiddenSize), accumulate: accumulate, gradients)
       guard let bias = offsets.inputBias else { return }
@@ -111,9 +111,11 @@ extension Mamba2Block {
         dout, rows: tokens, width: rows.count, scratch: partials,
         accumulatingInto: gradients + bias + rows.lowerBound)
     }
-    part(layout.z, saved.z, accumulate: false)
-    part(layout.convolved, projected.convolved, accumulate: true)
-    part(layout.dt, projected.steps, accumulate: true)
+    withSharedOperand(Matrix(normed, tokens, c.hiddenSize)) { normed in
+      part(layout.z, saved.z, of: normed, accumulate: false)
+      part(layout.convolved, projected.convolved, of: normed, accumulate: true)
+      part(layout.dt, projected.steps, of: normed, accumulate: true)
+    }
     rmsNormBackward(
       dnormed, x: x, weight: w + offsets.norm, rstd: saved.rstd, accumulatingInto: dx,
       dweight: gradients + offsets.norm, scratch: partials, rows: tokens, width: c.hiddenSize)

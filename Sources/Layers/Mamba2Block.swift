@@ -97,13 +97,19 @@ public struct Mamba2Block: RecurrentBlock {
     return max(RowTiles(dims.rows).count * width, gatedRMSNormScratchCount(normDims(dims)))
   }
 
-  /// Multiplications and additions of one token's forward pass, matrix products only.
-  public var forwardFLOPsPerToken: Int {
+  /// The block's linear maps, in the order of the forward pass.
+  public var linearShapes: [LinearShape] {
     let c = configuration
-    let projections = c.hiddenSize * (layout.rowCount + c.innerSize)
-    let recurrence =
-      2 * c.recurrentStateCount + SSDDims.chunk * (c.groupCount * c.stateSize + c.innerSize)
-    return 2 * (projections + recurrence)
+    return [layout.z, layout.convolved, layout.dt].map {
+      LinearShape(outputs: $0.count, inputs: c.hiddenSize)
+    } + [LinearShape(outputs: c.hiddenSize, inputs: c.innerSize)]
+  }
+
+  /// Multiplications and additions of one token in the recurrence, matrix products only.
+  public var recurrenceFLOPsPerToken: Int {
+    let c = configuration
+    return 2
+      * (2 * c.recurrentStateCount + SSDDims.chunk * (c.groupCount * c.stateSize + c.innerSize))
   }
 
   /// Activations kept from forward to backward.

@@ -39,16 +39,23 @@ public final class Trainer {
   private let ranks: Ranks
   private let reducer: GradientReducer
   private let pass: SequencePass
+  private let products: BFloat16Products?
   private let batch: SampleBatch
   private let norm: GradientNorm
   private let firstLeaf: Int
 
   /// Allocates everything that training needs.
   ///
-  /// - Precondition: `parameters` has the model's layout.
+  /// - Parameters:
+  ///   - recipe: what to train, and how.
+  ///   - model: the model.
+  ///   - parameters: its parameters; they have the model's layout.
+  ///   - stream: the samples.
+  ///   - ranks: the run's ranks.
+  ///   - precision: of the products of forward and backward passes.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
-    ranks: Ranks
+    ranks: Ranks, precision: ProductPrecision = .fp32
   ) {
     self.recipe = recipe
     self.model = model
@@ -64,6 +71,13 @@ public final class Trainer {
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
       segmentLength: recipe.train.segmentLength)
+    products =
+      switch precision {
+      case .fp32: nil
+      case .bf16(let backEnd):
+        BFloat16Products(
+          backEnd, parameters: parameters.buffer, operandCount: recipe.largestOperandCount(model))
+      }
     let leaves = tree.leaves(of: ranks.rank)
     firstLeaf = leaves.lowerBound
     batch = SampleBatch(
@@ -89,10 +103,9 @@ public final class Trainer {
       throw TrainingError.notFinite(step: step, what: "no target of the step has a weight")
     }
     let scale = Float(1 / weight)
+    products?.convertWeights()
     let sum = try reducer.reduce { leaf, gradients in
-      self.pass.gradient(
-        of: self.samples(ofLeaf: leaf), scale: scale, parameters: self.parameters.buffer.pointer,
-        accumulatingInto: gradients.pointer)
+      self.gradient(ofLeaf: leaf, scale: scale, accumulatingInto: gradients.pointer)
     }
     let loss = sum / weight
     let gradientNorm = norm(reducer.gradient)
@@ -104,6 +117,18 @@ public final class Trainer {
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
       exchangeSeconds: reducer.exchangeSeconds)
+  }
+
+  /// The gradient of one leaf, its products in the run's precision.
+  private func gradient(
+    ofLeaf leaf: Int, scale: Float, accumulatingInto gradients: Floats
+  ) -> Double {
+    func gradient() -> Double {
+      pass.gradient(
+        of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
+        accumulatingInto: gradients)
+    }
+    return products?.run(gradient) ?? gradient()
   }
 
   private func checkFinite(_ step: Int, _ loss: Double, _ gradientNorm: Double) throws {

@@ -1,5 +1,6 @@
 import DataParallel
 import Foundation
+import Kernels
 import LanguageModels
 import StateExpansion
 import TensorStorage
@@ -57,6 +58,9 @@ public struct TrainingPlan: CustomStringConvertible {
     let head = 2 * model.width * model.vocabulary
     let again = segments > 1 ? (model.forwardFLOPsPerToken - head) * (segments - 1) / segments : 0
     var items = [
+      Item(
+        name: "precision on this machine",
+        value: RunPrecision(recipe.train.precision).products.description),
       Item(name: "steps", value: String(recipe.train.steps)),
       Item(name: "tokens a step", value: count(tokens)),
       Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),
@@ -92,13 +96,25 @@ public struct TrainingPlan: CustomStringConvertible {
       segmentLength: recipe.train.segmentLength)
     let leaves = (recipe.train.microBatches + ranks - 1) / ranks
     let samples = leaves * recipe.train.microBatch * recipe.data.sequenceLength * 3
-    let parts = [
-      ("parameters", count), ("gradients and their exchange", reducer),
-      ("optimizer moments", 2 * count), ("activations of a segment", pass.activations),
-      ("recurrent states", pass.states), ("samples", samples),
-    ]
+    let parts =
+      [
+        ("parameters", count), ("gradients and their exchange", reducer),
+        ("optimizer moments", 2 * count), ("activations of a segment", pass.activations),
+        ("recurrent states", pass.states), ("samples", samples),
+      ] + convertedParts(recipe, model)
     let total = parts.reduce(0) { $0 + $1.1 }
     return (parts + [("total", total)]).map { Item(name: $0.0, value: bytes(4 * $0.1)) }
+  }
+
+  /// What bf16 products hold, if this machine would use them.
+  private static func convertedParts(_ recipe: Recipe, _ model: LanguageModel) -> [(String, Int)] {
+    guard case .bf16(let backEnd) = RunPrecision(recipe.train.precision).products else { return [] }
+    let memory = BFloat16Products.memory(
+      backEnd, parameterCount: model.layout.count, operandCount: recipe.largestOperandCount(model))
+    return [
+      ("weights converted to bf16", memory.mirror),
+      ("operands converted to bf16", memory.operands),
+    ]
   }
 
   private static func fileItems(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) -> [Item] {

@@ -30,6 +30,7 @@ public final class TrainingRun {
   private let lock: RunLock?
   private let checkpoints: CheckpointWriter
   private let threads: Int
+  private let precision: RunPrecision
   private var metrics: RunMetrics?
   private var step: Int
   private var savedStep: Int
@@ -50,6 +51,7 @@ public final class TrainingRun {
         "\(threads) threads on each of \(ranks.size) ranks are more than the processors they may use; lower parallel.threads_per_rank or start fewer ranks"
       )
     }
+    precision = try RunPrecision(recipe.train.precision, ranks: ranks)
     (model, data, evaluation) = try ranks.agree {
       try Self.checkSupported(recipe, ranks: ranks.size)
       let model = try RunModel(recipe)
@@ -82,7 +84,7 @@ public final class TrainingRun {
     }
     trainer = Trainer(
       recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
-      ranks: ranks)
+      ranks: ranks, precision: precision.products)
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
     checkpoints = try CheckpointWriter(
@@ -103,10 +105,6 @@ public final class TrainingRun {
 
   /// Refuses what the recipe may say but this program cannot do.
   static func checkSupported(_ recipe: Recipe, ranks: Int) throws {
-    if recipe.train.precision == .bf16 {
-      throw TrainingError.unsupported(
-        "train.precision: bf16 is not available in this version; use fp32")
-    }
     if recipe.parallel.optimizerSharding != .none {
       throw TrainingError.unsupported(
         "parallel.optimizer_sharding: zero1 is not available in this version; use none")
@@ -140,8 +138,13 @@ public final class TrainingRun {
       "\(recipe.run.name): \(count) parameters, \(model.configuration.recurrentStateCount) numbers of recurrent state"
     )
     log.info(
-      "\(ranks.size) rank\(ranks.size == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"), fp32; \(ranks.communicator.library.split(separator: ",").first ?? ""); \(blasDescription())"
+      "\(ranks.size) rank\(ranks.size == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"), \(precision.products); \(ranks.communicator.library.split(separator: ",").first ?? ""); \(blasDescription())"
     )
+    switch precision.note {
+    case .information(let text): log.info("\(text)")
+    case .warning(let text): log.warning("\(text)")
+    case nil: break
+    }
     if let expansion = model.expansion, path == nil { log.info("state expansion:\n\(expansion)") }
     if let path {
       let restarts = ProcessInfo.processInfo.environment["SLURM_RESTART_COUNT"]
@@ -223,7 +226,8 @@ public final class TrainingRun {
       ], training: record.json,
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
-        time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription()))
+        time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription(),
+        products: precision.products.description))
     let report = try checkpoints.save(
       contents, coordination: RankCoordination(communicator: ranks.communicator))
     savedStep = step

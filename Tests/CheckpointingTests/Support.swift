@@ -63,7 +63,7 @@ struct Sample {
       training: .object([
         JSONMember("step", .integer(step)), JSONMember("seed", .integer(UInt64.max)),
       ]),
-      creation: CheckpointCreation(host: "here", ranks: 1, openBLAS: "SkylakeX"))
+      creation: CheckpointCreation(host: "here", ranks: 1, openBLAS: "SkylakeX", products: "fp32"))
   }
 
   /// All values as they should be read back.

@@ -48,7 +48,8 @@ struct TrainingProbe {
     let data = try RunData(recipe, model: model)
     let trainer = Trainer(
       recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
-      stream: data.stream, ranks: ranks)
+      stream: data.stream, ranks: ranks,
+      precision: RunPrecision(recipe.train.precision).products)
     for step in 1...3 { _ = try trainer.step(step) }
     // OpenBLAS's kernels for small products allocate a panel in every call.
     statex_start_counting_allocations("libopenblas")
