@@ -203,6 +203,10 @@ let package = Package(
         "TensorStorage", "Training",
       ],
       path: "Tests/TrainingProbe", swiftSettings: common),
+    .executableTarget(
+      name: "product-bench",
+      dependencies: ["Kernels", "LanguageModels", "Layers", "TensorStorage", "Training"],
+      path: "Tests/ProductBench", swiftSettings: common),
     .testTarget(
       name: "DistributedTests", dependencies: ["TokenData", "training-probe"],
       swiftSettings: common),

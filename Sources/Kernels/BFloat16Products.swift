@@ -71,7 +71,7 @@ public final class BFloat16Products {
       elementBytes: backEnd.elementBytes)
   }
 
-  /// Runs `body` with this in place of fp32 products.
+  /// Runs `body` with this in place of fp32 products, and returns what it returns.
   public func run<Result>(_ body: () throws -> Result) rethrows -> Result {
     precondition(Self.current == nil, "bf16 products are in use already")
     Self.current = self
@@ -138,6 +138,7 @@ public final class BFloat16Products {
 /// - Parameters:
 ///   - matrix: a whole matrix, not transposed, whose elements `body` does not change.
 ///   - body: takes the same matrix, marked as converted.
+/// - Returns: what `body` returns.
 public func withSharedOperand<Result>(_ matrix: Matrix, _ body: (Matrix) -> Result) -> Result {
   precondition(!matrix.isTransposed, "a shared operand is not transposed")
   return BFloat16Products.current?.share(matrix, body) ?? body(matrix)

@@ -129,7 +129,8 @@ func tiledProduct(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Bool) {
 /// A cut of a matrix into tiles, a function of its shape only.
 ///
 /// Tiles are as equal as the micro-kernel's width of 16 lets them be, and a side that is cut is cut into
-/// an even number, so that two, four or eight threads have equal shares.
+/// an even number, so that two, four or eight threads have equal shares. Large tiles are good: OpenBLAS
+/// packs the operands of every call anew.
 struct TileGrid {
   let rows: Int
   let columns: Int
@@ -144,7 +145,7 @@ struct TileGrid {
   init(rows: Int, columns: Int) {
     self.rows = rows
     self.columns = columns
-    var (down, across) = (Self.parts(rows, of: 512), Self.parts(columns, of: 1024))
+    var (down, across) = (Self.parts(rows, of: 1024), Self.parts(columns, of: 2048))
     func size(_ length: Int, _ parts: Int) -> Int { ((length + parts - 1) / parts + 15) / 16 * 16 }
     while down * across < Self.wanted {
       let (height, width) = (size(rows, down), size(columns, across))

@@ -39,7 +39,7 @@ public enum BFloat16BackEnd: Sendable, CaseIterable, CustomStringConvertible {
   }()
 
   /// Whether the first processor of `/proc/cpuinfo` has bf16 instructions.
-  static func hasInstructions(_ information: String) -> Bool {
+  public static func hasInstructions(_ information: String) -> Bool {
     let flags = information.split(separator: "\n").first { $0.hasPrefix("flags") } ?? ""
     return flags.split(separator: " ").contains { $0 == "avx512_bf16" || $0 == "amx_bf16" }
   }

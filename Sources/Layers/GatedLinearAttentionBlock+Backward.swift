@@ -60,19 +60,19 @@ extension GatedLinearAttentionBlock {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
     let rows = dims.rows
     var plan = MemoryPlan(context.scratch)
-    let y = plan.take(rows * c.hiddenSize)
-    let dy = plan.take(rows * c.hiddenSize)
     let partials = plan.take(
       RowTiles(rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim))
-    rmsNormRecompute(
-      x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd, into: y, rows: rows,
-      width: c.hiddenSize)
     let doutput = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
 
     let projected = recurrenceBackward(
       doutput, State(state, self, batch: dims.batch), State(dstate, self, batch: dims.batch),
       saved, gradients, context, partials: partials, &plan)
+    let y = plan.take(rows * c.hiddenSize)
+    let dy = plan.take(rows * c.hiddenSize)
     let dlow = plan.take(rows * c.gateRank)
+    rmsNormRecompute(
+      x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd, into: y, rows: rows,
+      width: c.hiddenSize)
     withSharedOperand(Matrix(y, rows, c.hiddenSize)) {
       projectionBackward(
         projected, dlow: dlow, input: $0, into: Matrix(dy, rows, c.hiddenSize), saved, gradients,
@@ -120,6 +120,8 @@ extension GatedLinearAttentionBlock {
   ) -> Floats {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
     let doutput = plan.take(rows * c.valueDim)
+    let mark = plan.used
+    defer { plan.rewind(to: mark) }
     let normed = plan.take(rows * c.valueDim)
     let dims = normDims(context.dims)
     let norm = offsets.outputNorm.map { w + $0 }

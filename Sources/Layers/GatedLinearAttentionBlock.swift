@@ -112,11 +112,16 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     let transforms = [queryTransform, keyTransform, valueTransform, gateTransform]
       .reduce(0) { $0 + 2 * $1.scratchCount(dims) }
     let partials = RowTiles(dims.rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim)
-    let mlp = dims.rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
-    let mixer =
-      dims.rows * (2 * c.hiddenSize + 4 * c.keyDim + 3 * c.valueDim + c.gateRank)
-      + attention.backwardScratchCount + transforms + partials + mixingScratchCount(dims)
-    return max(mlp, mixer) + 64 * 16
+    let rows = dims.rows
+    let mlp = rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
+    let around = transforms + mixingScratchCount(dims)
+    let forward =
+      rows * (c.hiddenSize + c.keyDim + c.valueDim) + around + attention.forwardScratchCount
+    // What the recurrence needs is free again when the projections' gradients are computed.
+    let backward =
+      rows * (4 * c.keyDim + 2 * c.valueDim) + around + partials
+      + max(attention.backwardScratchCount, rows * (2 * c.hiddenSize + c.gateRank))
+    return max(mlp, forward, backward) + 64 * 16
   }
 
   /// The block's linear maps, in the order of the forward pass.

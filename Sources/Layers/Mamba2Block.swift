@@ -84,11 +84,14 @@ public struct Mamba2Block: RecurrentBlock {
     let (c, rows) = (configuration, dims.rows)
     let kernels = max(
       convolutionDims(dims).scratchCount, recurrenceDims(dims).backwardScratchCount)
-    // dy and normed of the output, both sides of the convolution, dt and its gradient, the
-    // projection's input and its gradient.
-    let activations =
-      rows * (2 * c.innerSize + 2 * layout.channelCount + 2 * c.headCount + 2 * c.hiddenSize)
-    return activations + c.headCount + partialCount(dims) + kernels + 64 * 16
+    // The recurrence's inputs; then, one after the other in the same place, what the kernels need and
+    // the projection's input and its gradient.
+    let inputs = rows * (layout.channelCount + c.headCount) + c.headCount
+    let forward = rows * (c.hiddenSize + c.innerSize) + inputs + kernels
+    let backward =
+      rows * (c.innerSize + layout.channelCount + c.headCount) + inputs
+      + max(kernels, rows * 2 * c.hiddenSize) + partialCount(dims)
+    return max(forward, backward, rows * 2 * c.innerSize + partialCount(dims)) + 64 * 16
   }
 
   /// Floats of scratch for sums over tiles of rows.

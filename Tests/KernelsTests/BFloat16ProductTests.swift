@@ -1,8 +1,7 @@
 import Foundation
+import Kernels
 import TensorStorage
 import Testing
-
-@testable import Kernels
 
 /// Products of operands rounded to bf16, by every back end that this processor has.
 @Suite("bf16 products", .serialized)

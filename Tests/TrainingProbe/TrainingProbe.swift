@@ -9,9 +9,11 @@ import Training
 ///
 ///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
 ///     training-probe reduction COUNT LEAVES
+///     training-probe profile RECIPE [key.path=value ...]
 ///
 /// The first prints how often memory was asked for during five warm steps, the second sums known
-/// gradients of COUNT elements over the ranks and says whether every bit is right.
+/// gradients of COUNT elements over the ranks and says whether every bit is right. The third runs three
+/// warm steps and tells `perf record --control` on the fifo STATEX_PERF_CONTROL when they begin and end.
 @main
 struct TrainingProbe {
   static func main() throws {
@@ -24,6 +26,9 @@ struct TrainingProbe {
         Recipe.load(path: arguments[1], overrides: Array(overrides)), communicator,
         addingOne: arguments.contains("--add-one"))
       print("allocations: \(count)")
+    case "profile" where arguments.count > 1:
+      try profile(
+        Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2))), communicator)
     case "reduction" where arguments.count == 3:
       guard let count = Int(arguments[1]), let leaves = Int(arguments[2]) else { exit(64) }
       let check = ReductionCheck(count: count, leaves: leaves, communicator: communicator)
@@ -37,24 +42,40 @@ struct TrainingProbe {
     try communicator.finalize()
   }
 
-  /// Allocations in steps 4 to 8, those inside OpenBLAS left out; `addingOne` makes one more, to show that they are counted.
+  /// Allocations in steps 4 to 8, those of OpenBLAS and oneDNN left out; `addingOne` makes one more, to show that they are counted.
   private static func allocations(
     _ recipe: Recipe, _ communicator: Communicator, addingOne: Bool
   ) throws -> Int {
+    let trainer = try trainer(recipe, communicator)
+    for step in 1...3 { _ = try trainer.step(step) }
+    // OpenBLAS's kernels for small products allocate a panel in every call, and oneDNN the arguments of
+    // one, through C++'s `new`.
+    statex_start_counting_allocations("libopenblas libdnnl libstdc++")
+    for step in 4...8 { _ = try trainer.step(step) }
+    if addingOne { statex_allocate_once() }
+    return statex_stop_counting_allocations()
+  }
+  /// A trainer set up as `statex-train` does.
+  private static func trainer(_ recipe: Recipe, _ communicator: Communicator) throws -> Trainer {
     let ranks = try Ranks(communicator) { (70, "\($0)") }
     configureBLAS()
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
-    let trainer = Trainer(
+    return Trainer(
       recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
       stream: data.stream, ranks: ranks,
       precision: RunPrecision(recipe.train.precision).products)
-    for step in 1...3 { _ = try trainer.step(step) }
-    // OpenBLAS's kernels for small products allocate a panel in every call.
-    statex_start_counting_allocations("libopenblas")
-    for step in 4...8 { _ = try trainer.step(step) }
-    if addingOne { statex_allocate_once() }
-    return statex_stop_counting_allocations()
+  }
+
+  private static func profile(_ recipe: Recipe, _ communicator: Communicator) throws {
+    let trainer = try trainer(recipe, communicator)
+    let fifo = ProcessInfo.processInfo.environment["STATEX_PERF_CONTROL"].flatMap {
+      FileHandle(forWritingAtPath: $0)
+    }
+    _ = try trainer.step(1)
+    fifo?.write(Data("enable\n".utf8))
+    for step in 2...4 { _ = try trainer.step(step) }
+    fifo?.write(Data("disable\n".utf8))
   }
 }

@@ -1,6 +1,5 @@
 import Testing
-
-@testable import Training
+import Training
 
 /// Which precision a run takes: the weakest processor decides.
 @Suite("precision")
