@@ -70,7 +70,7 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "LanguageModels",
-      dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorStorage"],
+      dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "DataParallel",

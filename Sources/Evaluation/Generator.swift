@@ -76,7 +76,8 @@ public final class Generator {
     let parameters = evaluated.parameters.pointer
     let dims = SegmentDims(batch: 1, length: part.count)
     model.forward(
-      tokens, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
+      SegmentTokens(tokens), parameters: parameters, stateInPlace: state.pointer, activations,
+      dims: dims)
     guard wantsLogits else { return }
     model.logits(
       row: part.count - 1, parameters: parameters, into: logits.pointer, activations, dims: dims)

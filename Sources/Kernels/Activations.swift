@@ -43,7 +43,8 @@ public func swiGLUBackward(
   }
 }
 
-/// The log forget gates of GLA: `g = max(logsigmoid(z + bias) / normalizer, minimum)`.
+/// The log forget gates of GLA: `g = max(logsigmoid(z + bias) / normalizer, minimum)`, and
+/// `DocumentHistory.gate` in the first row of a document.
 ///
 /// - Parameters:
 ///   - z: `[rows, width]`.
@@ -53,16 +54,22 @@ public func swiGLUBackward(
 ///   - width: numbers in a row.
 ///   - normalizer: 16 in every published model.
 ///   - minimum: lower bound, `-.infinity` for none.
+///   - history: where documents begin.
 public func logGateForward(
-  _ z: Floats, bias: Floats, into g: Floats, rows: Int, width: Int, normalizer: Float,
-  minimum: Float
+  _ z: Floats, bias: Floats, into g: Floats, rows: Int, width: Int,
+  normalizer: Float, minimum: Float, history: DocumentHistory = .none
 ) {
   let tiles = RowTiles(rows)
-  parallelFor(tiles.count, (z, bias, g, tiles, width, 1 / normalizer, minimum)) { job, tile in
-    let (z, bias, g, tiles, width, scale, minimum) = job
+  let job = (z, bias, g, tiles, width, 1 / normalizer, minimum, history)
+  parallelFor(tiles.count, job) { job, tile in
+    let (z, bias, g, tiles, width, scale, minimum, history) = job
     for row in tiles[tile] {
       let z = z + row * width
       let g = g + row * width
+      if history.begins(at: row) {
+        g.update(repeating: DocumentHistory.gate, count: width)
+        continue
+      }
       for j in 0..<width {
         let value = fastLogSigmoid(z[j] + bias[j]) * scale
         g[j] = value < minimum ? minimum : value
@@ -73,17 +80,23 @@ public func logGateForward(
 
 /// Multiplies `dg` by `d g / d z = sigmoid(-(z + bias)) / normalizer`, zero where the bound holds.
 ///
-/// As in PyTorch's `clamp_min`, a gate exactly at the bound passes its gradient.
+/// As in PyTorch's `clamp_min`, a gate exactly at the bound passes its gradient. The first row of a
+/// document has no gate and gets 0.
 public func logGateBackward(
-  _ z: Floats, bias: Floats, inPlace dg: Floats, rows: Int, width: Int, normalizer: Float,
-  minimum: Float
+  _ z: Floats, bias: Floats, inPlace dg: Floats, rows: Int, width: Int,
+  normalizer: Float, minimum: Float, history: DocumentHistory = .none
 ) {
   let tiles = RowTiles(rows)
-  parallelFor(tiles.count, (z, bias, dg, tiles, width, 1 / normalizer, minimum)) { job, tile in
-    let (z, bias, dg, tiles, width, scale, minimum) = job
+  let job = (z, bias, dg, tiles, width, 1 / normalizer, minimum, history)
+  parallelFor(tiles.count, job) { job, tile in
+    let (z, bias, dg, tiles, width, scale, minimum, history) = job
     for row in tiles[tile] {
       let z = z + row * width
       let dg = dg + row * width
+      if history.begins(at: row) {
+        dg.update(repeating: 0, count: width)
+        continue
+      }
       for j in 0..<width {
         let x = z[j] + bias[j]
         let derivative = fastSigmoid(-x) * scale

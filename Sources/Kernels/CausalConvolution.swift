@@ -61,13 +61,18 @@ public struct ConvolutionArrays {
   public var weight: Floats
   /// `[D]`, or nil.
   public var bias: Floats?
+  /// How far back each row may look.
+  public var history: DocumentHistory
 
   /// Names the arrays.
-  public init(x: Floats, tail: Floats, weight: Floats, bias: Floats?) {
+  public init(
+    x: Floats, tail: Floats, weight: Floats, bias: Floats?, history: DocumentHistory = .none
+  ) {
     self.x = x
     self.tail = tail
     self.weight = weight
     self.bias = bias
+    self.history = history
   }
 }
 
@@ -106,7 +111,7 @@ private func preActivation(
   } else {
     for d in 0..<dims.channels { u[d] = 0 }
   }
-  for j in 0..<dims.taps {
+  for j in arrays.history.firstTap(at: b * dims.length + t, taps: dims.taps)..<dims.taps {
     let x = dims.row(arrays.x, arrays.tail, b, t - (dims.taps - 1) + j)
     let w = taps + j * dims.channels
     for d in 0..<dims.channels { u[d] += w[d] * x[d] }
@@ -161,7 +166,7 @@ public func causalConvolutionBackward(
       let u = du + row
       preActivation(arrays, taps, b, t, into: u, dims: dims)
       for d in 0..<channels { u[d] = dy[row + d] * fastSiLUDerivative(u[d]) }
-      for j in 0..<dims.taps {
+      for j in arrays.history.firstTap(at: b * dims.length + t, taps: dims.taps)..<dims.taps {
         let x = dims.row(arrays.x, arrays.tail, b, t - (dims.taps - 1) + j)
         let sum = sums + j * channels
         for d in 0..<channels { sum[d] += u[d] * x[d] }
@@ -170,7 +175,7 @@ public func causalConvolutionBackward(
       for d in 0..<channels { sum[d] += u[d] }
     }
   }
-  inputGradient(du, taps, into: dx, dtail: dtail, dims: dims)
+  inputGradient(du, taps, arrays.history, into: dx, dtail: dtail, dims: dims)
   for tile in 0..<dims.tileCount {
     let sums = partial + tile * (dims.taps + 1) * dims.channels
     for j in 0..<dims.taps {
@@ -185,15 +190,16 @@ public func causalConvolutionBackward(
 
 /// `dx[t] = sum_j w[j] du[t + (W - 1) - j]`, plus what the next segment says about its tail.
 private func inputGradient(
-  _ du: Floats, _ taps: Floats, into dx: Floats, dtail: Floats, dims: ConvolutionDims
+  _ du: Floats, _ taps: Floats, _ history: DocumentHistory, into dx: Floats, dtail: Floats,
+  dims: ConvolutionDims
 ) {
-  parallelFor(dims.tileCount, (du, taps, dx, dtail, dims)) { job, tile in
-    let (du, taps, dx, dtail, dims) = job
+  parallelFor(dims.tileCount, (du, taps, history, dx, dtail, dims)) { job, tile in
+    let (du, taps, history, dx, dtail, dims) = job
     let (b, times) = dims.tile(tile)
     for t in times {
       let target = dx + (b * dims.length + t) * dims.channels
       target.update(repeating: 0, count: dims.channels)
-      spread(du, taps, b, t, accumulatingInto: target, dims: dims)
+      spread(du, taps, history, b, t, accumulatingInto: target, dims: dims)
       let i = t - (dims.length - (dims.taps - 1))
       if i >= 0 {
         let extra = dtail + (b * (dims.taps - 1) + i) * dims.channels
@@ -214,7 +220,7 @@ private func inputGradient(
       } else {
         target.update(repeating: 0, count: dims.channels)
       }
-      spread(du, taps, b, i - tail, accumulatingInto: target, dims: dims)
+      spread(du, taps, history, b, i - tail, accumulatingInto: target, dims: dims)
     }
   }
 }
@@ -222,12 +228,13 @@ private func inputGradient(
 /// `target += sum_j w[j] du[t + (W - 1) - j]` over the times of this segment.
 @inline(__always)
 private func spread(
-  _ du: Floats, _ taps: Floats, _ b: Int, _ t: Int, accumulatingInto target: Floats,
-  dims: ConvolutionDims
+  _ du: Floats, _ taps: Floats, _ history: DocumentHistory, _ b: Int, _ t: Int,
+  accumulatingInto target: Floats, dims: ConvolutionDims
 ) {
   for j in 0..<dims.taps {
     let at = t + dims.taps - 1 - j
     guard at >= 0 && at < dims.length else { continue }
+    guard j >= history.firstTap(at: b * dims.length + at, taps: dims.taps) else { continue }
     let u = du + (b * dims.length + at) * dims.channels
     let w = taps + j * dims.channels
     for d in 0..<dims.channels { target[d] += w[d] * u[d] }

@@ -145,7 +145,8 @@ func chunkKeyGradients(
     scaleKeys(dk, byExpOf: dims.keys(s.remaining, chunk), sign: 1, into: dk)
     attendPairwiseBackward(q, k, dims.keys(x.g, chunk), da, dims.scale, dq, dk)
   }
-  gateGradients(q, k, dq, dk, end, dend, into: dims.keys(gradients.dg, chunk))
+  let keys = GLAKeyRows(q: q, k: k, g: dims.keys(x.g, chunk), dq: dq, dk: dk)
+  gateGradients(keys, end, dend, into: dims.keys(gradients.dg, chunk))
 }
 
 @inline(__always)
@@ -181,16 +182,26 @@ private func attendPairwiseBackward(
   }
 }
 
+/// A chunk's rows of the arrays that have the keys' shape.
+private struct GLAKeyRows {
+  let q, k, g, dq, dk: Matrix
+}
+
 /// The reverse running sum of `q dq - k dk`, started from `rowsum(G S')` at the chunk's end.
+///
+/// It starts from 0 again before the first row of a document, whose gate nothing passes.
 private func gateGradients(
-  _ q: Matrix, _ k: Matrix, _ dq: Matrix, _ dk: Matrix, _ end: Matrix, _ dend: Matrix,
-  into dg: Matrix
+  _ x: GLAKeyRows, _ end: Matrix, _ dend: Matrix, into dg: Matrix
 ) {
   let last = dg.row(dg.rows - 1)
   for c in 0..<dg.columns { last[c] = dotProduct(end.row(c), dend.row(c), end.columns) }
   for t in (0..<dg.rows).reversed() {
     let (now, later) = (dg.row(t), dg.row(min(t + 1, dg.rows - 1)))
-    let (q, k, dq, dk) = (q.row(t), k.row(t), dq.row(t), dk.row(t))
+    if x.g.row(t)[0] == DocumentHistory.gate {
+      now.update(repeating: 0, count: dg.columns)
+      continue
+    }
+    let (q, k, dq, dk) = (x.q.row(t), x.k.row(t), x.dq.row(t), x.dk.row(t))
     for c in 0..<dg.columns { now[c] = later[c] + q[c] * dq[c] - k[c] * dk[c] }
   }
 }

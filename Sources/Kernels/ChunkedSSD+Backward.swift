@@ -173,7 +173,7 @@ private func pairGradients(
   serialProduct(dy, dims.inputs(x.x, task, one).transposed, into: dmixing)
   let (exponent, steps) = (memory.exponent, memory.steps)
   for t in 0..<task.count {
-    memory.step(to: t, rate: x.rate[head])
+    memory.step(to: t, x, head, task)
     let offset = t * SSDDims.chunk
     let (mixing, pair) = (memory.mixing + offset, memory.dmixing + offset)
     let (product, dproduct) = (product + offset, memory.dproduct + offset)

@@ -28,16 +28,18 @@ private func accumulateGates(_ x: SSDInputs, _ s: SSDScratch, _ task: SSDTask, _
   func row(_ base: Floats, _ t: Int) -> Floats { base + (task.row + t) * dims.heads }
   let last = task.count - 1
   for head in task.heads {
-    row(s.fromStart, 0)[head] = x.rate[head] * row(x.dt, 0)[head]
+    row(s.fromStart, 0)[head] = x.rate[head] * row(x.dt, 0)[head] + x.history.gate(at: task.row)
     row(s.toEnd, last)[head] = 0
   }
   for t in 1..<max(task.count, 1) {
     let (before, now, dt) = (row(s.fromStart, t - 1), row(s.fromStart, t), row(x.dt, t))
-    for head in task.heads { now[head] = before[head] + x.rate[head] * dt[head] }
+    let reset = x.history.gate(at: task.row + t)
+    for head in task.heads { now[head] = before[head] + (x.rate[head] * dt[head] + reset) }
   }
   for t in (0..<last).reversed() {
     let (after, now, dt) = (row(s.toEnd, t + 1), row(s.toEnd, t), row(x.dt, t + 1))
-    for head in task.heads { now[head] = after[head] + x.rate[head] * dt[head] }
+    let reset = x.history.gate(at: task.row + t + 1)
+    for head in task.heads { now[head] = after[head] + (x.rate[head] * dt[head] + reset) }
   }
   for t in 0..<task.count {
     let (start, end) = (row(s.fromStart, t), row(s.toEnd, t))
@@ -87,8 +89,8 @@ extension SSDTaskMemory {
 
   /// Moves the sums of log gates on to row `t`: `exponent[s] = b_t - b_s`, minus infinity for s > t.
   @inline(__always)
-  func step(to t: Int, rate: Float) {
-    let gate = rate * steps[t]
+  func step(to t: Int, _ x: SSDInputs, _ head: Int, _ task: SSDTask) {
+    let gate = x.rate[head] * steps[t] + x.history.gate(at: task.row + t)
     for s in 0..<SSDDims.chunk { exponent[s] += gate }
     exponent[t] = 0
   }
@@ -103,7 +105,7 @@ func fillMixing(
   memory.start(x, head, task, dims)
   let (exponent, steps) = (memory.exponent, memory.steps)
   for t in 0..<task.count {
-    memory.step(to: t, rate: x.rate[head])
+    memory.step(to: t, x, head, task)
     let (row, product) = (memory.mixing + t * SSDDims.chunk, product + t * SSDDims.chunk)
     for s in 0..<SSDDims.chunk { row[s] = fastExp(exponent[s]) * steps[s] * product[s] }
   }

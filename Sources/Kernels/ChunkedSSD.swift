@@ -128,10 +128,15 @@ public struct SSDInputs {
   public var b: Floats
   /// `[B, T, G, N]`, rows `inputStride` apart.
   public var c: Floats
+  /// Where documents begin: there the state starts from zeros.
+  public var history: DocumentHistory
 
   /// Names the arrays.
-  public init(x: Floats, dt: Floats, rate: Floats, b: Floats, c: Floats) {
+  public init(
+    x: Floats, dt: Floats, rate: Floats, b: Floats, c: Floats, history: DocumentHistory = .none
+  ) {
     (self.x, self.dt, self.rate, self.b, self.c) = (x, dt, rate, b, c)
+    self.history = history
   }
 }
 

@@ -19,23 +19,37 @@ public struct SegmentTargets {
   }
 }
 
+/// Where a segment's tokens are read.
+public struct SegmentTokens {
+  /// Input tokens `[B, T]`, each below the vocabulary.
+  public var tokens: UnsafePointer<Int32>
+  /// Where documents begin among them.
+  public var history: DocumentHistory
+
+  /// Names the arrays.
+  public init(_ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none) {
+    self.tokens = tokens
+    self.history = history
+  }
+}
+
 extension LanguageModel {
   /// Runs the embeddings and blocks over a segment.
   ///
   /// - Parameters:
-  ///   - tokens: `[B, T]`, each below the vocabulary.
+  ///   - input: the segment's tokens.
   ///   - parameters: the parameter arena.
   ///   - state: the state before the segment; overwritten with that after it.
   ///   - activations: the activations of the segment that runs.
   ///   - dims: the sizes.
   ///   - observe: called with (block index, its output) after each block.
   public func forward(
-    _ tokens: UnsafePointer<Int32>, parameters: Floats, stateInPlace state: Floats,
+    _ input: SegmentTokens, parameters: Floats, stateInPlace state: Floats,
     _ activations: SegmentActivations, dims: SegmentDims,
     observe: ((Int, UnsafePointer<Float>) -> Void)? = nil
   ) {
     embeddingForward(
-      tokens, table: parameters + embeddings, into: activations.streams[0], rows: dims.rows,
+      input.tokens, table: parameters + embeddings, into: activations.streams[0], rows: dims.rows,
       width: width)
     var state = state
     for index in blocks.indices {
@@ -43,7 +57,7 @@ extension LanguageModel {
       let output = activations.output(of: index)
       block.forward(
         activations.input(of: index), into: output, stateInPlace: state,
-        context(parameters, activations, index, dims))
+        context(parameters, activations, index, dims, input.history))
       state += block.stateCount(batch: dims.batch)
       observe?(index, UnsafePointer(output))
     }
@@ -87,7 +101,7 @@ extension LanguageModel {
   /// Gradients of the segment that `forward` and `loss` ran last.
   ///
   /// - Parameters:
-  ///   - tokens: input tokens of the segment, `[B, T]`.
+  ///   - input: the segment's tokens.
   ///   - parameters: the parameter arena.
   ///   - gradients: the arena of gradients, added to.
   ///   - states: the state *before* the segment.
@@ -96,7 +110,7 @@ extension LanguageModel {
   ///   - dims: the sizes.
   ///   - observe: called with (block index, gradient of its input) after each block, last to first.
   public func backward(
-    _ tokens: UnsafePointer<Int32>, parameters: Floats, gradients: Floats, states: Floats,
+    _ input: SegmentTokens, parameters: Floats, gradients: Floats, states: Floats,
     dstateInPlace dstate: Floats, _ activations: SegmentActivations, dims: SegmentDims,
     observe: ((Int, UnsafePointer<Float>) -> Void)? = nil
   ) {
@@ -113,11 +127,12 @@ extension LanguageModel {
       block.backward(
         inPlace: dx, x: activations.input(of: index), state: states + offset,
         dstateInPlace: dstate + offset, gradients: gradients,
-        context(parameters, activations, index, dims))
+        context(parameters, activations, index, dims, input.history))
       observe?(index, UnsafePointer(dx))
     }
     embeddingBackward(
-      dx, tokens: tokens, accumulatingInto: gradients + embeddings, rows: dims.rows, width: width)
+      dx, tokens: input.tokens, accumulatingInto: gradients + embeddings, rows: dims.rows,
+      width: width)
   }
 
   /// Logits of one row of the segment that `forward` ran last.
@@ -139,11 +154,12 @@ extension LanguageModel {
   }
 
   private func context(
-    _ parameters: Floats, _ activations: SegmentActivations, _ index: Int, _ dims: SegmentDims
+    _ parameters: Floats, _ activations: SegmentActivations, _ index: Int, _ dims: SegmentDims,
+    _ history: DocumentHistory
   ) -> BlockContext {
     BlockContext(
       parameters: parameters, saved: activations.saved[index % activations.saved.count],
-      scratch: activations.scratch, dims: dims)
+      scratch: activations.scratch, dims: dims, history: history)
   }
 }
 

@@ -41,9 +41,9 @@ extension SequencePass {
     defer { found.deallocate() }
     for segment in 0..<segmentCount {
       let part = segmentDims(segment)
-      load(segment, of: samples)
+      let input = load(segment, of: samples)
       model.forward(
-        tokens, parameters: parameters, stateInPlace: state.pointer, activations, dims: part)
+        input, parameters: parameters, stateInPlace: state.pointer, activations, dims: part)
       model.predictions(
         counting: weights, parameters: parameters, into: found, activations, dims: part)
       for b in 0..<dims.batch {

@@ -1,5 +1,6 @@
 import Kernels
 import Layers
+import TensorFiles
 import TensorStorage
 
 /// The gradient of whole sequences, one segment of activations at a time.
@@ -9,6 +10,9 @@ import TensorStorage
 /// its backward pass are computed, and the gradient of the state is handed to the segment before. The
 /// result is the gradient over the whole sequence, to rounding; activation memory is that of one
 /// segment; the cost is one more forward pass of the blocks.
+///
+/// Truncated, segments are run once, forward and backward, and no gradient is handed to the segment
+/// before: the state is carried on as a constant.
 public final class SequencePass {
   /// The model whose gradient this computes.
   public let model: LanguageModel
@@ -16,14 +20,17 @@ public final class SequencePass {
   public let dims: SegmentDims
   /// Tokens of a segment.
   public let segmentLength: Int
+  /// Whether the gradient stops at segment starts.
+  public let truncates: Bool
   /// Activations of the segment that ran last.
   public let activations: SegmentActivations
 
-  private let starts: FloatBuffer
+  private let starts: SegmentStates
   let state: FloatBuffer
   private let dstate: FloatBuffer
-  let tokens: UnsafeMutablePointer<Int32>
+  private let tokens: UnsafeMutablePointer<Int32>
   private let targets: UnsafeMutablePointer<Int32>
+  private let history: UnsafeMutablePointer<Int32>
   let weights: UnsafeMutablePointer<Float>
 
   /// Called with what just happened in a block; for debugging.
@@ -54,27 +61,33 @@ public final class SequencePass {
   ///   - length: tokens of a sequence.
   ///   - segmentLength: tokens of a segment, at most.
   ///   - trains: whether gradients will be wanted.
+  ///   - storage: where states at segment starts are kept.
+  ///   - truncates: whether the gradient stops at segment starts.
   public init(
-    _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int, trains: Bool = true
+    _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int, trains: Bool = true,
+    storage: SegmentStateStorage = .memory, truncates: Bool = false
   ) {
     self.model = model
     self.dims = SegmentDims(batch: batch, length: length)
     self.segmentLength = min(segmentLength, length)
+    self.truncates = truncates
     let segment = SegmentDims(batch: batch, length: self.segmentLength)
     activations = SegmentActivations(model, dims: segment, trains: trains)
     let stateCount = model.stateCount(batch: batch)
-    starts = FloatBuffer(
-      count: trains ? stateCount * Self.segments(length, self.segmentLength) : 0)
+    let segments = truncates ? 1 : Self.segments(length, self.segmentLength)
+    starts = SegmentStates(storage, segments: trains ? segments : 0, stateCount: stateCount)
     state = FloatBuffer(count: stateCount)
     dstate = FloatBuffer(count: trains ? stateCount : 0)
     tokens = .allocate(capacity: segment.rows)
     targets = .allocate(capacity: segment.rows)
+    history = .allocate(capacity: segment.rows)
     weights = .allocate(capacity: segment.rows)
   }
 
   deinit {
     tokens.deallocate()
     targets.deallocate()
+    history.deallocate()
     weights.deallocate()
   }
 
@@ -85,14 +98,13 @@ public final class SequencePass {
   /// Segments of a sequence.
   public var segmentCount: Int { Self.segments(dims.length, segmentLength) }
 
-  /// Floats of memory that a training pass of this shape holds: activations, then states.
+  /// Floats of a training pass's activations, and of one state of its sequences.
   public static func memory(
     _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int
-  ) -> (activations: Int, states: Int) {
-    let segment = min(segmentLength, length)
-    let activations = SegmentActivations.count(
-      model, dims: SegmentDims(batch: batch, length: segment), trains: true)
-    return (activations, model.stateCount(batch: batch) * (segments(length, segment) + 2))
+  ) -> (activations: Int, state: Int) {
+    let segment = SegmentDims(batch: batch, length: min(segmentLength, length))
+    let activations = SegmentActivations.count(model, dims: segment, trains: true)
+    return (activations, model.stateCount(batch: batch))
   }
 
   func segmentDims(_ segment: Int) -> SegmentDims {
@@ -101,14 +113,29 @@ public final class SequencePass {
   }
 
   /// Copies a segment's rows out of `[B, T]` arrays.
-  func load(_ segment: Int, of samples: SequenceSamples) {
+  ///
+  /// - Returns: the tokens as blocks read them.
+  func load(_ segment: Int, of samples: SequenceSamples) -> SegmentTokens {
     let length = segmentDims(segment).length
     for b in 0..<dims.batch {
       let source = b * dims.length + segment * segmentLength
       (tokens + b * length).update(from: samples.inputs + source, count: length)
       (targets + b * length).update(from: samples.targets + source, count: length)
       (weights + b * length).update(from: samples.weights + source, count: length)
+      if let history = samples.history {
+        (self.history + b * length).update(from: history + source, count: length)
+      }
     }
+    let known = samples.history == nil ? nil : UnsafePointer(history)
+    return SegmentTokens(UnsafePointer(tokens), history: DocumentHistory(known))
+  }
+
+  /// What every segment of a gradient needs.
+  private struct Work {
+    let samples: SequenceSamples
+    let scale: Float
+    let parameters: Floats
+    let gradients: Floats
   }
 
   /// Adds the gradient of `scale * sum(weight * nll)` to `gradients`.
@@ -118,55 +145,86 @@ public final class SequencePass {
   ///   - scale: one over the global sum of weights of the step.
   ///   - parameters: the parameter arena.
   ///   - gradients: the gradient arena, added to.
+  ///   - carried: the state before the first token, a constant; overwritten with that after the last
+  ///     one. Nil starts from zeros.
   /// - Returns: sum of `weight * nll`, not scaled.
+  /// - Throws: `.io` when a spilled state cannot be written or read.
   public func gradient(
     of samples: SequenceSamples, scale: Float, parameters: Floats,
-    accumulatingInto gradients: Floats
-  ) -> Double {
-    let stateCount = state.count
-    zero(starts.pointer, count: stateCount)
-    for segment in 0..<(segmentCount - 1) {
-      let next = starts.pointer + (segment + 1) * stateCount
-      copy(starts.pointer + segment * stateCount, count: stateCount, into: next)
-      load(segment, of: samples)
-      model.forward(
-        tokens, parameters: parameters, stateInPlace: next, activations, dims: segmentDims(segment))
+    accumulatingInto gradients: Floats, stateInPlace carried: Floats? = nil
+  ) throws(TensorFileError) -> Double {
+    let work = Work(
+      samples: samples, scale: scale, parameters: parameters, gradients: gradients)
+    if let carried {
+      copy(carried, count: state.count, into: state.pointer)
+    } else {
+      zero(state.pointer, count: state.count)
     }
-    zero(dstate.pointer, count: stateCount)
+    zero(dstate.pointer, count: state.count)
+    return truncates ? try truncated(work, carried) : try whole(work, carried)
+  }
+
+  private func whole(_ work: Work, _ carried: Floats?) throws(TensorFileError) -> Double {
+    let last = segmentCount - 1
+    for segment in 0..<last {
+      try starts.keep(state.pointer, of: segment)
+      advance(segment, work, state.pointer)
+    }
+    try starts.keep(state.pointer, of: last)
     var sum = 0.0
-    for segment in (0..<segmentCount).reversed() {
-      sum += segmentGradient(
-        segment, of: samples, scale: scale, parameters: parameters, gradients: gradients)
+    for segment in (0...last).reversed() {
+      let start = try starts.start(of: segment) { advance($0, work, $1) }
+      copy(start, count: state.count, into: state.pointer)
+      sum += segmentGradient(segment, work, start: start)
+      if segment == last, let carried { copy(state.pointer, count: state.count, into: carried) }
     }
     return sum
   }
 
-  private func segmentGradient(
-    _ segment: Int, of samples: SequenceSamples, scale: Float, parameters: Floats, gradients: Floats
-  ) -> Double {
+  private func truncated(_ work: Work, _ carried: Floats?) throws(TensorFileError) -> Double {
+    var sum = 0.0
+    for segment in 0..<segmentCount {
+      try starts.keep(state.pointer, of: 0)
+      let start = try starts.start(of: 0) { _, _ in }
+      zero(dstate.pointer, count: state.count)
+      sum += segmentGradient(segment, work, start: start)
+    }
+    if let carried { copy(state.pointer, count: state.count, into: carried) }
+    return sum
+  }
+
+  /// Runs a segment forward from the state given, which becomes that at its end.
+  private func advance(_ segment: Int, _ work: Work, _ state: Floats) {
+    let input = load(segment, of: work.samples)
+    model.forward(
+      input, parameters: work.parameters, stateInPlace: state, activations,
+      dims: segmentDims(segment))
+  }
+
+  /// Gradients of one segment, from its start; `state` must hold it too and ends as that at the end.
+  private func segmentGradient(_ segment: Int, _ work: Work, start: Floats) -> Double {
     let dims = segmentDims(segment)
-    let start = starts.pointer + segment * state.count
-    copy(start, count: state.count, into: state.pointer)
-    load(segment, of: samples)
+    let input = load(segment, of: work.samples)
+    let (parameters, gradients) = (work.parameters, work.gradients)
     if let observer {
       model.forward(
-        tokens, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims
+        input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims
       ) { observer.forward(segment, $0, $1, dims.rows) }
     } else {
       model.forward(
-        tokens, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
+        input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
     }
-    let wanted = SegmentTargets(targets: targets, weights: weights, scale: scale)
+    let wanted = SegmentTargets(targets: targets, weights: weights, scale: work.scale)
     let sum = model.loss(
       wanted, parameters: parameters, gradients: gradients, activations, dims: dims)
     if let observer {
       model.backward(
-        tokens, parameters: parameters, gradients: gradients, states: start,
+        input, parameters: parameters, gradients: gradients, states: start,
         dstateInPlace: dstate.pointer, activations, dims: dims
       ) { observer.backward(segment, $0, $1, dims.rows) }
     } else {
       model.backward(
-        tokens, parameters: parameters, gradients: gradients, states: start,
+        input, parameters: parameters, gradients: gradients, states: start,
         dstateInPlace: dstate.pointer, activations, dims: dims)
     }
     return sum
@@ -188,9 +246,9 @@ public final class SequencePass {
     var sum = 0.0
     for segment in 0..<segmentCount {
       let dims = segmentDims(segment)
-      load(segment, of: samples)
+      let input = load(segment, of: samples)
       model.forward(
-        tokens, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
+        input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
       let wanted = SegmentTargets(targets: targets, weights: weights, scale: 1)
       sum += model.loss(wanted, parameters: parameters, gradients: nil, activations, dims: dims)
       visit(segment * segmentLength, dims.length, activations.tokenNLL)
@@ -207,13 +265,17 @@ public struct SequenceSamples {
   public var targets: UnsafePointer<Int32>
   /// Its weight in the loss; 0 for ignored.
   public var weights: UnsafePointer<Float>
+  /// Tokens of its document before each position; nil when documents are not told apart.
+  public var history: UnsafePointer<Int32>?
 
   /// Names the arrays.
   public init(
-    inputs: UnsafePointer<Int32>, targets: UnsafePointer<Int32>, weights: UnsafePointer<Float>
+    inputs: UnsafePointer<Int32>, targets: UnsafePointer<Int32>, weights: UnsafePointer<Float>,
+    history: UnsafePointer<Int32>? = nil
   ) {
     self.inputs = inputs
     self.targets = targets
     self.weights = weights
+    self.history = history
   }
 }

@@ -14,6 +14,8 @@ struct ChannelTransform {
   var taps: Int?
   /// Function after the convolution, nil for none.
   var function: ElementwiseFunction?
+  /// How far back the convolution may look from each row.
+  var history = DocumentHistory.none
 
   /// Channels before repetition.
   var projected: Int { heads / groupSize * headDim }
@@ -24,6 +26,13 @@ struct ChannelTransform {
 
   /// Floats of the convolution's tail for `batch` sequences.
   func tailCount(batch: Int) -> Int { taps.map { batch * ($0 - 1) * projected } ?? 0 }
+
+  /// The same transformation of rows of several documents.
+  func within(_ history: DocumentHistory) -> ChannelTransform {
+    var result = self
+    result.history = history
+    return result
+  }
 
   private func convolution(_ dims: SegmentDims) -> ConvolutionDims? {
     taps.map {
@@ -66,7 +75,7 @@ struct ChannelTransform {
     var source = x
     if let convolution = convolution(dims), let weight {
       let scratch = plan.take(convolution.scratchCount)
-      let arrays = ConvolutionArrays(x: x, tail: tail, weight: weight, bias: nil)
+      let arrays = ConvolutionArrays(x: x, tail: tail, weight: weight, bias: nil, history: history)
       causalConvolutionForward(
         arrays, into: y, nextTail: advancesTail ? tail : nil, scratch: scratch, dims: convolution)
       source = y
@@ -106,7 +115,7 @@ struct ChannelTransform {
     let count = dims.rows * projected
     if let convolution = convolution(dims), let weight, let dweight {
       let scratch = plan.take(convolution.scratchCount)
-      let arrays = ConvolutionArrays(x: x, tail: tail, weight: weight, bias: nil)
+      let arrays = ConvolutionArrays(x: x, tail: tail, weight: weight, bias: nil, history: history)
       if let function {
         let y = plan.take(count)
         causalConvolutionForward(

@@ -164,7 +164,7 @@ extension GatedLinearAttentionBlock {
       _ transform: ChannelTransform, _ dy: Floats, _ x: Floats, _ weight: Int?, _ tail: Floats,
       _ dtail: Floats, _ plan: inout MemoryPlan
     ) -> Floats {
-      transform.backward(
+      transform.within(context.history).backward(
         dy, x: x, weight: weight.map { w + $0 }, dweight: weight.map { gradients + $0 },
         tail: tail, dtail: dtail, dims: dims, plan: &plan)
     }
@@ -178,7 +178,7 @@ extension GatedLinearAttentionBlock {
       gateTransform, d.dg, saved.z, nil, state.recurrent, dstate.recurrent, &plan)
     logGateBackward(
       saved.z, bias: w + offsets.gateBias, inPlace: d.dg, rows: rows, width: c.projectedKeyDim,
-      normalizer: c.gateNormalizer, minimum: minimumGate)
+      normalizer: c.gateNormalizer, minimum: minimumGate, history: context.history)
     columnSums(
       d.dg, rows: rows, width: c.projectedKeyDim, scratch: partials,
       accumulatingInto: gradients + offsets.gateBias)

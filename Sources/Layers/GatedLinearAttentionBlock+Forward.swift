@@ -71,19 +71,20 @@ extension GatedLinearAttentionBlock {
     _ plan: inout MemoryPlan
   ) -> GLAInputs {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
-    let q = queryTransform.forward(
+    let q = queryTransform.within(context.history).forward(
       saved.q, weight: offsets.queryConv.map { w + $0 }, tail: state.queryTail,
       advancesTail: advancesTails, dims: dims, plan: &plan)
-    let k = keyTransform.forward(
+    let k = keyTransform.within(context.history).forward(
       saved.k, weight: offsets.keyConv.map { w + $0 }, tail: state.keyTail,
       advancesTail: advancesTails, dims: dims, plan: &plan)
-    let v = valueTransform.forward(
+    let v = valueTransform.within(context.history).forward(
       saved.v, weight: offsets.valueConv.map { w + $0 }, tail: state.valueTail,
       advancesTail: advancesTails, dims: dims, plan: &plan)
     let logGates = plan.take(dims.rows * c.projectedKeyDim)
     logGateForward(
       saved.z, bias: w + offsets.gateBias, into: logGates, rows: dims.rows,
-      width: c.projectedKeyDim, normalizer: c.gateNormalizer, minimum: minimumGate)
+      width: c.projectedKeyDim, normalizer: c.gateNormalizer, minimum: minimumGate,
+      history: context.history)
     let g = gateTransform.forward(
       logGates, weight: nil, tail: state.recurrent, advancesTail: false, dims: dims, plan: &plan)
     return GLAInputs(q: q, k: k, v: v, g: g)

@@ -98,6 +98,12 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     batch * (configuration.recurrentStateCount + configuration.convolutionStateCount)
   }
 
+  /// Floats of one sequence's recurrent state and its convolutions' tails.
+  public var stateParts: [Int] {
+    [configuration.recurrentStateCount]
+      + [queryTransform, keyTransform, valueTransform].map { $0.tailCount(batch: 1) }
+  }
+
   /// Floats that forward saves for backward.
   public func savedCount(_ dims: SegmentDims) -> Int {
     var plan = MemoryPlan.measuring()

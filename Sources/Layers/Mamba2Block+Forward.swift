@@ -71,7 +71,8 @@ extension Mamba2Block {
     decayRates(w + offsets.aLog, into: rate, heads: c.headCount)
     return SSDInputs(
       x: convolved + layout.xChannels.lowerBound, dt: dt, rate: rate,
-      b: convolved + layout.bChannels.lowerBound, c: convolved + layout.cChannels.lowerBound)
+      b: convolved + layout.bChannels.lowerBound, c: convolved + layout.cChannels.lowerBound,
+      history: context.history)
   }
 
   func convolutionArrays(
@@ -79,7 +80,7 @@ extension Mamba2Block {
   ) -> ConvolutionArrays {
     ConvolutionArrays(
       x: saved.projected, tail: state.tail, weight: context.parameters + offsets.convolution,
-      bias: offsets.convolutionBias.map { context.parameters + $0 })
+      bias: offsets.convolutionBias.map { context.parameters + $0 }, history: context.history)
   }
 
   /// `out = x + out_proj(norm(y * silu(z)))`.

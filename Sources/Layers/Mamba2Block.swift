@@ -72,6 +72,11 @@ public struct Mamba2Block: RecurrentBlock {
     batch * (configuration.recurrentStateCount + configuration.convolutionStateCount)
   }
 
+  /// Floats of one sequence's recurrent state and its convolution's tail.
+  public var stateParts: [Int] {
+    [configuration.recurrentStateCount, configuration.convolutionStateCount]
+  }
+
   /// Floats that forward saves for backward.
   public func savedCount(_ dims: SegmentDims) -> Int {
     var plan = MemoryPlan.measuring()

@@ -28,13 +28,19 @@ public struct BlockContext {
   public var scratch: Floats
   /// The tokens.
   public var dims: SegmentDims
+  /// Where documents begin among the tokens.
+  public var history: DocumentHistory
 
   /// Names the memory.
-  public init(parameters: Floats, saved: Floats, scratch: Floats, dims: SegmentDims) {
+  public init(
+    parameters: Floats, saved: Floats, scratch: Floats, dims: SegmentDims,
+    history: DocumentHistory = .none
+  ) {
     self.parameters = parameters
     self.saved = saved
     self.scratch = scratch
     self.dims = dims
+    self.history = history
   }
 }
 
@@ -60,6 +66,11 @@ public struct LinearShape: Sendable, Equatable {
 public protocol RecurrentBlock {
   /// Floats of state of `batch` sequences: the recurrent state and convolution tails.
   func stateCount(batch: Int) -> Int
+
+  /// Floats of one sequence in each part of the state: the recurrent state, then convolution tails.
+  ///
+  /// A part of `batch` sequences is `[batch, floats]`; parts follow one another.
+  var stateParts: [Int] { get }
 
   /// Floats that forward saves for backward.
   func savedCount(_ dims: SegmentDims) -> Int

@@ -12,17 +12,23 @@ public struct SampleBuffer {
   /// Loss weights, `[T]`: 0 or 1.
   public let weights: UnsafeMutableBufferPointer<Float>
 
-  /// Wraps three buffers of equal length.
+  /// Tokens of its document before each input, `[T]`; nil when nobody wants to know.
+  public let history: UnsafeMutableBufferPointer<Int32>?
+
+  /// Wraps buffers of equal length.
   ///
   /// - Precondition: the counts are equal.
   public init(
     inputs: UnsafeMutableBufferPointer<Int32>, targets: UnsafeMutableBufferPointer<Int32>,
-    weights: UnsafeMutableBufferPointer<Float>
+    weights: UnsafeMutableBufferPointer<Float>,
+    history: UnsafeMutableBufferPointer<Int32>? = nil
   ) {
     precondition(inputs.count == targets.count && inputs.count == weights.count)
+    precondition(history == nil || history?.count == inputs.count)
     self.inputs = inputs
     self.targets = targets
     self.weights = weights
+    self.history = history
   }
 
   /// Number of positions, `T`.
@@ -65,8 +71,16 @@ public final class SampleBatch {
   /// Loss weights, `[B, T]`.
   public let weights: UnsafeMutableBufferPointer<Float>
 
+  /// Tokens of its document before each input, `[B, T]`, or nil.
+  public let history: UnsafeMutableBufferPointer<Int32>?
+
   /// Allocates a batch of zeros.
-  public init(sampleCount: Int, sequenceLength: Int) {
+  ///
+  /// - Parameters:
+  ///   - sampleCount: samples held.
+  ///   - sequenceLength: positions in a sample.
+  ///   - tracksDocuments: whether to hold where documents begin.
+  public init(sampleCount: Int, sequenceLength: Int, tracksDocuments: Bool = false) {
     self.sampleCount = sampleCount
     self.sequenceLength = sequenceLength
     let count = sampleCount * sequenceLength
@@ -76,9 +90,12 @@ public final class SampleBatch {
     inputs.initialize(repeating: 0)
     targets.initialize(repeating: 0)
     weights.initialize(repeating: 0)
+    history = tracksDocuments ? .allocate(capacity: count) : nil
+    history?.initialize(repeating: 0)
   }
 
   deinit {
+    history?.deallocate()
     inputs.deallocate()
     targets.deallocate()
     weights.deallocate()
@@ -92,6 +109,7 @@ public final class SampleBatch {
     let range = (index * sequenceLength)..<((index + 1) * sequenceLength)
     return SampleBuffer(
       inputs: .init(rebasing: inputs[range]), targets: .init(rebasing: targets[range]),
-      weights: .init(rebasing: weights[range]))
+      weights: .init(rebasing: weights[range]),
+      history: history.map { .init(rebasing: $0[range]) })
   }
 }

@@ -22,6 +22,17 @@ public protocol SampleSource: AnyObject {
   ///   - buffer: where to write; its length is `sequenceLength`.
   /// - Throws: an error of the source's room when stored data turn out to be damaged.
   func write(sample index: UInt64, into buffer: SampleBuffer) throws
+
+  /// Overwrites `history` with the number of tokens of its document before each input of sample
+  /// `index`, also those before the sample.
+  func writeHistory(sample index: UInt64, into history: UnsafeMutableBufferPointer<Int32>)
+}
+
+extension SampleSource {
+  /// A sample that is one document.
+  public func writeHistory(sample index: UInt64, into history: UnsafeMutableBufferPointer<Int32>) {
+    for t in history.indices { history[t] = Int32(t) }
+  }
 }
 
 /// Which of a task's independent streams of samples is meant.

@@ -66,7 +66,9 @@ public final class DataStream {
   public func write(globalSample sample: UInt64, into buffer: SampleBuffer) throws {
     let assignment = mixture.assignment(of: sample)
     let source = sources[assignment.source]
-    try source.samples.write(sample: sampleIndex(assignment), into: buffer)
+    let index = sampleIndex(assignment)
+    try source.samples.write(sample: index, into: buffer)
+    if let history = buffer.history { source.samples.writeHistory(sample: index, into: history) }
   }
 
   /// Which source provides global sample `sample`, for reports.

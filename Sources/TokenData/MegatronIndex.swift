@@ -91,6 +91,24 @@ struct MegatronIndex {
     }
   }
 
+  /// The tokens before each document that is not empty, ascending.
+  func documentStarts() -> [Int] {
+    let documents = Self.headerByteCount + 12 * sequenceCount
+    var starts: [Int] = []
+    var (sequence, tokens) = (0, 0)
+    for document in 0..<documentCount {
+      let first = Int(Self.load(file.bytes, documents + 8 * document, as: Int64.self))
+      while sequence < first {
+        tokens += Int(
+          Self.load(file.bytes, Self.headerByteCount + 4 * sequence, as: Int32.self))
+        sequence += 1
+      }
+      if starts.last == tokens { continue }
+      if tokens < tokenCount { starts.append(tokens) }
+    }
+    return starts
+  }
+
   private mutating func collectRuns() throws(TokenDataError) {
     let size = element.byteCount
     guard tokenFile.byteCount % size == 0 else {

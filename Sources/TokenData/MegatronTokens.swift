@@ -44,9 +44,13 @@ public final class MegatronTokens {
     var fileOffset: Int
   }
 
+  /// The position of each document's first token, ascending; empty documents are left out.
+  public private(set) lazy var documentStarts = parsed.documentStarts()
+
   private let runs: [Run]
   private let bin: MappedFile
   private let index: MappedFile
+  private let parsed: MegatronIndex
 
   /// Maps and checks a data set.
   ///
@@ -56,7 +60,7 @@ public final class MegatronTokens {
     self.prefix = prefix
     index = try mapFile(prefix + ".idx")
     bin = try mapFile(prefix + ".bin")
-    let parsed = try MegatronIndex(index, tokenFile: bin)
+    parsed = try MegatronIndex(index, tokenFile: bin)
     element = parsed.element
     sequenceCount = parsed.sequenceCount
     documentCount = parsed.documentCount
@@ -191,5 +195,32 @@ public final class TokenFileSource: SampleSource {
     try tokens.read(from: start, into: buffer.inputs, vocabularySize: requiredVocabulary)
     try tokens.read(from: start + 1, into: buffer.targets, vocabularySize: requiredVocabulary)
     buffer.weights.update(repeating: 1)
+  }
+
+  /// Counts from the beginnings of the documents in the token file's index.
+  public func writeHistory(sample index: UInt64, into history: UnsafeMutableBufferPointer<Int32>) {
+    let start = Int(index) * sequenceLength
+    let starts = tokens.documentStarts
+    var next = starts.partitioningIndex { $0 > start }
+    var document = next > 0 ? starts[next - 1] : 0
+    for t in history.indices {
+      if next < starts.count && starts[next] == start + t {
+        document = starts[next]
+        next += 1
+      }
+      history[t] = Int32(clamping: start + t - document)
+    }
+  }
+}
+
+extension [Int] {
+  /// The first index whose element fulfils `isLater`, in an array in which all such stand at the end.
+  fileprivate func partitioningIndex(where isLater: (Int) -> Bool) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if isLater(self[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
   }
 }

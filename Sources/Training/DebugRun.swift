@@ -32,15 +32,15 @@ public struct DebugRun {
     try TrainingRun.checkSupported(recipe, ranks: 1)
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
-    let gradients = GradientCheck(run.configuration, seed: recipe.run.seed).run()
+    let gradients = try GradientCheck(run.configuration, seed: recipe.run.seed).run()
     let batch = try firstMicroBatch(data)
     let parameters = try run.initialParameters()
     let probe = ModelProbe(
       LanguageModel(run.configuration), parameters: parameters, batch: batch,
       segmentLength: recipe.train.segmentLength)
-    let numbers = probe.traceLayers()
+    let numbers = try probe.traceLayers()
     let (threads, _) = try ranks.threads(asked: recipe.parallel.threadsPerRank)
-    let bits = probe.compareRuns(threads: Array(Set([1, 2, threads])).sorted())
+    let bits = try probe.compareRuns(threads: Array(Set([1, 2, threads])).sorted())
     let passed = gradients && numbers && bits
     print(passed ? "debug: pass" : "debug: FAIL")
     return passed
@@ -92,7 +92,7 @@ struct ModelProbe {
 
   /// Prints root-mean-square activations, their gradients and each layer's parameter gradient; fails
   /// on the first number that is not finite.
-  func traceLayers() -> Bool {
+  func traceLayers() throws -> Bool {
     var forward = [LayerTrace](repeating: LayerTrace(), count: model.blocks.count)
     var backward = forward
     var trap: String?
@@ -111,7 +111,7 @@ struct ModelProbe {
         }
       })
     let gradients = ParameterArena(layout: model.layout)
-    let loss = pass.gradient(
+    let loss = try pass.gradient(
       of: samples, scale: scale, parameters: parameters.buffer.pointer,
       accumulatingInto: gradients.buffer.pointer)
     pass.observer = nil
@@ -144,7 +144,7 @@ struct ModelProbe {
   }
 
   /// Computes the gradient twice on each number of threads and compares everything bit for bit.
-  func compareRuns(threads: [Int]) -> Bool {
+  func compareRuns(threads: [Int]) throws -> Bool {
     let first = FloatBuffer(count: model.layout.count)
     let again = FloatBuffer(count: model.layout.count)
     var firstLoss: Double?
@@ -153,7 +153,7 @@ struct ModelProbe {
       ThreadPool.configure(threadCount: count)
       let target = firstLoss == nil ? first : again
       target.fill(0)
-      let loss = pass.gradient(
+      let loss = try pass.gradient(
         of: samples, scale: scale, parameters: parameters.buffer.pointer,
         accumulatingInto: target.pointer)
       if let firstLoss {

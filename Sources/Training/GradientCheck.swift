@@ -24,7 +24,8 @@ package struct GradientCheck {
   /// - Parameter disturb: changes the gradients before they are compared: a check that cannot fail is
   ///   none.
   /// - Returns: whether every tensor's gradient is right.
-  package func run(disturb: (ParameterArena) -> Void = { _ in }) -> Bool {
+  /// - Throws: nothing by itself.
+  package func run(disturb: (ParameterArena) -> Void = { _ in }) throws -> Bool {
     let model = LanguageModel(configuration)
     let parameters = startingPoint(model)
     var random = CounterRandom(seed: seed, purpose: "debug/tokens")
@@ -39,11 +40,11 @@ package struct GradientCheck {
 
     let gradients = ParameterArena(layout: model.layout)
     let pass = SequencePass(model, batch: batch, length: length, segmentLength: 4)
-    inputs.withUnsafeBufferPointer { i in
-      targets.withUnsafeBufferPointer { t in
-        weights.withUnsafeBufferPointer { w in
+    try inputs.withUnsafeBufferPointer { i in
+      try targets.withUnsafeBufferPointer { t in
+        try weights.withUnsafeBufferPointer { w in
           guard let i = i.baseAddress, let t = t.baseAddress, let w = w.baseAddress else { return }
-          _ = pass.gradient(
+          _ = try pass.gradient(
             of: SequenceSamples(inputs: i, targets: t, weights: w),
             scale: 1 / Float(batch * length), parameters: parameters.buffer.pointer,
             accumulatingInto: gradients.buffer.pointer)

@@ -23,6 +23,8 @@ public struct RunData {
       ("run.seed", String(recipe.run.seed)),
       ("data.sequence_length", String(recipe.data.sequenceLength)),
       ("data.shuffle", String(recipe.data.shuffle)),
+      ("data.reset_state_at_documents", String(recipe.data.resetsStateAtDocuments)),
+      ("train.state_passing", String(recipe.train.statePassing)),
       ("train.sequences_per_step", String(recipe.train.sequencesPerStep)),
       ("the number of data.sources", String(recipe.data.sources.count)),
     ]

@@ -41,6 +41,9 @@ public final class Trainer {
   private let pass: SequencePass
   private let products: BFloat16Products?
   private let batch: SampleBatch
+  private let carried: CarriedStates?
+  /// The state that a micro-batch begins or ends with, when lanes carry states.
+  private let laneState: FloatBuffer
   private let norm: GradientNorm
   private let firstLeaf: Int
 
@@ -52,11 +55,12 @@ public final class Trainer {
   ///   - parameters: its parameters; they have the model's layout.
   ///   - stream: the samples.
   ///   - ranks: the run's ranks.
-  ///   - precision: of the products of forward and backward passes.
+  ///   - precision: of the products of forward and backward passes, the same on all ranks.
+  /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
     ranks: Ranks, precision: ProductPrecision = .fp32
-  ) {
+  ) throws {
     self.recipe = recipe
     self.model = model
     self.parameters = parameters
@@ -70,7 +74,16 @@ public final class Trainer {
       reproducible: recipe.parallel.isReproducible)
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength)
+      segmentLength: recipe.train.segmentLength,
+      storage: try TrainingMemory(recipe, model, ranks: ranks.size, precision: precision).storage,
+      truncates: recipe.train.truncatesBackpropagation)
+    carried =
+      recipe.train.statePassing > 0
+      ? CarriedStates(
+        model, lanes: recipe.train.sequencesPerStep, probability: recipe.train.statePassing,
+        seed: recipe.run.seed) : nil
+    laneState = FloatBuffer(
+      count: carried == nil ? 0 : model.stateCount(batch: recipe.train.microBatch))
     products =
       switch precision {
       case .fp32: nil
@@ -82,7 +95,8 @@ public final class Trainer {
     firstLeaf = leaves.lowerBound
     batch = SampleBatch(
       sampleCount: leaves.count * recipe.train.microBatch,
-      sequenceLength: recipe.data.sequenceLength)
+      sequenceLength: recipe.data.sequenceLength,
+      tracksDocuments: recipe.data.resetsStateAtDocuments)
     norm = GradientNorm(count: model.layout.count)
   }
 
@@ -105,7 +119,7 @@ public final class Trainer {
     let scale = Float(1 / weight)
     products?.convertWeights()
     let sum = try reducer.reduce { leaf, gradients in
-      self.gradient(ofLeaf: leaf, scale: scale, accumulatingInto: gradients.pointer)
+      try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
     }
     let loss = sum / weight
     let gradientNorm = norm(reducer.gradient)
@@ -119,16 +133,22 @@ public final class Trainer {
       exchangeSeconds: reducer.exchangeSeconds)
   }
 
-  /// The gradient of one leaf, its products in the run's precision.
+  /// Adds the gradient of one micro-batch, from the states that its lanes carry, its products in the
+  /// run's precision.
   private func gradient(
-    ofLeaf leaf: Int, scale: Float, accumulatingInto gradients: Floats
-  ) -> Double {
-    func gradient() -> Double {
-      pass.gradient(
+    ofLeaf leaf: Int, step: Int, scale: Float, into gradients: FloatBuffer
+  ) throws -> Double {
+    let lanes = (leaf * recipe.train.microBatch)..<((leaf + 1) * recipe.train.microBatch)
+    carried?.load(lanes, step: step, into: laneState.pointer)
+    func gradient() throws -> Double {
+      try pass.gradient(
         of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
-        accumulatingInto: gradients)
+        accumulatingInto: gradients.pointer,
+        stateInPlace: carried == nil ? nil : laneState.pointer)
     }
-    return products?.run(gradient) ?? gradient()
+    let sum = try products?.run(gradient) ?? gradient()
+    carried?.store(lanes, from: laneState.pointer)
+    return sum
   }
 
   private func checkFinite(_ step: Int, _ loss: Double, _ gradientNorm: Double) throws {
@@ -166,7 +186,8 @@ public final class Trainer {
       let weights = batch.weights.baseAddress
     else { preconditionFailure("a leaf has samples") }
     return SequenceSamples(
-      inputs: inputs + row, targets: targets + row, weights: weights + row)
+      inputs: inputs + row, targets: targets + row, weights: weights + row,
+      history: (batch.history?.baseAddress).map { UnsafePointer($0 + row) })
   }
 
   private func weight(ofLeaf leaf: Int) -> Double {

@@ -1,6 +1,4 @@
-import DataParallel
 import Foundation
-import Kernels
 import LanguageModels
 import StateExpansion
 import TensorStorage
@@ -28,11 +26,13 @@ public struct TrainingPlan: CustomStringConvertible {
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
     let model = LanguageModel(run.configuration)
+    let precision = RunPrecision(recipe.train.precision).products
+    let memory = try TrainingMemory(recipe, model, ranks: ranks, precision: precision)
     expansion = run.expansion
     sections = [
       ("model", Self.modelItems(model, run)),
-      ("training", Self.trainingItems(recipe, model, data, ranks: ranks)),
-      ("memory of a rank", Self.memoryItems(recipe, model, ranks: ranks)),
+      ("training", Self.trainingItems(recipe, model, data, memory, ranks: ranks)),
+      ("memory of a rank", Self.memoryItems(memory)),
       ("files", Self.fileItems(recipe, model, ranks: ranks)),
     ]
   }
@@ -48,15 +48,15 @@ public struct TrainingPlan: CustomStringConvertible {
   }
 
   private static func trainingItems(
-    _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, ranks: Int
+    _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, _ memory: TrainingMemory, ranks: Int
   ) -> [Item] {
     let tokens = recipe.train.sequencesPerStep * recipe.data.sequenceLength
-    let length = recipe.data.sequenceLength
-    let segments =
-      (length + recipe.train.segmentLength - 1) / min(recipe.train.segmentLength, length)
+    let (length, segment) = (recipe.data.sequenceLength, recipe.train.segmentLength)
+    let segments = (length + segment - 1) / segment
     // Backward is twice forward; with segments, the blocks of all but the last run forward twice.
     let head = 2 * model.width * model.vocabulary
-    let again = segments > 1 ? (model.forwardFLOPsPerToken - head) * (segments - 1) / segments : 0
+    let recomputed = memory.starts - 1 + memory.storage.recomputedSegments(memory.starts)
+    let again = (model.forwardFLOPsPerToken - head) * recomputed / segments
     var items = [
       Item(
         name: "precision on this machine",
@@ -81,40 +81,18 @@ public struct TrainingPlan: CustomStringConvertible {
     return items
   }
 
-  private static func memoryItems(
-    _ recipe: Recipe, _ model: LanguageModel, ranks: Int
-  ) -> [Item] {
-    let count = model.layout.count
-    let tree = ReductionTree(leaves: recipe.train.microBatches, ranks: ranks)
-    let reducer =
-      (0..<ranks).map {
-        GradientReducer.memory(
-          count: count, tree: tree, rank: $0, reproducible: recipe.parallel.isReproducible)
-      }.max() ?? 0
-    let pass = SequencePass.memory(
-      model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength)
-    let leaves = (recipe.train.microBatches + ranks - 1) / ranks
-    let samples = leaves * recipe.train.microBatch * recipe.data.sequenceLength * 3
-    let parts =
-      [
-        ("parameters", count), ("gradients and their exchange", reducer),
-        ("optimizer moments", 2 * count), ("activations of a segment", pass.activations),
-        ("recurrent states", pass.states), ("samples", samples),
-      ] + convertedParts(recipe, model)
-    let total = parts.reduce(0) { $0 + $1.1 }
-    return (parts + [("total", total)]).map { Item(name: $0.0, value: bytes(4 * $0.1)) }
-  }
-
-  /// What bf16 products hold, if this machine would use them.
-  private static func convertedParts(_ recipe: Recipe, _ model: LanguageModel) -> [(String, Int)] {
-    guard case .bf16(let backEnd) = RunPrecision(recipe.train.precision).products else { return [] }
-    let memory = BFloat16Products.memory(
-      backEnd, parameterCount: model.layout.count, operandCount: recipe.largestOperandCount(model))
-    return [
-      ("weights converted to bf16", memory.mirror),
-      ("operands converted to bf16", memory.operands),
-    ]
+  private static func memoryItems(_ memory: TrainingMemory) -> [Item] {
+    let starts =
+      switch memory.storage {
+      case .memory: "states at segment starts"
+      case .thinned(let n): "states at every \(n)th segment start"
+      case .spilled(let directory): "a state; all starts in \(directory)"
+      }
+    let parts = memory.parts + [(name: starts, count: memory.startingStates)]
+    let total = parts.reduce(0) { $0 + $1.count }
+    return (parts + [(name: "total", count: total)]).map {
+      Item(name: $0.name, value: byteText(4 * $0.count))
+    }
   }
 
   private static func fileItems(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) -> [Item] {
@@ -122,11 +100,11 @@ public struct TrainingPlan: CustomStringConvertible {
     return [
       Item(
         name: "a checkpoint",
-        value: "at most \(bytes(checkpoint)) in \(ranks) shard\(ranks == 1 ? "" : "s"), "
+        value: "at most \(byteText(checkpoint)) in \(ranks) shard\(ranks == 1 ? "" : "s"), "
           + "\(recipe.checkpoint.keep) kept in \(recipe.run.output)/checkpoints"),
       Item(
         name: "the export",
-        value: "\(bytes(4 * model.layout.parameterCount)) in "
+        value: "\(byteText(4 * model.layout.parameterCount)) in "
           + "\(recipe.run.output)/export"),
     ]
   }
@@ -143,14 +121,6 @@ public struct TrainingPlan: CustomStringConvertible {
     let units: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
     guard let (size, unit) = units.first(where: { Double(value) >= $0.0 }) else { return grouped }
     return grouped + String(format: " (%.2f %@)", Double(value) / size, unit)
-  }
-
-  private static func bytes(_ value: Int) -> String {
-    let units: [(Double, String)] = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
-    guard let (size, unit) = units.first(where: { Double(value) >= $0.0 }) else {
-      return "\(value) B"
-    }
-    return String(format: "%.2f %@", Double(value) / size, unit)
   }
 
   /// The plan as a table.

@@ -82,9 +82,11 @@ public final class TrainingRun {
       if ranks.leads { removeUnusedRun(output) }
       throw error
     }
-    trainer = Trainer(
-      recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
-      ranks: ranks, precision: precision.products)
+    trainer = try ranks.agree {
+      try Trainer(
+        recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
+        ranks: ranks, precision: precision.products)
+    }
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
     checkpoints = try CheckpointWriter(

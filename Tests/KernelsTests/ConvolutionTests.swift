@@ -9,9 +9,13 @@ struct ConvolutionTests {
   struct Case: CustomTestStringConvertible, Sendable {
     let (batch, length, channels, taps): (Int, Int, Int, Int)
     let hasBias: Bool
+    /// Every so many tokens a document begins; the first one has two tokens before the segment.
+    var document: Int?
     var testDescription: String {
       "B\(batch) T\(length) D\(channels) W\(taps)\(hasBias ? " bias" : "")"
+        + (document.map { " documents of \($0)" } ?? "")
     }
+    func history(_ t: Int) -> Int { document.map { (t + 2) % $0 } ?? Int(Int32.max) }
   }
 
   static let cases = [
@@ -23,6 +27,9 @@ struct ConvolutionTests {
     Case(batch: 2, length: 1, channels: 65, taps: 4, hasBias: true),
     Case(batch: 2, length: 2, channels: 7, taps: 6, hasBias: false),
     Case(batch: 1, length: 3, channels: 8, taps: 4, hasBias: true),
+    Case(batch: 2, length: 40, channels: 9, taps: 4, hasBias: true, document: 7),
+    Case(batch: 2, length: 35, channels: 3, taps: 3, hasBias: false, document: 2),
+    Case(batch: 1, length: 2, channels: 4, taps: 5, hasBias: true, document: 3),
   ]
 
   /// Inputs as one array: x, tail, weight, bias.
@@ -44,7 +51,7 @@ struct ConvolutionTests {
       for t in 0..<c.length {
         for d in 0..<c.channels {
           var sum = c.hasBias ? input.bias[d] : 0
-          for j in 0..<c.taps {
+          for j in max(c.taps - 1 - c.history(t), 0)..<c.taps {
             sum += input.weight[d * c.taps + j] * rows[(t + j) * c.channels + d]
           }
           y.append(silu(sum))
@@ -63,31 +70,37 @@ struct ConvolutionTests {
     let (x, tail) = (normals(count, "x"), normals(dims.tailCount, "tail"))
     let (weight, bias) = (normals(c.taps * c.channels, "w"), normals(c.channels, "b"))
     let (dy, dnext) = (normals(count, "dy"), normals(dims.tailCount, "dnext"))
-    let results = onAnyThreads {
-      let (gx, gtail, gw) = (Guarded(x), Guarded(tail), Guarded(weight))
-      let gb = c.hasBias ? Guarded(bias) : nil
-      let arrays = ConvolutionArrays(
-        x: gx.pointer, tail: gtail.pointer, weight: gw.pointer, bias: gb?.pointer)
-      let (y, next, scratch) = (
-        Guarded(count), Guarded(dims.tailCount), Guarded(dims.scratchCount)
-      )
-      causalConvolutionForward(
-        arrays, into: y.pointer, nextTail: next.pointer, scratch: scratch.pointer, dims: dims)
-      let (gdy, dtail) = (Guarded(dy), Guarded(dnext))
-      let dw = Guarded([Float](repeating: 0, count: weight.count))
-      let db = c.hasBias ? Guarded([Float](repeating: 0, count: c.channels)) : nil
-      causalConvolutionBackward(
-        gdy.pointer, arrays, into: gdy.pointer, dtailInPlace: dtail.pointer, dweight: dw.pointer,
-        dbias: db?.pointer, scratch: scratch.pointer, dims: dims)
-      // The tail moves inside its own memory.
-      let (again, moved) = (Guarded(count), Guarded(tail))
-      causalConvolutionForward(
-        ConvolutionArrays(
-          x: gx.pointer, tail: moved.pointer, weight: gw.pointer, bias: gb?.pointer),
-        into: again.pointer, nextTail: moved.pointer, scratch: scratch.pointer, dims: dims)
-      #expect(again.values == y.values && moved.values == next.values)
-      expectIntact(gx, gtail, gw, gb, y, next, scratch, gdy, dtail, dw, db, again, moved)
-      return [y.values, next.values, gdy.values, dtail.values, dw.values, db?.values ?? []]
+    let counts = (0..<(c.batch * c.length)).map { Int32(c.history($0 % c.length)) }
+    let results = counts.withUnsafeBufferPointer { counts in
+      onAnyThreads {
+        let history = c.document == nil ? DocumentHistory.none : DocumentHistory(counts.baseAddress)
+        let (gx, gtail, gw) = (Guarded(x), Guarded(tail), Guarded(weight))
+        let gb = c.hasBias ? Guarded(bias) : nil
+        let arrays = ConvolutionArrays(
+          x: gx.pointer, tail: gtail.pointer, weight: gw.pointer, bias: gb?.pointer,
+          history: history)
+        let (y, next, scratch) = (
+          Guarded(count), Guarded(dims.tailCount), Guarded(dims.scratchCount)
+        )
+        causalConvolutionForward(
+          arrays, into: y.pointer, nextTail: next.pointer, scratch: scratch.pointer, dims: dims)
+        let (gdy, dtail) = (Guarded(dy), Guarded(dnext))
+        let dw = Guarded([Float](repeating: 0, count: weight.count))
+        let db = c.hasBias ? Guarded([Float](repeating: 0, count: c.channels)) : nil
+        causalConvolutionBackward(
+          gdy.pointer, arrays, into: gdy.pointer, dtailInPlace: dtail.pointer, dweight: dw.pointer,
+          dbias: db?.pointer, scratch: scratch.pointer, dims: dims)
+        // The tail moves inside its own memory.
+        let (again, moved) = (Guarded(count), Guarded(tail))
+        causalConvolutionForward(
+          ConvolutionArrays(
+            x: gx.pointer, tail: moved.pointer, weight: gw.pointer, bias: gb?.pointer,
+            history: history),
+          into: again.pointer, nextTail: moved.pointer, scratch: scratch.pointer, dims: dims)
+        #expect(again.values == y.values && moved.values == next.values)
+        expectIntact(gx, gtail, gw, gb, y, next, scratch, gdy, dtail, dw, db, again, moved)
+        return [y.values, next.values, gdy.values, dtail.values, dw.values, db?.values ?? []]
+      }
     }
     let inputs = Inputs(
       x: x.doubles, tail: tail.doubles, weight: weight.doubles, bias: bias.doubles)

@@ -20,8 +20,8 @@ struct ParityTests {
       model, batch: batch.batch, length: batch.length, segmentLength: segment)
     let gradients = ParameterArena(layout: model.layout)
     let count = Double(batch.batch * batch.length)
-    let sum = pass.gradient(
-      of: batch.samples, scale: Float(1 / count),
+    let sum = try pass.gradient(
+      of: batch, scale: Float(1 / count),
       parameters: fixture.parameters.buffer.pointer,
       accumulatingInto: gradients.buffer.pointer)
     #expect(abs(sum / count - fixture.reference.loss) < 1e-5)
@@ -46,7 +46,7 @@ struct ParityTests {
     let pass = SequencePass(
       model, batch: 1, length: batch.length, segmentLength: 40, trains: false)
     var nll: [Float] = []
-    _ = pass.loss(of: batch.samples, parameters: fixture.parameters.buffer.pointer) {
+    _ = pass.loss(of: batch, parameters: fixture.parameters.buffer.pointer) {
       for t in 0..<$1 { nll.append($2[t]) }
       _ = $0
     }
@@ -73,8 +73,8 @@ struct ParityTests {
       let pass = SequencePass(model, batch: batch.batch, length: batch.length, segmentLength: 64)
       gradients.fill(0)
       let count = Double(batch.batch * batch.length)
-      let sum = pass.gradient(
-        of: batch.samples, scale: Float(1 / count), parameters: parameters.pointer,
+      let sum = try pass.gradient(
+        of: batch, scale: Float(1 / count), parameters: parameters.pointer,
         accumulatingInto: gradients.pointer)
       #expect(abs(sum / count - reference.float64.losses[index]) < 1e-3, "step \(index + 1)")
       optimizer.update(

@@ -1,5 +1,6 @@
 import Foundation
 import HuggingFaceInterop
+import Kernels
 import LanguageModels
 import Layers
 import TensorFiles
@@ -83,18 +84,25 @@ final class NextTokenBatch {
   private let inputs: UnsafeMutablePointer<Int32>
   private let targets: UnsafeMutablePointer<Int32>
   private let weights: UnsafeMutablePointer<Float>
+  private let history: UnsafeMutablePointer<Int32>?
 
-  init(_ sequences: [[Int32]]) {
+  /// - Parameters:
+  ///   - sequences: rows of T + 1 tokens.
+  ///   - documents: where documents begin in every row; nil does not tell them apart.
+  init(_ sequences: [[Int32]], documents: [Int]? = nil) {
     batch = sequences.count
     length = sequences[0].count - 1
     inputs = .allocate(capacity: batch * length)
     targets = .allocate(capacity: batch * length)
     weights = .allocate(capacity: batch * length)
+    history =
+      documents == nil ? nil : .allocate(capacity: sequences.count * (sequences[0].count - 1))
     for (b, sequence) in sequences.enumerated() {
       for t in 0..<length {
         inputs[b * length + t] = sequence[t]
         targets[b * length + t] = sequence[t + 1]
         weights[b * length + t] = 1
+        history?[b * length + t] = Int32(t - (documents?.last { $0 <= t } ?? 0))
       }
     }
   }
@@ -103,11 +111,39 @@ final class NextTokenBatch {
     inputs.deallocate()
     targets.deallocate()
     weights.deallocate()
+    history?.deallocate()
   }
 
-  var samples: SequenceSamples {
-    SequenceSamples(inputs: inputs, targets: targets, weights: weights)
+  /// Valid while the batch lives: hand the batch itself to `gradient(of:)` and `loss(of:)`.
+  fileprivate var samples: SequenceSamples {
+    SequenceSamples(
+      inputs: inputs, targets: targets, weights: weights, history: history.map { UnsafePointer($0) }
+    )
   }
   var inputTokens: [Int32] { (0..<(batch * length)).map { inputs[$0] } }
   var targetTokens: [Int32] { (0..<(batch * length)).map { targets[$0] } }
+}
+
+extension SequencePass {
+  /// `gradient(of:)` of a batch that lives until it is done.
+  func gradient(
+    of batch: NextTokenBatch, scale: Float, parameters: Floats,
+    accumulatingInto gradients: Floats, stateInPlace state: Floats? = nil
+  ) throws -> Double {
+    try withExtendedLifetime(batch) {
+      try gradient(
+        of: batch.samples, scale: scale, parameters: parameters, accumulatingInto: gradients,
+        stateInPlace: state)
+    }
+  }
+
+  /// `loss(of:)` of a batch that lives until it is done.
+  func loss(
+    of batch: NextTokenBatch, parameters: Floats,
+    visit: (Int, Int, UnsafePointer<Float>) -> Void = { _, _, _ in }
+  ) -> Double {
+    withExtendedLifetime(batch) {
+      loss(of: batch.samples, parameters: parameters, visit: visit)
+    }
+  }
 }

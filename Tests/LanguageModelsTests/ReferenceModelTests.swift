@@ -70,7 +70,7 @@ struct ReferenceModelTests {
   }
 
   @Test("every tensor's gradient, in segments of 3", arguments: configurations().indices)
-  func gradients(index: Int) {
+  func gradients(index: Int) throws {
     let configuration = Self.configurations()[index].1
     let model = LanguageModel(configuration)
     let parameters = ParameterArena(
@@ -85,8 +85,8 @@ struct ReferenceModelTests {
     let batch = NextTokenBatch(sequences)
     let gradients = FloatBuffer(count: model.layout.count)
     let pass = SequencePass(model, batch: 2, length: 10, segmentLength: 3)
-    let sum = pass.gradient(
-      of: batch.samples, scale: 1 / 20, parameters: parameters.buffer.pointer,
+    let sum = try pass.gradient(
+      of: batch, scale: 1 / 20, parameters: parameters.buffer.pointer,
       accumulatingInto: gradients.pointer)
 
     let reference = ReferenceModel(configuration)

@@ -58,17 +58,17 @@ import Testing
   }
 
   /// Calls `body` with samples of random tokens.
-  private func withSamples<Result>(_ body: (SequenceSamples) -> Result) -> Result {
+  private func withSamples<Result>(_ body: (SequenceSamples) throws -> Result) rethrows -> Result {
     var random = CounterRandom(seed: 1, purpose: "tokens")
     let count = batch * length
     let tokens = (0..<(2 * count)).map { _ in Int32(random.below(vocabulary)) }
     let weights = [Float](repeating: 1, count: count)
-    return tokens.withUnsafeBufferPointer { tokens in
-      weights.withUnsafeBufferPointer { weights in
+    return try tokens.withUnsafeBufferPointer { tokens in
+      try weights.withUnsafeBufferPointer { weights in
         guard let first = tokens.baseAddress, let weights = weights.baseAddress else {
           preconditionFailure("there are samples")
         }
-        return body(SequenceSamples(inputs: first, targets: first + count, weights: weights))
+        return try body(SequenceSamples(inputs: first, targets: first + count, weights: weights))
       }
     }
   }
@@ -90,12 +90,12 @@ import Testing
   /// Sum of nats, and the gradient of their mean.
   private func gradient(
     _ model: (ModelConfiguration, ParameterArena), segment: Int = 32
-  ) -> (loss: Double, gradients: FloatBuffer) {
+  ) throws -> (loss: Double, gradients: FloatBuffer) {
     let network = LanguageModel(model.0)
     let pass = SequencePass(network, batch: batch, length: length, segmentLength: segment)
     let gradients = FloatBuffer(count: network.layout.count)
-    let loss = withSamples {
-      pass.gradient(
+    let loss = try withSamples {
+      try pass.gradient(
         of: $0, scale: 1 / Float(batch * length), parameters: model.1.buffer.pointer,
         accumulatingInto: gradients.pointer)
     }
@@ -110,7 +110,7 @@ import Testing
     let largest = old.map(abs).max() ?? 0
     #expect(largest > 0.5)
     for (a, b) in zip(old, new) { #expect(abs(a - b) <= 1e-5 * max(largest, 1)) }
-    #expect(abs(gradient(before).loss - gradient(after).loss) < 1e-6)
+    #expect(try abs(gradient(before).loss - gradient(after).loss) < 1e-6)
   }
 
   @Test("five steps without decay move every new parameter", arguments: cases.indices)
@@ -123,7 +123,7 @@ import Testing
         beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, gradientClip: 1), layout: layout)
     let norm = GradientNorm(count: layout.count)
     for step in 1...5 {
-      let gradients = gradient(model).gradients
+      let gradients = try gradient(model).gradients
       optimizer.update(
         model.1.buffer, gradients: gradients, step: step, lr: 1e-2, gradientNorm: norm(gradients))
     }

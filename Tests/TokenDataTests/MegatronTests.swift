@@ -40,6 +40,24 @@ import TokenData
       try data.array(from: 0, count: 10) == [50, 10, 10, 20, 30, 40, 50, 10, 20, 30])
   }
 
+  @Test func historyCountsFromTheBeginningsOfDocuments() throws {
+    // Documents of 2 + 0, 0 and 3 + 5 tokens.
+    let data = try open(
+      index: Self.index(
+        sequences: 4, entries: 4, lengths: [2, 0, 3, 5], pointers: [2, 10, 4, 0],
+        documents: [0, 2, 2, 4]))
+    #expect(data.documentStarts == [0, 2])
+    let source = try TokenFileSource(data, sequenceLength: 3, vocabularySize: 100)
+    let batch = SampleBatch(sampleCount: 1, sequenceLength: 3, tracksDocuments: true)
+    let stream = try DataStream(
+      sources: [.init(source, weight: 1, shuffle: false)], seed: 0, sequenceLength: 3)
+    let expected: [[Int32]] = [[0, 1, 0], [1, 2, 3], [4, 5, 6]]
+    for sample in 0..<3 {
+      try stream.write(globalSample: UInt64(sample), into: batch[0])
+      #expect(batch.history.map(Array.init) == expected[sample])
+    }
+  }
+
   static let corruptions: [(index: [UInt8], tokens: [UInt8], field: String)] = [
     (Array(index().prefix(20)), tokens, ".idx: header"),
     ([], tokens, ".idx: header"),

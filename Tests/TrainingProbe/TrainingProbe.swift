@@ -62,7 +62,7 @@ struct TrainingProbe {
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
-    return Trainer(
+    return try Trainer(
       recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
       stream: data.stream, ranks: ranks,
       precision: RunPrecision(recipe.train.precision).products)

@@ -32,6 +32,7 @@ let leastRecipe = """
         data:
           sequence_length: 4096
           shuffle: false
+          reset_state_at_documents: true
           sources:
             - {tokens: data/slimpajama, weight: 0.9}
             - {task: mqar, weight: 0.1, pairs: 64, vocab: 8192}
@@ -40,6 +41,10 @@ let leastRecipe = """
           sequences_per_step: 12
           micro_batch: 3
           segment_length: 1024
+          memory_budget: 1.5GiB
+          scratch: /tmp
+          truncated_backpropagation: true
+          state_passing: 0.9
           precision: bf16
           optimizer: {lr: 1.0e-3, min_lr: 1e-5, betas: [0.8, 0.99], eps: 1.0e-6, weight_decay: 0, grad_clip: 2}
           schedule: {kind: wsd, warmup_steps: 10, decay_steps: 40}
@@ -51,6 +56,11 @@ let leastRecipe = """
           perplexity: {tokens: data/held-out, sequence_length: 512}
         metrics:    {tensorboard: false, log_every: 5}
         """)
+    #expect(recipe.data.resetsStateAtDocuments)
+    #expect(recipe.train.memoryBudget == 1_610_612_736)
+    #expect(recipe.train.scratch == "/tmp")
+    #expect(recipe.train.truncatesBackpropagation)
+    #expect(recipe.train.statePassing == 0.9)
     #expect(recipe.run.name == "full")
     #expect(recipe.run.output == "out/full")
     #expect(recipe.run.seed == 7)
@@ -234,6 +244,7 @@ let leastRecipe = """
         data:
           sequence_length: 128
           shuffle: true
+          reset_state_at_documents: false
           sources:
             - tokens: data/text
               weight: 1.0
@@ -242,6 +253,8 @@ let leastRecipe = """
           sequences_per_step: 8
           micro_batch: 1
           segment_length: 2048
+          truncated_backpropagation: false
+          state_passing: 0.0
           precision: auto
           optimizer:
             lr: 0.0003

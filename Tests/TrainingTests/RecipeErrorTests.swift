@@ -60,6 +60,10 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("metrics.tensorboard", "yes", "true or false, found the text \"yes\""),
     ("run.name", "12", "a text (quote it if it looks like a number), found the integer 12"),
     ("run", "[1]", "a mapping of keys, found a list of 1"),
+    (
+      "train.memory_budget", "4 gigabytes",
+      "bytes, for example 4000000000, 4GB or 3.5GiB, found the text \"4 gigabytes\""
+    ),
     ("data.sources", "{}", "a list, found a mapping"),
     ("data.sources", "[3]", "a mapping of keys, found the integer 3"),
     ("model.config", "3", ""),
@@ -77,6 +81,8 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("run.seed", "-1", "must be at least 0, found -1"),
     ("data.sequence_length", "0", "must be at least 1, found 0"),
     ("train.segment_length", "0", "must be at least 1, found 0"),
+    ("train.state_passing", "1.5", "must be between 0.0 and 1.0, found 1.5"),
+    ("train.memory_budget", "0", "must be at least 1, found 0"),
     ("train.optimizer.lr", "0", "must be above 0.0, found 0.0"),
     ("train.optimizer.min_lr", "1", "must be between 0.0 and 0.0003, found 1.0"),
     ("train.optimizer.betas", "[0.9, 1.0]", "must be at least 0.0 and below 1.0, found 1.0"),

@@ -6,14 +6,18 @@ extension Recipe {
     /// Whether samples come in a random order that `run.seed` fixes; default true; false takes them
     /// in file order.
     public var shuffle: Bool
+    /// Whether state and convolutions start from zeros at the first token of every document inside a
+    /// sample; default false.
+    public var resetsStateAtDocuments: Bool
     /// Where samples come from, at least one; required.
     public var sources: [Source]
 
-    static let keys = ["sequence_length", "shuffle", "sources"]
+    static let keys = ["sequence_length", "shuffle", "reset_state_at_documents", "sources"]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
       sequenceLength = try reader.integer("sequence_length", .atLeast(1))
       shuffle = try reader.flag("shuffle", default: true)
+      resetsStateAtDocuments = try reader.flag("reset_state_at_documents", default: false)
       sources = []
       for (value, path) in try reader.list("sources") {
         sources.append(try Source(RecipeReader(value, path: path, keys: nil)))
@@ -26,6 +30,7 @@ extension Recipe {
     var value: RecipeValue {
       .mapping([
         ("sequence_length", .integer(sequenceLength)), ("shuffle", .flag(shuffle)),
+        ("reset_state_at_documents", .flag(resetsStateAtDocuments)),
         ("sources", .list(sources.map(\.value))),
       ])
     }

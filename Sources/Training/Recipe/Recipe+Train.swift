@@ -16,6 +16,17 @@ extension Recipe {
     public var microBatch: Int
     /// Tokens whose activations are held at once; gradients are exact for any value; default 2048.
     public var segmentLength: Int
+    /// Bytes of memory that one rank may use; nil (the default) for any number.
+    ///
+    /// States at segment starts that do not fit are written to `scratch`, or computed again without one.
+    public var memoryBudget: Int?
+    /// Directory for states that do not fit in memory; nil (the default) writes none.
+    public var scratch: String?
+    /// Whether gradients stop at segment starts; default false: they are those of the whole sequence.
+    public var truncatesBackpropagation: Bool
+    /// Probability, in [0, 1], with which a sample begins with the final state of the sample before it
+    /// in its lane (the same place in the step before); default 0.
+    public var statePassing: Double
     /// Default `auto`.
     public var precision: Precision
     /// AdamW's settings.
@@ -24,8 +35,8 @@ extension Recipe {
     public var schedule: Schedule
 
     static let keys = [
-      "steps", "sequences_per_step", "micro_batch", "segment_length", "precision", "optimizer",
-      "schedule",
+      "steps", "sequences_per_step", "micro_batch", "segment_length", "memory_budget", "scratch",
+      "truncated_backpropagation", "state_passing", "precision", "optimizer", "schedule",
     ]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
@@ -34,6 +45,14 @@ extension Recipe {
       sequencesPerStep = try reader.integer("sequences_per_step", default: 8, .atLeast(1))
       microBatch = try reader.integer("micro_batch", default: 1, .atLeast(1))
       segmentLength = try reader.integer("segment_length", default: 2048, .atLeast(1))
+      memoryBudget = try reader.value("memory_budget").map { _ throws(RecipeError) in
+        try reader.bytes("memory_budget")
+      }
+      scratch = try reader.value("scratch").map { _ throws(RecipeError) in
+        try reader.text("scratch")
+      }
+      truncatesBackpropagation = try reader.flag("truncated_backpropagation", default: false)
+      statePassing = try reader.number("state_passing", default: 0, .between(0, 1))
       precision = try reader.choice("precision", default: .auto)
       optimizer = try reader.section("optimizer", keys: Optimizer.keys, Optimizer.init)
       schedule = try reader.section("schedule", keys: Schedule.keys) {
@@ -50,8 +69,11 @@ extension Recipe {
       .mapping([
         ("steps", .integer(steps)), ("sequences_per_step", .integer(sequencesPerStep)),
         ("micro_batch", .integer(microBatch)), ("segment_length", .integer(segmentLength)),
-        ("precision", .text(precision.rawValue)), ("optimizer", optimizer.value),
-        ("schedule", schedule.value),
+        ("memory_budget", memoryBudget.map(RecipeValue.integer)),
+        ("scratch", scratch.map(RecipeValue.text)),
+        ("truncated_backpropagation", .flag(truncatesBackpropagation)),
+        ("state_passing", .number(statePassing)), ("precision", .text(precision.rawValue)),
+        ("optimizer", optimizer.value), ("schedule", schedule.value),
       ])
     }
   }

@@ -128,6 +128,21 @@ extension RecipeReader {
     return numbers
   }
 
+  /// A number of bytes: an integer, or a text such as `4GB` or `1.5 GiB`; required.
+  func bytes(_ key: String) throws(RecipeError) -> Int {
+    let value = try required(key)
+    if case .integer(let bytes) = value.kind { return try check(bytes, key, .atLeast(1)) }
+    let units = ["kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "MiB": 0x1p20, "GiB": 0x1p30]
+    guard case .text(let text) = value.kind,
+      let unit = units.first(where: { text.hasSuffix($0.key) }),
+      let number = Double(text.dropLast(unit.key.count).filter { $0 != " " }),
+      number > 0, number * unit.value < 0x1p62
+    else {
+      throw wrongType(key, value, expected: "bytes, for example 4000000000, 4GB or 3.5GiB")
+    }
+    return Int(number * unit.value)
+  }
+
   /// `true` or `false`; required when `standard` is nil.
   func flag(_ key: String, default standard: Bool? = nil) throws(RecipeError) -> Bool {
     if let standard, value(key) == nil { return standard }

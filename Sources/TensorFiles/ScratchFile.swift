@@ -1,0 +1,76 @@
+import Foundation
+
+/// Numbers on disk that belong to this process alone and are gone with it.
+///
+/// The file has no name as soon as it is made, so nothing is left behind however the process ends. Its
+/// space is taken at once: a full disk shows when it is made, not in the middle of the work. Reads and
+/// writes go past the process's memory: what is held there is the kernel's cache, which it gives up when
+/// memory is wanted.
+public final class ScratchFile {
+  /// The directory that the file lies in, for messages.
+  public let directory: String
+  /// Floats that fit.
+  public let count: Int
+
+  private let descriptor: Int32
+
+  /// Makes a file of `count` floats.
+  ///
+  /// - Throws: `.io` when the directory cannot be written or has not enough room.
+  public init(directory: String, count: Int) throws(TensorFileError) {
+    self.directory = directory
+    self.count = count
+    var path = Array((directory + "/.statex-states-XXXXXX").utf8CString)
+    descriptor = mkstemp(&path)
+    guard descriptor >= 0 else {
+      throw .io(path: directory, operation: "create a scratch file in", code: errno)
+    }
+    unlink(path)
+    let code = posix_fallocate(descriptor, 0, off_t(count * MemoryLayout<Float>.stride))
+    guard code == 0 else {
+      close(descriptor)
+      throw .io(
+        path: directory,
+        operation: "take \(count * MemoryLayout<Float>.stride) bytes of scratch space in",
+        code: code)
+    }
+  }
+
+  deinit { close(descriptor) }
+
+  /// Writes `count` floats at float `offset`.
+  public func write(
+    _ values: UnsafePointer<Float>, count: Int, at offset: Int
+  ) throws(TensorFileError) {
+    try transfer(count, offset, "write") { descriptor, done, bytes, position in
+      pwrite(descriptor, UnsafeRawPointer(values) + done, bytes, position)
+    }
+  }
+
+  /// Reads `count` floats from float `offset` on.
+  public func read(
+    into values: UnsafeMutablePointer<Float>, count: Int, at offset: Int
+  ) throws(TensorFileError) {
+    try transfer(count, offset, "read") { descriptor, done, bytes, position in
+      pread(descriptor, UnsafeMutableRawPointer(values) + done, bytes, position)
+    }
+  }
+
+  /// Calls `body` (descriptor, bytes done, bytes left, file position) until all bytes have gone through.
+  private func transfer(
+    _ count: Int, _ offset: Int, _ operation: String, _ body: (Int32, Int, Int, off_t) -> Int
+  ) throws(TensorFileError) {
+    precondition(offset >= 0 && offset + count <= self.count, "outside the scratch file")
+    let size = MemoryLayout<Float>.stride
+    var done = 0
+    while done < count * size {
+      let moved = body(descriptor, done, count * size - done, off_t(offset * size + done))
+      if moved < 0 && errno == EINTR { continue }
+      guard moved > 0 else {
+        let code = moved < 0 ? errno : EIO
+        throw .io(path: directory, operation: operation + " a scratch file in", code: code)
+      }
+      done += moved
+    }
+  }
+}

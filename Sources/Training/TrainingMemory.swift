@@ -1,0 +1,100 @@
+import DataParallel
+import Foundation
+import Kernels
+import LanguageModels
+
+/// What a training run holds in memory on its largest rank, and how states at segment starts are kept
+/// within the recipe's budget.
+package struct TrainingMemory {
+  /// Everything but the states at segment starts, in floats.
+  package let parts: [(name: String, count: Int)]
+  /// Floats of one state of a micro-batch.
+  package let state: Int
+  /// Segments whose starting states are wanted at one time: one when gradients are truncated.
+  package let starts: Int
+  /// Where they are kept.
+  package let storage: SegmentStateStorage
+
+  /// Adds up what `recipe` needs.
+  ///
+  /// - Parameters:
+  ///   - recipe: what is trained.
+  ///   - model: the model.
+  ///   - ranks: ranks that share the work.
+  ///   - precision: of matrix products.
+  /// - Throws: `TrainingError.unsupported` when the recipe's budget is too small.
+  package init(
+    _ recipe: Recipe, _ model: LanguageModel, ranks: Int, precision: ProductPrecision = .fp32
+  ) throws(TrainingError) {
+    let train = recipe.train
+    let length = recipe.data.sequenceLength
+    let count = model.layout.count
+    let tree = ReductionTree(leaves: train.microBatches, ranks: ranks)
+    let reducer =
+      (0..<ranks).map {
+        GradientReducer.memory(
+          count: count, tree: tree, rank: $0, reproducible: recipe.parallel.isReproducible)
+      }.max() ?? 0
+    let pass = SequencePass.memory(
+      model, batch: train.microBatch, length: length, segmentLength: train.segmentLength)
+    let leaves = (train.microBatches + ranks - 1) / ranks
+    let arrays = recipe.data.resetsStateAtDocuments ? 4 : 3
+    let carried =
+      train.statePassing > 0
+      ? train.sequencesPerStep * model.stateCount(batch: 1) + pass.state : 0
+    let converted =
+      switch precision {
+      case .fp32: (mirror: 0, operands: 0)
+      case .bf16(let backEnd):
+        BFloat16Products.memory(
+          backEnd, parameterCount: count, operandCount: recipe.largestOperandCount(model))
+      }
+    parts = [
+      ("parameters", count), ("gradients and their exchange", reducer),
+      ("optimizer moments", 2 * count), ("activations of a segment", pass.activations),
+      ("recurrent state and its gradient", 2 * pass.state), ("carried states", carried),
+      ("samples", leaves * train.microBatch * length * arrays),
+      ("weights converted to bf16", converted.mirror),
+      ("operands converted to bf16", converted.operands),
+    ].filter { $0.1 > 0 }
+    state = pass.state
+    starts =
+      train.truncatesBackpropagation
+      ? 1 : (length + train.segmentLength - 1) / train.segmentLength
+    storage = try Self.storage(
+      train, used: parts.reduce(0) { $0 + $1.count }, state: pass.state, segments: starts)
+  }
+
+  private static func storage(
+    _ train: Recipe.Train, used: Int, state: Int, segments: Int
+  ) throws(TrainingError) -> SegmentStateStorage {
+    guard let budget = train.memoryBudget else { return .memory }
+    let states = (budget / MemoryLayout<Float>.stride - used) / max(state, 1)
+    if states >= segments { return .memory }
+    if let scratch = train.scratch, states >= 1 { return .spilled(directory: scratch) }
+    if let n = SegmentStateStorage.thinning(segments: segments, states: states) {
+      return .thinned(every: n)
+    }
+    let least =
+      (1...segments).map {
+        SegmentStateStorage.thinned(every: $0).statesInMemory(segments: segments)
+      }.min() ?? 1
+    let needed = MemoryLayout<Float>.stride * (used + state * (train.scratch == nil ? least : 1))
+    throw .unsupported(
+      "train.memory_budget: \(byteText(budget)) are less than the \(byteText(needed)) that a rank "
+        + "needs; lower train.segment_length or train.micro_batch"
+        + (train.scratch == nil ? ", or give train.scratch" : ""))
+  }
+
+  /// Floats of the states at segment starts that are in memory.
+  package var startingStates: Int { storage.statesInMemory(segments: starts) * state }
+}
+
+/// Bytes for people: `1.87 GB`.
+func byteText(_ value: Int) -> String {
+  let units: [(Double, String)] = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
+  guard let (size, unit) = units.first(where: { Double(value) >= $0.0 }) else {
+    return "\(value) B"
+  }
+  return String(format: "%.2f %@", Double(value) / size, unit)
+}

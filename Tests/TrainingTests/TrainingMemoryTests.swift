@@ -1,0 +1,104 @@
+import Kernels
+import LanguageModels
+import Layers
+import TensorStorage
+import Testing
+import Training
+
+/// How the recipe's budget decides where states are kept.
+@Suite struct TrainingMemoryTests {
+  static let yaml = """
+    run: {output: runs/demo}
+    model:
+      config: {model_type: gla, hidden_size: 64, num_hidden_layers: 2, num_heads: 1, vocab_size: 32}
+    data:
+      sequence_length: 6400
+      sources:
+        - {task: markov, symbols: 8}
+    train: {steps: 1, sequences_per_step: 1, segment_length: 64}
+    """
+
+  private func memory(_ overrides: String...) throws -> TrainingMemory {
+    let recipe = try Recipe.decode(yaml: Self.yaml, overrides: overrides)
+    return try TrainingMemory(
+      recipe, LanguageModel(try RunModel(recipe).configuration), ranks: 1)
+  }
+
+  @Test func theBudgetDecides() throws {
+    let free = try memory()
+    #expect(free.storage == .memory)
+    #expect(free.starts == 100 && free.startingStates == 100 * free.state)
+    let used = 4 * free.parts.reduce(0) { $0 + $1.count }
+    let state = 4 * free.state
+    func budget(_ states: Int) -> String { "train.memory_budget=\(used + states * state)" }
+    #expect(try memory(budget(100)).storage == .memory)
+    #expect(try memory(budget(99)).storage == .thinned(every: 2))
+    #expect(try memory(budget(19)).storage == .thinned(every: 10))
+    #expect(throws: TrainingError.self) { try memory(budget(18)) }
+    #expect(try memory(budget(18), "train.scratch=/tmp").storage == .spilled(directory: "/tmp"))
+    #expect(try memory(budget(1), "train.scratch=/tmp").storage == .spilled(directory: "/tmp"))
+    #expect(throws: TrainingError.self) { try memory(budget(0), "train.scratch=/tmp") }
+    let truncated = try memory(budget(1), "train.truncated_backpropagation=true")
+    #expect(truncated.storage == .memory && truncated.starts == 1)
+    do {
+      _ = try memory("train.memory_budget=1MB")
+      Issue.record("a budget of 1 MB is too small")
+    } catch let error as TrainingError {
+      #expect(error.exitCode == 64)
+      #expect(error.description.hasPrefix("train.memory_budget: 1.00 MB are less than the "))
+      #expect(error.description.hasSuffix("or give train.scratch"))
+    }
+  }
+
+  @Test func convertedWeightsAndOperandsCount() throws {
+    let recipe = try Recipe.decode(yaml: Self.yaml)
+    let model = LanguageModel(try RunModel(recipe).configuration)
+    func part(_ precision: ProductPrecision, _ name: String) throws -> Int? {
+      try TrainingMemory(recipe, model, ranks: 1, precision: precision).parts
+        .first { $0.name == name }?.count
+    }
+    let count = model.layout.count
+    #expect(try part(.fp32, "weights converted to bf16") == nil)
+    #expect(try part(.bf16(.oneDNN), "weights converted to bf16") == count / 2)
+    #expect(try part(.bf16(.portable), "weights converted to bf16") == count)
+    // 64 rows of the MLP's width, three buffers.
+    let operand =
+      64 * max(model.vocabulary, model.blocks.flatMap(\.linearShapes).map(\.outputs).max() ?? 0)
+    #expect(try part(.bf16(.portable), "operands converted to bf16") == 3 * operand)
+  }
+
+  @Test func lanesKeepTheirStatesWhateverTheMicroBatch() throws {
+    let recipe = try Recipe.decode(yaml: Self.yaml)
+    let model = LanguageModel(try RunModel(recipe).configuration)
+    let lanes = 4
+    let carried = CarriedStates(model, lanes: lanes, probability: 1, seed: 7)
+    let one = FloatBuffer(count: model.stateCount(batch: 1))
+    for lane in 0..<lanes {
+      for i in 0..<one.count { one.pointer[i] = Float(lane * one.count + i) }
+      carried.store(lane..<(lane + 1), from: one.pointer)
+    }
+    // Two lanes together: parts of the state follow one another, lanes within a part.
+    let two = FloatBuffer(count: model.stateCount(batch: 2))
+    carried.load(1..<3, step: 1, into: two.pointer)
+    carried.store(1..<3, from: two.pointer)
+    let parts = model.blocks.flatMap(\.stateParts)
+    #expect(two.pointer[0] == Float(one.count) && two.pointer[parts[0]] == Float(2 * one.count))
+    for lane in 0..<lanes {
+      carried.load(lane..<(lane + 1), step: 1, into: one.pointer)
+      #expect(one.pointer[one.count - 1] == Float((lane + 1) * one.count - 1))
+    }
+  }
+
+  @Test func lanesAreDroppedWithTheGivenProbability() throws {
+    let recipe = try Recipe.decode(yaml: Self.yaml)
+    let model = LanguageModel(try RunModel(recipe).configuration)
+    let carried = CarriedStates(model, lanes: 8, probability: 0.9, seed: 7)
+    let decisions = (1...500).flatMap { step in (0..<8).map { carried.carries($0, step: step) } }
+    let share = Double(decisions.count { $0 }) / Double(decisions.count)
+    #expect(abs(share - 0.9) < 0.02)
+    let other = CarriedStates(model, lanes: 8, probability: 0.9, seed: 8)
+    #expect(
+      (0..<8).map { other.carries($0, step: 3) } != decisions[16..<24].map { $0 }
+        || (0..<8).map { other.carries($0, step: 4) } != decisions[24..<32].map { $0 })
+  }
+}
