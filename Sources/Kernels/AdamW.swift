@@ -62,7 +62,7 @@ public func adamW(
       let second = b2 * v[i] + (1 - b2) * gradient * gradient
       m[i] = first
       v[i] = second
-      p[i] = p[i] * keep - size * first / (second.squareRoot() * root + epsilon)
+      p[i] = p[i] * keep - size * first / (fastSquareRoot(second) * root + epsilon)
     }
   }
 }
