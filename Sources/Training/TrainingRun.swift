@@ -51,7 +51,8 @@ public final class TrainingRun {
         "\(threads) threads on each of \(ranks.size) ranks are more than the processors they may use; lower parallel.threads_per_rank or start fewer ranks"
       )
     }
-    precision = try RunPrecision(recipe.train.precision, ranks: ranks)
+    let precision = try RunPrecision(recipe.train.precision, ranks: ranks)
+    self.precision = precision
     (model, data, evaluation) = try ranks.agree {
       try Self.checkSupported(recipe, ranks: ranks.size)
       let model = try RunModel(recipe)
