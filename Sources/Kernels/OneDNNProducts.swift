@@ -57,8 +57,10 @@ final class OneDNNProducts {
     let count = ThreadPool.shared.threadCount
     while threads.count < count { threads.append(ThreadResources(engine)) }
     // The last row and the last column of tiles may be smaller: four shapes at most.
-    let heights = (grid.tileRows, c.rows - (grid.down - 1) * grid.tileRows)
-    let widths = (grid.tileColumns, c.columns - (grid.across - 1) * grid.tileColumns)
+    let heights = (min(grid.tileRows, c.rows), c.rows - (grid.down - 1) * grid.tileRows)
+    let widths = (
+      min(grid.tileColumns, c.columns), c.columns - (grid.across - 1) * grid.tileColumns
+    )
     func tile(_ rows: Int, _ columns: Int) -> Unmanaged<Primitive> {
       let shape = Shape(
         rows: rows, inner: a.columns, columns: columns, strides: (a.stride, b.stride, c.stride),
