@@ -14,7 +14,8 @@ let march = ProcessInfo.processInfo.environment["STATEX_MARCH"] ?? "native"
 /// Settings shared by every room.
 let common: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
-  .unsafeFlags(["-Xcc", "-march=\(march)"]),
+  // Without errno a square root is one instruction, and loops with it vectorize.
+  .unsafeFlags(["-Xcc", "-march=\(march)", "-Xcc", "-fno-math-errno"]),
 ]
 
 /// Rooms that never handle raw pointers.
@@ -74,7 +75,7 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "DataParallel",
-      dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
+      dependencies: ["Collectives", "Optimizers", "Layers", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
@@ -125,12 +126,19 @@ let package = Package(
       swiftSettings: common),
 
     // Tests, one target a room.
+    .target(
+      name: "ThreadedParts", dependencies: ["Layers"], path: "Tests/ThreadedParts",
+      swiftSettings: common),
     .testTarget(
       name: "TensorStorageTests", dependencies: ["TensorStorage"], swiftSettings: common),
     .testTarget(
       name: "TensorFilesTests", dependencies: ["TensorFiles"], swiftSettings: common),
     .testTarget(
       name: "KernelsTests", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
+      swiftSettings: common),
+    .testTarget(
+      name: "LayersTests",
+      dependencies: ["Layers", "Kernels", "TensorStorage", "ThreadedParts"],
       swiftSettings: common),
     .testTarget(
       name: "RecallTasksTests", dependencies: ["RecallTasks", "TensorStorage"],
@@ -163,7 +171,7 @@ let package = Package(
       name: "LanguageModelsTests",
       dependencies: [
         "HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "Optimizers", "TensorFiles",
-        "TensorStorage",
+        "TensorStorage", "ThreadedParts",
       ],
       swiftSettings: common),
     .testTarget(
@@ -199,7 +207,7 @@ let package = Package(
     .executableTarget(
       name: "training-probe",
       dependencies: [
-        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels",
+        "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels", "Layers",
         "TensorStorage", "Training",
       ],
       path: "Tests/TrainingProbe", swiftSettings: common),

@@ -11,20 +11,21 @@ public struct CollectiveError: Error, CustomStringConvertible {
   public var description: String { "\(call) failed: \(reason)" }
 }
 
-/// The ranks of this run.
+/// The ranks of this run, or a group of them.
 ///
-/// The only place where MPI is called. Without a launcher it is one rank of one, with the same calls.
+/// The only place where MPI is called, extensions in this room included. Without a launcher it is one
+/// rank of one, with the same calls.
 /// Every method but the properties is collective: all ranks must call it, in the same order, from one
 /// thread.
 public final class Communicator {
-  /// This process's number, 0 ..< size.
+  /// This process's number in the group, 0 ..< size.
   public let rank: Int
-  /// Number of processes.
+  /// Number of processes in the group.
   public let size: Int
   /// Version string of the MPI library.
   public let library: String
 
-  private let world: MPI_Comm
+  let handle: MPI_Comm
 
   /// Initialises MPI for the process.
   ///
@@ -33,14 +34,25 @@ public final class Communicator {
     var provided: Int32 = 0
     try Self.check(
       MPI_Init_thread(nil, nil, Int32(MPI_THREAD_FUNNELED), &provided), "MPI_Init_thread")
-    world = statex_mpi_comm_world()
+    handle = statex_mpi_comm_world()
     try Self.check(
-      MPI_Comm_set_errhandler(world, statex_mpi_errors_return()), "MPI_Comm_set_errhandler")
-    var (rank, size): (Int32, Int32) = (0, 0)
-    try Self.check(MPI_Comm_rank(world, &rank), "MPI_Comm_rank")
-    try Self.check(MPI_Comm_size(world, &size), "MPI_Comm_size")
-    (self.rank, self.size) = (Int(rank), Int(size))
+      MPI_Comm_set_errhandler(handle, statex_mpi_errors_return()), "MPI_Comm_set_errhandler")
+    (rank, size) = try Self.place(in: handle)
     library = Self.libraryVersion()
+  }
+
+  /// Wraps a group of ranks that return errors.
+  init(group: MPI_Comm, library: String) throws {
+    handle = group
+    (rank, size) = try Self.place(in: group)
+    self.library = library
+  }
+
+  private static func place(in group: MPI_Comm) throws -> (rank: Int, size: Int) {
+    var (rank, size): (Int32, Int32) = (0, 0)
+    try check(MPI_Comm_rank(group, &rank), "MPI_Comm_rank")
+    try check(MPI_Comm_size(group, &size), "MPI_Comm_size")
+    return (Int(rank), Int(size))
   }
 
   private static func libraryVersion() -> String {
@@ -54,7 +66,7 @@ public final class Communicator {
   }
 
   /// Turns an MPI return code into an error: the one choke point.
-  private static func check(_ code: Int32, _ call: String) throws {
+  static func check(_ code: Int32, _ call: String) throws {
     guard code != MPI_SUCCESS else { return }
     let reason = withUnsafeTemporaryAllocation(
       of: CChar.self, capacity: Int(MPI_MAX_ERROR_STRING)
@@ -67,27 +79,28 @@ public final class Communicator {
     throw CollectiveError(call: call, reason: reason)
   }
 
-  /// Leaves MPI; nothing may be called afterwards.
+  /// Leaves MPI; nothing may be called afterwards, by any group.
   public func finalize() throws {
     try Self.check(MPI_Finalize(), "MPI_Finalize")
   }
 
-  /// Ends every rank at once with that exit code, for errors that only one rank knows of.
+  /// Ends every rank of the run at once, those outside the group too, with that exit code: for errors
+  /// that only one rank knows of.
   public func abort(_ code: Int32) -> Never {
-    MPI_Abort(world, code)
+    MPI_Abort(statex_mpi_comm_world(), code)
     fatalError("MPI_Abort returned")
   }
 
   /// Waits for all ranks.
   public func barrier() throws {
-    try Self.check(MPI_Barrier(world), "MPI_Barrier")
+    try Self.check(MPI_Barrier(handle), "MPI_Barrier")
   }
 
   /// The largest of all ranks' values.
   public func maximum(_ value: Int) throws -> Int {
     var (mine, result) = (Int64(value), Int64(0))
     try Self.check(
-      MPI_Allreduce(&mine, &result, 1, statex_mpi_int64(), statex_mpi_max(), world),
+      MPI_Allreduce(&mine, &result, 1, statex_mpi_int64(), statex_mpi_max(), handle),
       "MPI_Allreduce")
     return Int(result)
   }
@@ -96,7 +109,7 @@ public final class Communicator {
   public func maximum(_ value: Double) throws -> Double {
     var (mine, result) = (value, 0.0)
     try Self.check(
-      MPI_Allreduce(&mine, &result, 1, statex_mpi_double(), statex_mpi_max(), world),
+      MPI_Allreduce(&mine, &result, 1, statex_mpi_double(), statex_mpi_max(), handle),
       "MPI_Allreduce")
     return result
   }
@@ -107,7 +120,7 @@ public final class Communicator {
       try Self.check(
         MPI_Allreduce(
           statex_mpi_in_place(), values + first, Int32(length), statex_mpi_float(),
-          statex_mpi_sum(), world), "MPI_Allreduce")
+          statex_mpi_sum(), handle), "MPI_Allreduce")
     }
   }
 
@@ -121,7 +134,7 @@ public final class Communicator {
     try Self.check(
       MPI_Allgather(
         statex_mpi_in_place(), 0, statex_mpi_double(), values, Int32(count), statex_mpi_double(),
-        world), "MPI_Allgather")
+        handle), "MPI_Allgather")
   }
 
   /// Every rank's bytes, ordered by rank, on every rank.
@@ -134,64 +147,20 @@ public final class Communicator {
     var lengths = [Int64](repeating: 0, count: size)
     var length = Int64(bytes.count)
     try Self.check(
-      MPI_Allgather(&length, 1, statex_mpi_int64(), &lengths, 1, statex_mpi_int64(), world),
+      MPI_Allgather(&length, 1, statex_mpi_int64(), &lengths, 1, statex_mpi_int64(), handle),
       "MPI_Allgather")
     var all = [UInt8](repeating: 0, count: size * padded.count)
     let width = Int32(padded.count)
     try Self.check(
-      MPI_Allgather(padded, width, statex_mpi_byte(), &all, width, statex_mpi_byte(), world),
+      MPI_Allgather(padded, width, statex_mpi_byte(), &all, width, statex_mpi_byte(), handle),
       "MPI_Allgather")
     return (0..<size).map {
       Array(all[($0 * padded.count)..<($0 * padded.count + Int(lengths[$0]))])
     }
   }
 
-  /// Blocks of an all-to-all exchange of floats.
-  public struct Exchange {
-    /// Floats to send to each rank.
-    public var sendCounts: [Int32]
-    /// Where each rank's block starts in the send buffer.
-    public var sendOffsets: [Int32]
-    /// Floats to receive from each rank.
-    public var receiveCounts: [Int32]
-    /// Where each rank's block goes in the receive buffer.
-    public var receiveOffsets: [Int32]
-
-    /// An exchange among `size` ranks of nothing yet.
-    public init(size: Int) {
-      let zeros = [Int32](repeating: 0, count: size)
-      (sendCounts, sendOffsets, receiveCounts, receiveOffsets) = (zeros, zeros, zeros, zeros)
-    }
-  }
-
-  /// Sends every rank its block of `send` and receives a block from each.
-  public func exchange(
-    _ send: UnsafePointer<Float>, into receive: UnsafeMutablePointer<Float>, _ blocks: Exchange
-  ) throws {
-    try Self.check(
-      MPI_Alltoallv(
-        send, blocks.sendCounts, blocks.sendOffsets, statex_mpi_float(), receive,
-        blocks.receiveCounts, blocks.receiveOffsets, statex_mpi_float(), world), "MPI_Alltoallv")
-  }
-
-  /// Fills in every rank's block of `values` from its owner.
-  ///
-  /// - Parameters:
-  ///   - values: the array, whole on every rank.
-  ///   - counts: floats that each rank owns.
-  ///   - offsets: where each rank's block starts.
-  /// - Throws: `CollectiveError`.
-  public func share(
-    inPlace values: UnsafeMutablePointer<Float>, counts: [Int32], offsets: [Int32]
-  ) throws {
-    try Self.check(
-      MPI_Allgatherv(
-        statex_mpi_in_place(), 0, statex_mpi_float(), values, counts, offsets, statex_mpi_float(),
-        world), "MPI_Allgatherv")
-  }
-
   /// MPI counts are 32-bit: long arrays go in pieces.
-  private func inPieces(_ count: Int, _ body: (Int, Int) throws -> Void) throws {
+  func inPieces(_ count: Int, _ body: (Int, Int) throws -> Void) throws {
     let piece = 1 << 28
     var first = 0
     while first < count {

@@ -6,24 +6,48 @@
 ///
 /// A rank computes consecutive leaves. The largest nodes of the tree whose leaves are all its own are
 /// its *roots*: what it can add up alone and sends to the others.
+///
+/// Where ranks share sequences, a leaf is a part of a micro-batch: leaf `p M + m` is part p of micro-batch
+/// m of M. All ranks of a group then compute the same micro-batches, and the numbers of the leaves, and so
+/// the bits of the sum, depend on the number of parts but not on that of groups.
 public struct ReductionTree: Sendable, Equatable {
   /// Leaves of a step.
   public let leaves: Int
-  /// Ranks that share them.
-  public let ranks: Int
+  /// Who shares sequences with whom.
+  public let groups: RankGroups
 
-  /// Describes the sum of `leaves` leaves over `ranks` ranks.
+  /// Describes the sum of `leaves` leaves over `ranks` ranks, of which `parts` share a micro-batch.
   ///
-  /// - Precondition: at least one of each.
-  public init(leaves: Int, ranks: Int) {
-    precondition(leaves >= 1 && ranks >= 1, "a tree of \(leaves) leaves on \(ranks) ranks")
+  /// - Precondition: at least one of each; `parts` divides both.
+  public init(leaves: Int, ranks: Int, parts: Int = 1) {
+    precondition(
+      leaves >= 1 && ranks >= 1 && leaves.isMultiple(of: parts),
+      "a tree of \(leaves) leaves on \(ranks) ranks, \(parts) a micro-batch")
+    groups = RankGroups(ranks: ranks, parts: parts)
     self.leaves = leaves
-    self.ranks = ranks
   }
 
-  /// The leaves that a rank computes; empty for some when there are more ranks than leaves.
+  /// Ranks that share the leaves.
+  public var ranks: Int { groups.ranks }
+  /// Micro-batches of a step.
+  public var microBatches: Int { leaves / groups.parts }
+
+  /// The micro-batch that a leaf is a part of.
+  public func microBatch(ofLeaf leaf: Int) -> Int { leaf % microBatches }
+  /// The part of its micro-batch that a leaf is.
+  public func part(ofLeaf leaf: Int) -> Int { leaf / microBatches }
+
+  /// The micro-batches that a rank computes, or shares with its group; empty for some when there are more
+  /// groups than micro-batches.
+  public func microBatches(of rank: Int) -> Range<Int> {
+    let group = groups.group(of: rank)
+    return (group * microBatches / groups.count)..<((group + 1) * microBatches / groups.count)
+  }
+
+  /// The leaves that a rank computes.
   public func leaves(of rank: Int) -> Range<Int> {
-    (rank * leaves / ranks)..<((rank + 1) * leaves / ranks)
+    let (own, first) = (microBatches(of: rank), groups.part(of: rank) * microBatches)
+    return (first + own.lowerBound)..<(first + own.upperBound)
   }
 
   /// The two parts of a node of two or more leaves.

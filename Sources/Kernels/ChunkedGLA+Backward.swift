@@ -39,8 +39,23 @@ public func chunkGLABackward(
   _ dout: Floats, _ x: GLAInputs, initialState: Floats, dstateInPlace dstate: Floats,
   into gradients: GLAGradients, scratch: Floats, dims: GLADims
 ) {
-  let s = dims.scratch(scratch)
-  parallelFor(dims.chunkTasks, (x, dout, s, dims)) { job, task in
+  chunkGLAPrepareBackward(dout, x, scratch: scratch, dims: dims)
+  chunkGLAGradients(
+    dout, x, initialState: initialState, dstateInPlace: dstate, into: gradients, scratch: scratch,
+    dims: dims)
+}
+
+/// First phase of `chunkGLABackward`: what is inside chunks and needs no state.
+///
+/// - Parameters:
+///   - dout: `[B, T, H, V]`, gradient of the output.
+///   - x: queries, keys, values and log gates, as in forward.
+///   - scratch: `dims.backwardScratchCount` floats, to be kept for the next phase.
+///   - dims: the sizes.
+public func chunkGLAPrepareBackward(
+  _ dout: Floats, _ x: GLAInputs, scratch: Floats, dims: GLADims
+) {
+  parallelFor(dims.chunkTasks, (x, dout, dims.scratch(scratch), dims)) { job, task in
     let (x, dout, s, dims) = job
     let chunk = dims.chunkTask(task)
     prepareChunk(x, s, chunk, dims)
@@ -50,6 +65,14 @@ public func chunkGLABackward(
       dims.values(dout, chunk, all), dims.values(x.v, chunk, all).transposed, into: da)
     keepLowerTriangle(da)
   }
+}
+
+/// Second phase of `chunkGLABackward`, with its parameters: states and gradients.
+public func chunkGLAGradients(
+  _ dout: Floats, _ x: GLAInputs, initialState: Floats, dstateInPlace dstate: Floats,
+  into gradients: GLAGradients, scratch: Floats, dims: GLADims
+) {
+  let s = dims.scratch(scratch)
   let job = (x, dout, s, initialState, dstate, gradients.dv, dims)
   parallelFor(2 * dims.columnTasks, job) { job, task in
     let (x, dout, s, initialState, dstate, dv, dims) = job
@@ -71,15 +94,8 @@ private func storeStates(
   _ x: GLAInputs, _ s: GLAScratch, _ initialState: Floats, _ dims: GLADims,
   _ task: (sequence: Int, head: Int, columns: Range<Int>)
 ) {
-  let offset = dims.stateOffset(task.sequence, task.head) + task.columns.lowerBound
-  func state(_ n: Int) -> Matrix {
-    Matrix(
-      s.states + n * dims.stateCount + offset, dims.keyDim, task.columns.count,
-      stride: dims.valueDim)
-  }
-  copyRows(
-    Matrix(initialState + offset, dims.keyDim, task.columns.count, stride: dims.valueDim),
-    into: state(0))
+  func state(_ n: Int) -> Matrix { dims.state(s.states + n * dims.stateCount, task) }
+  copyRows(dims.state(initialState, task), into: state(0))
   for n in 0..<dims.chunks {
     let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
     copyRows(state(n), into: state(n + 1))
@@ -92,13 +108,8 @@ private func storeStateGradients(
   _ dout: Floats, _ s: GLAScratch, _ dstate: Floats, _ dv: Floats, _ dims: GLADims,
   _ task: (sequence: Int, head: Int, columns: Range<Int>)
 ) {
-  let offset = dims.stateOffset(task.sequence, task.head) + task.columns.lowerBound
-  func gradient(_ n: Int) -> Matrix {
-    Matrix(
-      s.dstates + n * dims.stateCount + offset, dims.keyDim, task.columns.count,
-      stride: dims.valueDim)
-  }
-  let outer = Matrix(dstate + offset, dims.keyDim, task.columns.count, stride: dims.valueDim)
+  func gradient(_ n: Int) -> Matrix { dims.state(s.dstates + n * dims.stateCount, task) }
+  let outer = dims.state(dstate, task)
   copyRows(outer, into: gradient(dims.chunks))
   for n in (0..<dims.chunks).reversed() {
     let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
@@ -107,9 +118,17 @@ private func storeStateGradients(
     serialProduct(dims.square(s.attention, chunk).transposed, dout, into: dv)
     serialProduct(dims.keys(s.keys, chunk), gradient(n + 1), into: dv, accumulate: true)
     copyRows(gradient(n + 1), into: gradient(n))
-    scaleRows(gradient(n), by: dims.decay(s, chunk))
-    serialProduct(
-      dims.keys(s.queries, chunk).transposed, dout, into: gradient(n), accumulate: true)
+    retreat(gradient(n), by: chunk, dout, s, dims)
   }
   copyRows(gradient(0), into: outer)
+}
+
+/// `G = diag(exp(gamma)) G' + q~^T do` for one chunk and block of columns, G' becoming G.
+@inline(__always)
+func retreat(
+  _ gradient: Matrix, by chunk: GLAChunk, _ dout: Matrix, _ s: GLAScratch, _ dims: GLADims
+) {
+  scaleRows(gradient, by: dims.decay(s, chunk))
+  serialProduct(
+    dims.keys(s.queries, chunk).transposed, dout, into: gradient, accumulate: true)
 }

@@ -186,26 +186,39 @@ public func chunkGLAForward(
   _ x: GLAInputs, initialState: Floats, into o: Floats, finalState: Floats, scratch: Floats,
   dims: GLADims
 ) {
-  let s = dims.scratch(scratch)
-  parallelFor(dims.chunkTasks, (x, s, dims)) { job, task in
+  chunkGLAPrepare(x, scratch: scratch, dims: dims)
+  chunkGLAOutput(
+    x, initialState: initialState, into: o, finalState: finalState, scratch: scratch, dims: dims)
+}
+
+/// First phase of `chunkGLAForward`: what is inside chunks and needs no state.
+///
+/// - Parameters:
+///   - x: queries, keys, values and log gates.
+///   - scratch: `dims.forwardScratchCount` floats, to be kept for the next phase.
+///   - dims: the sizes.
+public func chunkGLAPrepare(_ x: GLAInputs, scratch: Floats, dims: GLADims) {
+  parallelFor(dims.chunkTasks, (x, dims.scratch(scratch), dims)) { job, task in
     let (x, s, dims) = job
     prepareChunk(x, s, dims.chunkTask(task), dims)
   }
+}
+
+/// Second phase of `chunkGLAForward`, with its parameters: states and outputs.
+public func chunkGLAOutput(
+  _ x: GLAInputs, initialState: Floats, into o: Floats, finalState: Floats, scratch: Floats,
+  dims: GLADims
+) {
+  let s = dims.scratch(scratch)
   parallelFor(dims.columnTasks, (x, s, initialState, o, finalState, dims)) { job, task in
     let (x, s, initialState, o, finalState, dims) = job
-    let (sequence, head, columns) = dims.columnTask(task)
-    let offset = dims.stateOffset(sequence, head) + columns.lowerBound
-    if initialState != finalState {
-      for c in 0..<dims.keyDim {
-        (finalState + offset + c * dims.valueDim).update(
-          from: initialState + offset + c * dims.valueDim, count: columns.count)
-      }
-    }
-    let state = Matrix(finalState + offset, dims.keyDim, columns.count, stride: dims.valueDim)
+    let task = dims.columnTask(task)
+    let state = dims.state(finalState, task)
+    if initialState != finalState { copyRows(dims.state(initialState, task), into: state) }
     for n in 0..<dims.chunks {
-      let chunk = dims.chunkTask((sequence * dims.heads + head) * dims.chunks + n)
-      let v = dims.values(x.v, chunk, columns)
-      let output = dims.values(o, chunk, columns)
+      let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
+      let v = dims.values(x.v, chunk, task.columns)
+      let output = dims.values(o, chunk, task.columns)
       serialProduct(dims.keys(s.queries, chunk), state, into: output)
       serialProduct(dims.square(s.attention, chunk), v, into: output, accumulate: true)
       advance(state, by: chunk, v, s, dims)

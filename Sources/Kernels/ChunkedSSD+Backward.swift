@@ -4,15 +4,15 @@ public struct SSDGradients {
   public var dx: Floats
   /// `[B, T, H]`, overwritten: through the inputs and through the gates.
   public var ddt: Floats
-  /// `[H]`, added to: gradient of `A_log`, where `rate = -exp(A_log)`.
-  public var daLog: Floats
+  /// `[H]`, added to: gradient of `A_log`, where `rate = -exp(A_log)`; nil when it is not trained.
+  public var daLog: Floats?
   /// `[B, T, G, N]`, rows `inputStride` apart, overwritten.
   public var db: Floats
   /// `[B, T, G, N]`, rows `inputStride` apart, overwritten.
   public var dc: Floats
 
   /// Names the arrays.
-  public init(dx: Floats, ddt: Floats, daLog: Floats, db: Floats, dc: Floats) {
+  public init(dx: Floats, ddt: Floats, daLog: Floats?, db: Floats, dc: Floats) {
     (self.dx, self.ddt, self.daLog, self.db, self.dc) = (dx, ddt, daLog, db, dc)
   }
 }
@@ -37,6 +37,22 @@ public func chunkSSDBackward(
   _ dy: Floats, _ x: SSDInputs, initialState: Floats, dstateInPlace dstate: Floats,
   into gradients: SSDGradients, scratch: Floats, dims: SSDDims
 ) {
+  chunkSSDPrepareBackward(dy, x, scratch: scratch, dims: dims)
+  chunkSSDGradients(
+    dy, x, initialState: initialState, dstateInPlace: dstate, into: gradients, scratch: scratch,
+    dims: dims)
+}
+
+/// First phase of `chunkSSDBackward`: what is inside chunks and needs no state.
+///
+/// - Parameters:
+///   - dy: `[B, T, H, P]`, gradient of the output.
+///   - x: as given to the forward pass.
+///   - scratch: `dims.backwardScratchCount` floats, to be kept for the next phase.
+///   - dims: sizes.
+public func chunkSSDPrepareBackward(
+  _ dy: Floats, _ x: SSDInputs, scratch: Floats, dims: SSDDims
+) {
   let s = SSDScratch(scratch, dims, backward: true)
   parallelFor(dims.chunkTasks, (x, dy, s, dims)) { job, task in
     let (x, dy, s, dims) = job
@@ -46,6 +62,14 @@ public func chunkSSDBackward(
     copyRows(dims.channels(dy, task, task.heads), into: weighted)
     scaleHeads(weighted, by: s.fromStart, task, dims)
   }
+}
+
+/// Second phase of `chunkSSDBackward`, with its parameters: states and gradients.
+public func chunkSSDGradients(
+  _ dy: Floats, _ x: SSDInputs, initialState: Floats, dstateInPlace dstate: Floats,
+  into gradients: SSDGradients, scratch: Floats, dims: SSDDims
+) {
+  let s = SSDScratch(scratch, dims, backward: true)
   parallelFor(2 * dims.columnBlocks.count, (x, s, initialState, dstate, dims)) { job, task in
     let (x, s, initialState, dstate, dims) = job
     let (set, columns) = dims.columnBlocks[task / 2]
@@ -63,9 +87,9 @@ public func chunkSSDBackward(
     let (gradients, s, dims) = job
     addShares(gradients, s, firstTask: index * dims.groupTasks, dims)
   }
+  guard let daLog = gradients.daLog else { return }
   addTilePartials(
-    s.drates, tiles: dims.batch * dims.chunks, width: dims.heads,
-    accumulatingInto: gradients.daLog)
+    s.drates, tiles: dims.batch * dims.chunks, width: dims.heads, accumulatingInto: daLog)
 }
 
 /// The states at all chunk boundaries, for one block of columns.
@@ -96,13 +120,22 @@ private func storeStateGradients(
     var before = gradient
     before.pointer -= dims.stateCount
     copyRows(gradient, into: before)
-    scaleColumns(before, by: dims.chunkDecay(s, set, chunk, columns))
-    serialProduct(
-      dims.states(x.c, set, chunk).transposed, dims.channels(s.doutputs, set, chunk, columns),
-      into: before, accumulate: true)
+    retreat(before, x, s, set, chunk, columns, dims)
     gradient = before
   }
   copyRows(gradient, into: outer)
+}
+
+/// `dS = exp(gamma) dS' + C^T (exp(b) dy)` for one chunk and block of columns, dS' becoming dS.
+@inline(__always)
+func retreat(
+  _ gradient: Matrix, _ x: SSDInputs, _ s: SSDScratch, _ set: Int, _ chunk: Int,
+  _ columns: Range<Int>, _ dims: SSDDims
+) {
+  scaleColumns(gradient, by: dims.chunkDecay(s, set, chunk, columns))
+  serialProduct(
+    dims.states(x.c, set, chunk).transposed, dims.channels(s.doutputs, set, chunk, columns),
+    into: gradient, accumulate: true)
 }
 
 /// Gradients of one task's x and dt, and its share in those of B, C and `A_log`.

@@ -156,11 +156,31 @@ public func chunkSSDForward(
   _ x: SSDInputs, initialState: Floats, into y: Floats, finalState: Floats, scratch: Floats,
   dims: SSDDims
 ) {
+  chunkSSDPrepare(x, scratch: scratch, dims: dims)
+  chunkSSDOutput(
+    x, initialState: initialState, into: y, finalState: finalState, scratch: scratch, dims: dims)
+}
+
+/// First phase of `chunkSSDForward`: what is inside chunks and needs no state.
+///
+/// - Parameters:
+///   - x: what the recurrence reads.
+///   - scratch: `dims.forwardScratchCount` floats, to be kept for the next phase.
+///   - dims: sizes.
+public func chunkSSDPrepare(_ x: SSDInputs, scratch: Floats, dims: SSDDims) {
   let s = SSDScratch(scratch, dims, backward: false)
   parallelFor(dims.chunkTasks, (x, s, dims)) { job, task in
     let (x, s, dims) = job
     prepareChunk(x, s, dims.chunkTask(task), dims)
   }
+}
+
+/// Second phase of `chunkSSDForward`, with its parameters: states and outputs.
+public func chunkSSDOutput(
+  _ x: SSDInputs, initialState: Floats, into y: Floats, finalState: Floats, scratch: Floats,
+  dims: SSDDims
+) {
+  let s = SSDScratch(scratch, dims, backward: false)
   parallelFor(dims.columnBlocks.count, (x, s, initialState, y, finalState, dims)) { job, task in
     let (x, s, initialState, y, finalState, dims) = job
     let (set, columns) = dims.columnBlocks[task]

@@ -53,7 +53,7 @@ func convert(_ source: Matrix, to target: UnsafeMutableRawPointer, elementBytes:
       convertRows(source, rows, to: target) { $0 }
     } else {
       let target = target.assumingMemoryBound(to: Float.self)
-      convertRows(source, rows, to: target) { $0.value }
+      convertRows(source, rows, to: target) { Float($0) }
     }
   }
 }
@@ -67,7 +67,7 @@ private func convertRows<Element>(
   guard source.isTransposed else {
     for row in rows {
       let (from, to) = (source.row(row), target + row * columns)
-      for i in 0..<columns { to[i] = element(BFloat16(rounding: from[i])) }
+      for i in 0..<columns { to[i] = element(BFloat16(from[i])) }
     }
     return
   }
@@ -77,7 +77,7 @@ private func convertRows<Element>(
     let last = min(first + 32, columns)
     for row in rows {
       let (from, to) = (source.pointer + row, target + row * columns)
-      for i in first..<last { to[i] = element(BFloat16(rounding: from[i * source.stride])) }
+      for i in first..<last { to[i] = element(BFloat16(from[i * source.stride])) }
     }
     first = last
   }

@@ -61,11 +61,11 @@ public struct CrossEntropyTargets {
 public struct LinearCrossEntropyGradients {
   /// `[R, D]`, overwritten; may be the hidden rows themselves.
   public var dhidden: Floats
-  /// `[V, D]`, added to.
-  public var dweight: Floats
+  /// `[V, D]`, added to; nil for a head that is not trained.
+  public var dweight: Floats?
 
   /// Names the arrays.
-  public init(dhidden: Floats, dweight: Floats) {
+  public init(dhidden: Floats, dweight: Floats?) {
     self.dhidden = dhidden
     self.dweight = dweight
   }
@@ -153,8 +153,9 @@ private func block(
     }
     guard let gradients else { return }
     matrixProduct(l, Matrix(weight, vocabulary, width), into: Matrix(dgathered, count, width))
-    matrixProduct(
-      l.transposed, x, accumulatingInto: Matrix(gradients.dweight, vocabulary, width))
+    if let dweight = gradients.dweight {
+      matrixProduct(l.transposed, x, accumulatingInto: Matrix(dweight, vocabulary, width))
+    }
   }
   guard let gradients else { return }
   parallelFor(count, (gradients.dhidden, dgathered, rows, width)) { job, i in

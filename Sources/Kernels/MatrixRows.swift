@@ -24,3 +24,18 @@ func scaleColumns(_ x: Matrix, by factor: Floats) {
 func copyRows(_ source: Matrix, into target: Matrix) {
   for r in 0..<source.rows { target.row(r).update(from: source.row(r), count: source.columns) }
 }
+
+/// Adds `source` to `target`, which has its shape.
+@inline(__always)
+func addRows(_ source: Matrix, into target: Matrix) {
+  for r in 0..<source.rows {
+    let (from, to) = (source.row(r), target.row(r))
+    for c in 0..<source.columns { to[c] += from[c] }
+  }
+}
+
+/// Sets every element to zero.
+@inline(__always)
+func clearRows(_ x: Matrix) {
+  for r in 0..<x.rows { x.row(r).update(repeating: 0, count: x.columns) }
+}

@@ -92,22 +92,6 @@ public func fastSiLUDerivative(_ x: Float) -> Float {
   return s * (1 + x * (1 - s))
 }
 
-/// `sqrt(x)` for `x >= 0`, within 1 ulp; subnormal `x` give less than 1e-19, not their root.
-///
-/// The standard library's keeps a loop from being vectorized. Three Newton steps for `1 / sqrt(x)` from
-/// its bit pattern, and one for the root.
-@inline(__always)
-public func fastSquareRoot(_ x: Float) -> Float {
-  let half = 0.5 * x
-  var y = Float(bitPattern: 0x5F37_59DF &- (x.bitPattern >> 1))
-  y *= Float(1.5).addingProduct(-(half * y), y)
-  y *= Float(1.5).addingProduct(-(half * y), y)
-  y *= Float(1.5).addingProduct(-(half * y), y)
-  let root = x * y
-  let corrected = root.addingProduct(0.5 * y, x.addingProduct(-root, root))
-  return x < .infinity ? corrected : x
-}
-
 /// `sum_i x[i] y[i]` in fp32, in an order that depends on `count` only: 4 x 16 lanes, then a tree.
 @inline(__always)
 public func dotProduct(

@@ -25,11 +25,16 @@ public struct SegmentTokens {
   public var tokens: UnsafePointer<Int32>
   /// Where documents begin among them.
   public var history: DocumentHistory
+  /// The part of a shared segment that they are; nil when they are all of it.
+  public var parts: SequenceParts?
 
   /// Names the arrays.
-  public init(_ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none) {
+  public init(
+    _ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none, parts: SequenceParts? = nil
+  ) {
     self.tokens = tokens
     self.history = history
+    self.parts = parts
   }
 }
 
@@ -57,7 +62,7 @@ extension LanguageModel {
       let output = activations.output(of: index)
       block.forward(
         activations.input(of: index), into: output, stateInPlace: state,
-        context(parameters, activations, index, dims, input.history))
+        context(parameters, activations, index, dims, input))
       state += block.stateCount(batch: dims.batch)
       observe?(index, UnsafePointer(output))
     }
@@ -85,7 +90,8 @@ extension LanguageModel {
         targets: wanted.targets, weights: wanted.weights, scale: wanted.scale),
       nll: activations.nll,
       gradients: gradients.map {
-        LinearCrossEntropyGradients(dhidden: activations.normed, dweight: $0 + head)
+        LinearCrossEntropyGradients(
+          dhidden: activations.normed, dweight: trainable == .all ? $0 + head : nil)
       },
       scratch: activations.scratch, dims: headDims)
   }
@@ -99,6 +105,8 @@ extension LanguageModel {
   }
 
   /// Gradients of the segment that `forward` and `loss` ran last.
+  ///
+  /// Goes down to the lowest block that is trained: below it `dstate` is not touched.
   ///
   /// - Parameters:
   ///   - input: the segment's tokens.
@@ -119,17 +127,20 @@ extension LanguageModel {
     rmsNormBackward(
       activations.normed, x: activations.output(of: blocks.count - 1),
       weight: parameters + finalNorm, rstd: activations.finalRstd, accumulatingInto: dx,
-      dweight: gradients + finalNorm, scratch: activations.scratch, rows: dims.rows, width: width)
+      dweight: trainable == .all ? gradients + finalNorm : nil, scratch: activations.scratch,
+      rows: dims.rows, width: width)
     var offset = stateCount(batch: dims.batch)
-    for index in blocks.indices.reversed() {
+    for index in (trainable.lowestBlock..<blocks.count).reversed() {
       let block = blocks[index]
       offset -= block.stateCount(batch: dims.batch)
       block.backward(
         inPlace: dx, x: activations.input(of: index), state: states + offset,
-        dstateInPlace: dstate + offset, gradients: gradients,
-        context(parameters, activations, index, dims, input.history))
+        dstateInPlace: dstate + offset,
+        gradients: trainable.containsBlock(index) ? gradients : nil,
+        context(parameters, activations, index, dims, input))
       observe?(index, UnsafePointer(dx))
     }
+    guard trainable == .all else { return }
     embeddingBackward(
       dx, tokens: input.tokens, accumulatingInto: gradients + embeddings, rows: dims.rows,
       width: width)
@@ -155,11 +166,11 @@ extension LanguageModel {
 
   private func context(
     _ parameters: Floats, _ activations: SegmentActivations, _ index: Int, _ dims: SegmentDims,
-    _ history: DocumentHistory
+    _ input: SegmentTokens
   ) -> BlockContext {
     BlockContext(
       parameters: parameters, saved: activations.saved[index % activations.saved.count],
-      scratch: activations.scratch, dims: dims, history: history)
+      scratch: activations.scratch, dims: dims, history: input.history, parts: input.parts)
   }
 }
 

@@ -37,7 +37,7 @@ extension SequencePass {
     into predictions: UnsafeMutablePointer<Int32>
   ) {
     zero(state.pointer, count: state.count)
-    let found = UnsafeMutablePointer<Int32>.allocate(capacity: dims.batch * segmentLength)
+    let found = UnsafeMutablePointer<Int32>.allocate(capacity: dims.batch * plan.segmentLength)
     defer { found.deallocate() }
     for segment in 0..<segmentCount {
       let part = segmentDims(segment)
@@ -47,7 +47,7 @@ extension SequencePass {
       model.predictions(
         counting: weights, parameters: parameters, into: found, activations, dims: part)
       for b in 0..<dims.batch {
-        (predictions + b * dims.length + segment * segmentLength)
+        (predictions + b * dims.length + range(segment).lowerBound)
           .update(from: found + b * part.length, count: part.length)
       }
     }

@@ -18,13 +18,14 @@ public final class SequencePass {
   public let model: LanguageModel
   /// Sequences and tokens of each.
   public let dims: SegmentDims
-  /// Tokens of a segment.
-  public let segmentLength: Int
+  /// The cut of a sequence.
+  public let plan: SegmentPlan
   /// Whether the gradient stops at segment starts.
   public let truncates: Bool
   /// Activations of the segment that ran last.
   public let activations: SegmentActivations
 
+  private let sharing: SequenceSharing?
   private let starts: SegmentStates
   let state: FloatBuffer
   private let dstate: FloatBuffer
@@ -53,28 +54,39 @@ public final class SequencePass {
   /// Watches every block when set.
   public var observer: Observer?
 
+  /// Called with (block, gradient of its input) once the gradients of a block's parameters are those of
+  /// the whole sequence, last block first: during the segment that is processed last.
+  public var blockIsFinal: ((Int, UnsafePointer<Float>) -> Void)?
+
   /// Allocates for `batch` sequences of `length` tokens, `segmentLength` at a time.
   ///
   /// - Parameters:
   ///   - model: the model.
   ///   - batch: sequences that run together.
   ///   - length: tokens of a sequence.
-  ///   - segmentLength: tokens of a segment, at most.
+  ///   - segmentLength: tokens of a segment that are computed here, at most.
   ///   - trains: whether gradients will be wanted.
   ///   - storage: where states at segment starts are kept.
   ///   - truncates: whether the gradient stops at segment starts.
+  ///   - sharing: the ranks that share the sequences, two or more; nil when this one computes them
+  ///     alone.
+  /// - Precondition: every part has a token of every segment (`SegmentPlan.isPossible`).
   public init(
     _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int, trains: Bool = true,
-    storage: SegmentStateStorage = .memory, truncates: Bool = false
+    storage: SegmentStateStorage = .memory, truncates: Bool = false,
+    sharing: SequenceSharing? = nil
   ) {
     self.model = model
     self.dims = SegmentDims(batch: batch, length: length)
-    self.segmentLength = min(segmentLength, length)
     self.truncates = truncates
-    let segment = SegmentDims(batch: batch, length: self.segmentLength)
+    self.sharing = sharing
+    plan = SegmentPlan(
+      length: length, segmentLength: segmentLength, parts: sharing?.parts ?? 1)
+    precondition(plan.isPossible, "\(length) tokens cannot be shared by \(plan.parts) ranks")
+    let segment = SegmentDims(batch: batch, length: plan.largestPart, parts: plan.parts)
     activations = SegmentActivations(model, dims: segment, trains: trains)
     let stateCount = model.stateCount(batch: batch)
-    let segments = truncates ? 1 : Self.segments(length, self.segmentLength)
+    let segments = truncates ? 1 : plan.segmentCount
     starts = SegmentStates(storage, segments: trains ? segments : 0, stateCount: stateCount)
     state = FloatBuffer(count: stateCount)
     dstate = FloatBuffer(count: trains ? stateCount : 0)
@@ -91,34 +103,36 @@ public final class SequencePass {
     weights.deallocate()
   }
 
-  private static func segments(_ length: Int, _ segmentLength: Int) -> Int {
-    (length + segmentLength - 1) / segmentLength
-  }
+  /// The segment whose backward pass comes last.
+  private var lastProcessed: Int { truncates ? segmentCount - 1 : 0 }
 
   /// Segments of a sequence.
-  public var segmentCount: Int { Self.segments(dims.length, segmentLength) }
+  public var segmentCount: Int { plan.segmentCount }
 
-  /// Floats of a training pass's activations, and of one state of its sequences.
+  /// Floats of a training pass's activations on a rank, and of one state of its sequences.
   public static func memory(
-    _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int
+    _ model: LanguageModel, batch: Int, plan: SegmentPlan
   ) -> (activations: Int, state: Int) {
-    let segment = SegmentDims(batch: batch, length: min(segmentLength, length))
+    let segment = SegmentDims(batch: batch, length: plan.largestPart, parts: plan.parts)
     let activations = SegmentActivations.count(model, dims: segment, trains: true)
     return (activations, model.stateCount(batch: batch))
   }
 
+  /// The tokens of each sequence that are computed here, in a segment.
+  func range(_ segment: Int) -> Range<Int> { plan.range(segment, part: sharing?.part ?? 0) }
+
   func segmentDims(_ segment: Int) -> SegmentDims {
-    SegmentDims(
-      batch: dims.batch, length: min(segmentLength, dims.length - segment * segmentLength))
+    SegmentDims(batch: dims.batch, length: range(segment).count, parts: plan.parts)
   }
 
   /// Copies a segment's rows out of `[B, T]` arrays.
   ///
   /// - Returns: the tokens as blocks read them.
   func load(_ segment: Int, of samples: SequenceSamples) -> SegmentTokens {
-    let length = segmentDims(segment).length
+    let range = range(segment)
+    let length = range.count
     for b in 0..<dims.batch {
-      let source = b * dims.length + segment * segmentLength
+      let source = b * dims.length + range.lowerBound
       (tokens + b * length).update(from: samples.inputs + source, count: length)
       (targets + b * length).update(from: samples.targets + source, count: length)
       (weights + b * length).update(from: samples.weights + source, count: length)
@@ -127,7 +141,9 @@ public final class SequencePass {
       }
     }
     let known = samples.history == nil ? nil : UnsafePointer(history)
-    return SegmentTokens(UnsafePointer(tokens), history: DocumentHistory(known))
+    return SegmentTokens(
+      UnsafePointer(tokens), history: DocumentHistory(known),
+      parts: sharing.map { SequenceParts(plan.split(segment), $0) })
   }
 
   /// What every segment of a gradient needs.
@@ -147,7 +163,7 @@ public final class SequencePass {
   ///   - gradients: the gradient arena, added to.
   ///   - carried: the state before the first token, a constant; overwritten with that after the last
   ///     one. Nil starts from zeros.
-  /// - Returns: sum of `weight * nll`, not scaled.
+  /// - Returns: sum of `weight * nll` of the tokens that are computed here, not scaled.
   /// - Throws: `.io` when a spilled state cannot be written or read.
   public func gradient(
     of samples: SequenceSamples, scale: Float, parameters: Floats,
@@ -225,7 +241,8 @@ public final class SequencePass {
     } else {
       model.backward(
         input, parameters: parameters, gradients: gradients, states: start,
-        dstateInPlace: dstate.pointer, activations, dims: dims)
+        dstateInPlace: dstate.pointer, activations, dims: dims,
+        observe: segment == lastProcessed ? blockIsFinal : nil)
     }
     return sum
   }
@@ -251,7 +268,7 @@ public final class SequencePass {
         input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
       let wanted = SegmentTargets(targets: targets, weights: weights, scale: 1)
       sum += model.loss(wanted, parameters: parameters, gradients: nil, activations, dims: dims)
-      visit(segment * segmentLength, dims.length, activations.tokenNLL)
+      visit(range(segment).lowerBound, dims.length, activations.tokenNLL)
     }
     return sum
   }

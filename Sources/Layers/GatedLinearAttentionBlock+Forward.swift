@@ -26,12 +26,12 @@ extension GatedLinearAttentionBlock {
     project(y, saved, context)
 
     let state = State(state, self, batch: dims.batch)
+    let start = exchangeTails(saved, state, context, &plan)
     let inputs = mixed(
-      recurrenceInputs(saved, state, advancesTails: true, context, &plan), context, &plan)
-    let attention = attentionDims(dims)
-    chunkGLAForward(
-      inputs, initialState: state.recurrent, into: saved.o, finalState: state.recurrent,
-      scratch: plan.take(attention.forwardScratchCount), dims: attention)
+      recurrenceInputs(saved, start, advancesTails: context.parts == nil, context, &plan), context,
+      &plan)
+    recurrenceForward(
+      inputs, start: start.recurrent, into: saved.o, final: state.recurrent, context, &plan)
 
     let normed = plan.take(rows * c.valueDim)
     gatedHeadNormForward(
@@ -72,13 +72,13 @@ extension GatedLinearAttentionBlock {
   ) -> GLAInputs {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
     let q = queryTransform.within(context.history).forward(
-      saved.q, weight: offsets.queryConv.map { w + $0 }, tail: state.queryTail,
+      saved.q, weight: offsets.queryConv.map { w + $0 }, tail: state.tails.query,
       advancesTail: advancesTails, dims: dims, plan: &plan)
     let k = keyTransform.within(context.history).forward(
-      saved.k, weight: offsets.keyConv.map { w + $0 }, tail: state.keyTail,
+      saved.k, weight: offsets.keyConv.map { w + $0 }, tail: state.tails.key,
       advancesTail: advancesTails, dims: dims, plan: &plan)
     let v = valueTransform.within(context.history).forward(
-      saved.v, weight: offsets.valueConv.map { w + $0 }, tail: state.valueTail,
+      saved.v, weight: offsets.valueConv.map { w + $0 }, tail: state.tails.value,
       advancesTail: advancesTails, dims: dims, plan: &plan)
     let logGates = plan.take(dims.rows * c.projectedKeyDim)
     logGateForward(

@@ -120,7 +120,7 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     let partials = RowTiles(dims.rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim)
     let rows = dims.rows
     let mlp = rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
-    let around = transforms + mixingScratchCount(dims)
+    let around = transforms + mixingScratchCount(dims) + partsScratchCount(dims)
     let forward =
       rows * (c.hiddenSize + c.keyDim + c.valueDim) + around + attention.forwardScratchCount
     // What the recurrence needs is free again when the projections' gradients are computed.
@@ -156,6 +156,8 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
   /// Activations kept from forward to backward.
   struct Saved {
     let attentionRstd, q, k, v, outputGate, low, z, o, outputRstd, middle, mlpRstd, gate, up: Floats
+    /// The state before this part of a shared segment.
+    let start: Floats
 
     init(_ plan: inout MemoryPlan, _ c: GLAConfiguration, _ dims: SegmentDims) {
       let rows = dims.rows
@@ -172,18 +174,31 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
       mlpRstd = plan.take(rows)
       gate = plan.take(rows * c.intermediateSize)
       up = plan.take(rows * c.intermediateSize)
+      let stateCount = c.recurrentStateCount + c.convolutionStateCount
+      start = plan.take(dims.parts > 1 ? dims.batch * stateCount : 0)
     }
   }
 
   /// Parts of the block's state.
   struct State {
-    let recurrent, queryTail, keyTail, valueTail: Floats
+    let recurrent: Floats
+    let tails: Tails
 
     init(_ base: Floats, _ block: GatedLinearAttentionBlock, batch: Int) {
       recurrent = base
-      queryTail = base + batch * block.configuration.recurrentStateCount
-      keyTail = queryTail + block.queryTransform.tailCount(batch: batch)
-      valueTail = keyTail + block.keyTransform.tailCount(batch: batch)
+      tails = Tails(
+        base + batch * block.configuration.recurrentStateCount, block, batch: batch)
+    }
+  }
+
+  /// Tails of the short convolutions; no memory without them.
+  struct Tails {
+    let query, key, value: Floats
+
+    init(_ base: Floats, _ block: GatedLinearAttentionBlock, batch: Int) {
+      query = base
+      key = query + block.queryTransform.tailCount(batch: batch)
+      value = key + block.keyTransform.tailCount(batch: batch)
     }
   }
 }

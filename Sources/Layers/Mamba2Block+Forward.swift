@@ -23,13 +23,13 @@ extension Mamba2Block {
     }
 
     let state = State(state, self, batch: dims.batch)
-    let inputs = recurrenceInputs(saved, state, advancesTail: true, context, &plan)
-    let recurrence = recurrenceDims(dims)
-    chunkSSDForward(
-      inputs, initialState: state.recurrent, into: saved.y, finalState: state.recurrent,
-      scratch: plan.take(recurrence.forwardScratchCount), dims: recurrence)
+    let start = exchangeTail(saved, state, context, &plan)
+    let inputs = recurrenceInputs(
+      saved, start, advancesTail: context.parts == nil, context, &plan)
+    stateSpaceForward(
+      inputs, start: start.recurrent, into: saved.y, final: state.recurrent, context, &plan)
     skipForward(
-      inputs.x, weight: w + offsets.skip, accumulatingInto: saved.y, dims: recurrence)
+      inputs.x, weight: w + offsets.skip, accumulatingInto: saved.y, dims: recurrenceDims(dims))
     output(x, into: out, saved, context, &plan)
   }
 

@@ -91,7 +91,8 @@ public struct Mamba2Block: RecurrentBlock {
       convolutionDims(dims).scratchCount, recurrenceDims(dims).backwardScratchCount)
     // The recurrence's inputs; then, one after the other in the same place, what the kernels need and
     // the projection's input and its gradient.
-    let inputs = rows * (layout.channelCount + c.headCount) + c.headCount
+    let inputs =
+      rows * (layout.channelCount + c.headCount) + c.headCount + partsScratchCount(dims)
     let forward = rows * (c.hiddenSize + c.innerSize) + inputs + kernels
     let backward =
       rows * (c.innerSize + layout.channelCount + c.headCount) + inputs
@@ -127,6 +128,8 @@ public struct Mamba2Block: RecurrentBlock {
     /// The gated norm's input: the recurrence's output with the `D` term.
     let y: Floats
     let rstd, gatedRstd: Floats
+    /// The state before this part of a shared segment.
+    let start: Floats
 
     init(_ plan: inout MemoryPlan, _ block: Mamba2Block, _ dims: SegmentDims) {
       let (c, rows) = (block.configuration, dims.rows)
@@ -136,6 +139,7 @@ public struct Mamba2Block: RecurrentBlock {
       y = plan.take(rows * c.innerSize)
       rstd = plan.take(rows)
       gatedRstd = plan.take(rows * c.normGroupCount)
+      start = plan.take(dims.parts > 1 ? block.stateCount(batch: dims.batch) : 0)
     }
   }
 

@@ -12,10 +12,10 @@ import TensorStorage
 /// that names layer and tensor; prints how large activations and gradients are in each layer; and
 /// computes the gradient again, on other numbers of threads, to compare bit for bit.
 public struct DebugRun {
-  private let recipe: Recipe
+  private var recipe: Recipe
   private let ranks: Ranks
 
-  /// Prepares a check.
+  /// Prepares a check of the recipe's model on one rank, whatever `parallel` says of several.
   ///
   /// - Throws: `TrainingError.launch` when there is more than one rank.
   public init(_ recipe: Recipe, ranks: Ranks) throws {
@@ -23,6 +23,7 @@ public struct DebugRun {
       throw TrainingError.launch("--debug is for one process; start it without a launcher")
     }
     self.recipe = recipe
+    self.recipe.parallel.sequenceRanks = 1
     self.ranks = ranks
   }
 
@@ -36,7 +37,7 @@ public struct DebugRun {
     let batch = try firstMicroBatch(data)
     let parameters = try run.initialParameters()
     let probe = ModelProbe(
-      LanguageModel(run.configuration), parameters: parameters, batch: batch,
+      run.languageModel(), parameters: parameters, batch: batch,
       segmentLength: recipe.train.segmentLength)
     let numbers = try probe.traceLayers()
     let (threads, _) = try ranks.threads(asked: recipe.parallel.threadsPerRank)

@@ -61,6 +61,18 @@ public final class Ranks {
     throw AgreedError(exitCode: 70, description: "a rank failed without a word")
   }
 
+  /// Says what happened and ends the whole job: for an error that only this rank has.
+  public func endJob(because error: any Error) -> Never {
+    let failure = report(error)
+    Self.endJob(communicator, code: failure.code, line: failure.line)
+  }
+
+  /// Says what happened on this rank and ends the whole job with that exit code.
+  public static func endJob(_ communicator: Communicator, code: Int32, line: String) -> Never {
+    FileHandle.standardError.write(Data("error: rank \(communicator.rank): \(line)\n".utf8))
+    communicator.abort(code)
+  }
+
   /// The lead's text, on every rank.
   public func fromLead(_ text: String) throws -> String {
     let all = try communicator.gather(leads ? Array(text.utf8) : [])

@@ -1,8 +1,24 @@
+import DataParallel
 import LanguageModels
 import Optimizers
 import StateExpansion
 
 // From a decoded recipe to what the rooms below take.
+
+extension Recipe {
+  /// The cut of a sequence into segments and parts.
+  var segments: SegmentPlan {
+    SegmentPlan(
+      length: data.sequenceLength, segmentLength: train.segmentLength,
+      parts: parallel.sequenceRanks)
+  }
+
+  /// How a step is divided among `ranks` ranks.
+  func reductionTree(ranks: Int) -> ReductionTree {
+    let parts = parallel.sequenceRanks
+    return ReductionTree(leaves: train.microBatches * parts, ranks: ranks, parts: parts)
+  }
+}
 
 extension Recipe.Expansion {
   /// The plan for a model of that family.
@@ -54,4 +70,12 @@ extension Recipe.Train {
 
   /// Micro-batches of a step over all ranks.
   var microBatches: Int { sequencesPerStep / microBatch }
+}
+
+extension Recipe.Parallel {
+  /// How gradients are summed over ranks.
+  var reduction: ReductionOptions {
+    ReductionOptions(
+      reproducible: isReproducible, overlaps: overlaps, isSharded: optimizerSharding == .zero1)
+  }
 }

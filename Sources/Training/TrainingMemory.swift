@@ -2,6 +2,7 @@ import DataParallel
 import Foundation
 import Kernels
 import LanguageModels
+import TensorStorage
 
 /// What a training run holds in memory on its largest rank, and how states at segment starts are kept
 /// within the recipe's budget.
@@ -27,17 +28,18 @@ package struct TrainingMemory {
     _ recipe: Recipe, _ model: LanguageModel, ranks: Int, precision: ProductPrecision = .fp32
   ) throws(TrainingError) {
     let train = recipe.train
-    let length = recipe.data.sequenceLength
-    let count = model.layout.count
-    let tree = ReductionTree(leaves: train.microBatches, ranks: ranks)
+    let (length, segments) = (recipe.data.sequenceLength, recipe.segments)
+    let trained = model.layout.trainableCount
+    let options = recipe.parallel.reduction
+    let owners = ArenaPartition(count: trained, parts: options.isSharded ? ranks : 1)
+    let moments = (0..<owners.parts).map { owners.count(of: $0) }.max() ?? 0
+    let tree = recipe.reductionTree(ranks: ranks)
     let reducer =
       (0..<ranks).map {
-        GradientReducer.memory(
-          count: count, tree: tree, rank: $0, reproducible: recipe.parallel.isReproducible)
+        GradientReducer.memory(count: trained, tree: tree, rank: $0, options: options)
       }.max() ?? 0
-    let pass = SequencePass.memory(
-      model, batch: train.microBatch, length: length, segmentLength: train.segmentLength)
-    let leaves = (train.microBatches + ranks - 1) / ranks
+    let pass = SequencePass.memory(model, batch: train.microBatch, plan: segments)
+    let microBatches = (0..<ranks).map { tree.microBatches(of: $0).count }.max() ?? 0
     let arrays = recipe.data.resetsStateAtDocuments ? 4 : 3
     let carried =
       train.statePassing > 0
@@ -47,20 +49,20 @@ package struct TrainingMemory {
       case .fp32: (mirror: 0, operands: 0)
       case .bf16(let backEnd):
         BFloat16Products.memory(
-          backEnd, parameterCount: count, operandCount: recipe.largestOperandCount(model))
+          backEnd, parameterCount: model.layout.count,
+          operandCount: recipe.largestOperandCount(model))
       }
     parts = [
-      ("parameters", count), ("gradients and their exchange", reducer),
-      ("optimizer moments", 2 * count), ("activations of a segment", pass.activations),
+      ("parameters", model.layout.count), ("gradients and their exchange", reducer),
+      ("optimizer moments", train.optimizer.moments.byteCount * moments / 2),
+      ("activations of a segment", pass.activations),
       ("recurrent state and its gradient", 2 * pass.state), ("carried states", carried),
-      ("samples", leaves * train.microBatch * length * arrays),
+      ("samples", microBatches * train.microBatch * length * arrays),
       ("weights converted to bf16", converted.mirror),
       ("operands converted to bf16", converted.operands),
     ].filter { $0.1 > 0 }
     state = pass.state
-    starts =
-      train.truncatesBackpropagation
-      ? 1 : (length + train.segmentLength - 1) / train.segmentLength
+    starts = train.truncatesBackpropagation ? 1 : segments.segmentCount
     storage = try Self.storage(
       train, used: parts.reduce(0) { $0 + $1.count }, state: pass.state, segments: starts)
   }

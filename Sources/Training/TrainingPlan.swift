@@ -25,7 +25,7 @@ public struct TrainingPlan: CustomStringConvertible {
     try TrainingRun.checkSupported(recipe, ranks: ranks)
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
-    let model = LanguageModel(run.configuration)
+    let model = run.languageModel()
     let precision = RunPrecision(recipe.train.precision).products
     let memory = try TrainingMemory(recipe, model, ranks: ranks, precision: precision)
     expansion = run.expansion
@@ -42,6 +42,7 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "family", value: run.configuration.family.rawValue),
       Item(name: "layers", value: String(run.configuration.layers.count)),
       Item(name: "parameters", value: count(model.layout.parameterCount)),
+      Item(name: "trained of them", value: count(trainedCount(model))),
       Item(
         name: "recurrent state", value: count(run.configuration.recurrentStateCount) + " numbers"),
     ]
@@ -51,8 +52,7 @@ public struct TrainingPlan: CustomStringConvertible {
     _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, _ memory: TrainingMemory, ranks: Int
   ) -> [Item] {
     let tokens = recipe.train.sequencesPerStep * recipe.data.sequenceLength
-    let (length, segment) = (recipe.data.sequenceLength, recipe.train.segmentLength)
-    let segments = (length + segment - 1) / segment
+    let segments = recipe.segments.segmentCount
     // Backward is twice forward; with segments, the blocks of all but the last run forward twice.
     let head = 2 * model.width * model.vocabulary
     let recomputed = memory.starts - 1 + memory.storage.recomputedSegments(memory.starts)
@@ -64,14 +64,13 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "steps", value: String(recipe.train.steps)),
       Item(name: "tokens a step", value: count(tokens)),
       Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),
-      Item(
-        name: "ranks x micro-batches",
-        value: "\(ranks) x \((recipe.train.microBatches + ranks - 1) / ranks)"),
-      Item(name: "segments a sequence", value: String(segments)),
+    ]
+    items += Self.divisionItems(recipe, model, ranks: ranks)
+    items += [
       Item(
         name: "FLOPs a token",
         value: count(model.trainingFLOPsPerToken)
-          + (again > 0 ? " + \(count(again)) to recompute segments" : "")),
+          + (again > 0 ? " + \(count(again)) to recompute segments" : ""))
     ]
     for (index, source) in data.stream.sources.enumerated() {
       let samples = source.samples.sampleCount.map { "\($0) samples" } ?? "endless"
@@ -79,6 +78,35 @@ public struct TrainingPlan: CustomStringConvertible {
         Item(name: "data.sources.\(index)", value: "weight \(source.weight), \(samples)"))
     }
     return items
+  }
+
+  /// How ranks divide micro-batches and segments.
+  private static func divisionItems(
+    _ recipe: Recipe, _ model: LanguageModel, ranks: Int
+  ) -> [Item] {
+    let (parts, segments) = (recipe.parallel.sequenceRanks, recipe.segments.segmentCount)
+    let groups = ranks / parts
+    let microBatches = (recipe.train.microBatches + groups - 1) / groups
+    var items = [
+      Item(
+        name: "ranks x micro-batches",
+        value: parts == 1
+          ? "\(ranks) x \(microBatches)" : "\(groups) groups of \(parts) x \(microBatches)"),
+      Item(name: "segments a sequence", value: String(segments)),
+    ]
+    if parts > 1 {
+      let share = model.shareCount(batch: recipe.train.microBatch, parts: parts)
+      items.append(
+        Item(
+          name: "a rank's share of a segment",
+          value: "\(recipe.segments.largestPart) tokens; sends \(byteText(4 * share)) to its group "
+            + "forward, the same backward"))
+    }
+    return items
+  }
+
+  private static func trainedCount(_ model: LanguageModel) -> Int {
+    model.layout.trainableSlots.reduce(0) { $0 + $1.count }
   }
 
   private static func memoryItems(_ memory: TrainingMemory) -> [Item] {
@@ -96,7 +124,8 @@ public struct TrainingPlan: CustomStringConvertible {
   }
 
   private static func fileItems(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) -> [Item] {
-    let checkpoint = 12 * model.layout.parameterCount
+    let moments = 2 * recipe.train.optimizer.moments.byteCount * trainedCount(model)
+    let checkpoint = 4 * model.layout.parameterCount + moments
     return [
       Item(
         name: "a checkpoint",

@@ -71,22 +71,22 @@ public final class TrainingRun {
     let point = StartingPoint(message: try ranks.fromLead(start?.message ?? ""))
     start = nil
 
-    let configuration = model.configuration
     let (data, runModel) = (data, model)
     let reader: CheckpointReader?
     let parameters: ParameterArena
     do {
       (reader, parameters) = try ranks.agree {
-        try Self.parameters(point, runModel, data: data)
+        try Self.parameters(point, runModel, identity: Self.identity(recipe, data))
       }
     } catch {
       if ranks.leads { removeUnusedRun(output) }
       throw error
     }
+    let sharing = try ranks.sharing(recipe.parallel.sequenceRanks)
     trainer = try ranks.agree {
       try Trainer(
-        recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
-        ranks: ranks, precision: precision.products)
+        recipe, model: runModel.languageModel(), parameters: parameters, stream: data.stream,
+        ranks: ranks, sharing: sharing, precision: precision.products)
     }
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
@@ -95,8 +95,9 @@ public final class TrainingRun {
     try ranks.agree {
       if ranks.leads { try CheckpointCatalog.removeInterruptedSaves(in: output) }
       guard let reader else { return }
-      try reader.read(into: CheckpointStore("exp_avg", trainer.optimizer.moment1))
-      try reader.read(into: CheckpointStore("exp_avg_sq", trainer.optimizer.moment2))
+      for store in trainer.stores where store.name != "parameters" {
+        try reader.read(into: store)
+      }
     }
     metrics = try ranks.agree {
       guard ranks.leads else { return nil }
@@ -108,27 +109,53 @@ public final class TrainingRun {
 
   /// Refuses what the recipe may say but this program cannot do.
   static func checkSupported(_ recipe: Recipe, ranks: Int) throws {
-    if recipe.parallel.optimizerSharding != .none {
+    try checkDivision(recipe, ranks: ranks)
+  }
+
+  /// Refuses ranks and sequences that do not divide as the recipe says.
+  private static func checkDivision(_ recipe: Recipe, ranks: Int) throws {
+    let parts = recipe.parallel.sequenceRanks
+    guard ranks.isMultiple(of: parts) else {
       throw TrainingError.unsupported(
-        "parallel.optimizer_sharding: zero1 is not available in this version; use none")
+        "\(ranks) rank\(ranks == 1 ? "" : "s") with parallel.sequence_ranks: \(parts): start a "
+          + "multiple of \(parts) ranks")
     }
-    if recipe.train.microBatches < ranks {
+    if recipe.train.microBatches < ranks / parts {
+      let groups = parts == 1 ? "" : " in groups of \(parts)"
       throw TrainingError.unsupported(
-        "\(ranks) ranks share \(recipe.train.microBatches) micro-batches a step "
+        "\(ranks) ranks\(groups) share \(recipe.train.microBatches) micro-batches a step "
           + "(train.sequences_per_step / train.micro_batch): start fewer ranks or raise "
           + "train.sequences_per_step")
     }
+    let plan = recipe.segments
+    guard plan.isPossible else {
+      throw TrainingError.unsupported(
+        "data.sequence_length: \(plan.length) tokens in segments of \(parts) ranks x "
+          + "\(recipe.train.segmentLength) (train.segment_length) leave \(plan.lastLength) for the "
+          + "last one, fewer than the ranks that share it: change one of the three")
+    }
+  }
+
+  /// What must not change when a run is resumed.
+  private static func identity(
+    _ recipe: Recipe, _ data: RunData
+  ) -> [(field: String, value: String)] {
+    data.identity + [
+      ("train.trainable", recipe.train.trainable.rawValue),
+      ("train.optimizer.moments", recipe.train.optimizer.moments.rawValue),
+    ]
   }
 
   /// The parameters to start with, from the checkpoint or from the model.
   private static func parameters(
-    _ point: StartingPoint, _ model: RunModel, data: RunData
+    _ point: StartingPoint, _ model: RunModel, identity: [(field: String, value: String)]
   ) throws -> (CheckpointReader?, ParameterArena) {
     guard let path = point.checkpoint else { return (nil, try model.initialParameters()) }
     let reader = try CheckpointReader(path: path)
-    let layout = model.configuration.layout()
+    // Before the tensors, whose order depends on what is trained.
+    try TrainingRecord.check(reader.manifest.training, against: identity)
+    let layout = model.configuration.layout(trainable: model.trainable)
     try reader.require(layout)
-    try TrainingRecord.check(reader.manifest.training, against: data.identity)
     let parameters = ParameterArena(layout: layout)
     try reader.read(into: CheckpointStore("parameters", parameters.buffer))
     return (reader, parameters)
@@ -218,15 +245,11 @@ public final class TrainingRun {
 
   private func save() throws {
     let record = TrainingRecord(
-      step: step, tokens: step * trainer.tokensPerStep, identity: data.identity)
+      step: step, tokens: step * trainer.tokensPerStep, identity: Self.identity(recipe, data))
     try ranks.agree { try metrics?.synchronize() }
     let contents = CheckpointContents(
       step: step, layout: trainer.model.layout,
-      stores: [
-        CheckpointStore("parameters", trainer.parameters.buffer),
-        CheckpointStore("exp_avg", trainer.optimizer.moment1),
-        CheckpointStore("exp_avg_sq", trainer.optimizer.moment2),
-      ], training: record.json,
+      stores: trainer.stores, training: record.json,
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
         time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription(),

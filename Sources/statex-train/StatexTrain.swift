@@ -109,9 +109,7 @@ struct StatexTrain: ParsableCommand {
   private func leave(_ communicator: Communicator, because error: any Error) -> Int32 {
     let failure = commandFailure(of: error)
     guard error is AgreedError || error is TrainingError || error is CheckpointError else {
-      FileHandle.standardError.write(
-        Data("error: rank \(communicator.rank): \(failure.line)\n".utf8))
-      communicator.abort(failure.code)
+      Ranks.endJob(communicator, code: failure.code, line: failure.line)
     }
     if communicator.rank == 0 {
       FileHandle.standardError.write(Data("error: \(failure.line)\n".utf8))

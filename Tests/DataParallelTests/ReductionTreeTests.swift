@@ -108,4 +108,28 @@ struct ReductionTreeTests {
       }
     }
   }
+
+  @Test("ranks of a group compute the parts of the same micro-batches", arguments: [2, 3, 4])
+  func parts(_ parts: Int) {
+    for microBatches in 1...9 {
+      let leaves = microBatches * parts
+      for groups in 1...5 {
+        let tree = ReductionTree(leaves: leaves, ranks: groups * parts, parts: parts)
+        let all = Set(nodes(0..<leaves))
+        var seen = [Int](repeating: 0, count: leaves)
+        for rank in 0..<(groups * parts) {
+          let own = tree.leaves(of: rank)
+          for leaf in own {
+            seen[leaf] += 1
+            #expect(tree.part(ofLeaf: leaf) == rank % parts)
+          }
+          let first = rank / parts * parts
+          #expect(own.map(tree.microBatch(ofLeaf:)) == Array(tree.microBatches(of: first)))
+          #expect(tree.roots(of: rank).flatMap { Array($0) } == Array(own))
+          #expect(tree.roots(of: rank).allSatisfy(all.contains))
+        }
+        #expect(seen.allSatisfy { $0 == 1 }, "\(groups) groups, \(microBatches) micro-batches")
+      }
+    }
+  }
 }

@@ -30,13 +30,24 @@ extension DistributedTests {
         testDescription: "bf16 products of Mamba2",
         settings: [TrainingJob.mamba2, "train.precision=bf16"]),
       Case(testDescription: "MPI_Allreduce", settings: ["parallel.reproducible=false"]),
+      Case(
+        testDescription: "sharded moments in bf16",
+        settings: ["parallel.optimizer_sharding=zero1", "train.optimizer.moments=bf16"]),
+      Case(
+        testDescription: "frozen layers, in segments",
+        settings: [
+          "expansion={layers: [1], heads: 1}", "train.trainable=expanded",
+          "train.segment_length=24", "train.optimizer.moments=bf16",
+        ]),
     ]
 
     /// Allocations that the probe counts in five warm steps.
-    private func allocations(_ job: TrainingJob, _ arguments: [String]) throws -> Int {
+    private func allocations(
+      _ job: TrainingJob, _ arguments: [String], of what: String = "allocations"
+    ) throws -> Int {
       let probe = try ChildProcess(
         [
-          TrainingJob.products + "/training-probe", "allocations", job.recipePath,
+          TrainingJob.products + "/training-probe", what, job.recipePath,
           "train.steps=8", "run.output=" + job.output("unused"),
         ] + arguments,
         directory: job.directory.path
@@ -67,6 +78,12 @@ extension DistributedTests {
       #expect(try allocations(job, ["data.sources=[\(tokens), \(task)]"]) == 0)
     }
 
+    @Test("a part of shared sequences allocates nothing once it is warm", arguments: [false, true])
+    func sharedSequences(mamba2: Bool) throws {
+      let settings = ["train.segment_length=12"] + (mamba2 ? [TrainingJob.mamba2] : [])
+      #expect(try allocations(TrainingJob(), settings, of: "shared-allocations") == 0)
+    }
+
     @Test("an allocation is counted")
     func countsOne() throws {
       #expect(try allocations(TrainingJob(), ["--add-one"]) == 1)
@@ -74,12 +91,16 @@ extension DistributedTests {
 
     @Test(
       "long gradients, exchanged in several buckets, are summed along the tree",
-      arguments: [(1, 3), (2, 3), (3, 7), (4, 4)])
-    func reduction(_ ranks: Int, _ leaves: Int) throws {
+      arguments: [(1, 3), (2, 3), (3, 7), (4, 4)],
+      [[], ["overlap"], ["sharded"], ["overlap", "sharded"], ["plain", "sharded"]])
+    func reduction(_ job: (ranks: Int, leaves: Int), _ options: [String]) throws {
+      let (ranks, leaves) = job
       let directory = try TemporaryDirectory()
-      let probe = [
-        TrainingJob.products + "/training-probe", "reduction", "\(1 << 22 + 12_345)", "\(leaves)",
-      ]
+      let probe =
+        [
+          TrainingJob.products + "/training-probe", "reduction", "\(1 << 22 + 12_345)",
+          "\(leaves)",
+        ] + options
       let result = try ChildProcess(
         TrainingJob.Launch.ranks(ranks).command(probe), directory: directory.path
       ).wait()

@@ -25,7 +25,7 @@ struct BFloat16ProductTests {
   }
 
   private func rounded(_ x: [Float]) -> [Double] {
-    x.map { Double(BFloat16(rounding: $0).value) }
+    x.map { Double(Float(BFloat16($0))) }
   }
 
   private func product(_ a: [Double], _ b: [Double], _ shape: [Int]) -> [Double] {

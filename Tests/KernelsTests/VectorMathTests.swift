@@ -47,19 +47,6 @@ struct VectorMathTests {
     #expect(fastSigmoid(.nan).isNaN)
   }
 
-  @Test("the root is within 1 ulp for every size of argument")
-  func squareRoot() {
-    #expect(worst(0.25...4, fastSquareRoot) { $0.squareRoot() } <= 1)
-    for bits in stride(from: UInt32(0x0080_0000), to: 0x7F80_0000, by: 10_007) {
-      let x = Float(bitPattern: bits)
-      let error = ulps(fastSquareRoot(x), Double(x).squareRoot())
-      if !(error <= 1) { Issue.record("\(x): \(error) ulp") }
-    }
-    #expect(fastSquareRoot(0) == 0 && fastSquareRoot(.infinity) == .infinity)
-    #expect(fastSquareRoot(.nan).isNaN)
-    #expect((0..<1e-19).contains(fastSquareRoot(.leastNonzeroMagnitude)))
-  }
-
   @Test("log1p keeps its relative error however small the argument")
   func logarithm() {
     #expect(worst(0...1, fastLog1p, log1p) <= 8)

@@ -1,5 +1,6 @@
 import CAllocationCounter
 import Collectives
+import DataParallel
 import Foundation
 import Kernels
 import LanguageModels
@@ -8,12 +9,14 @@ import Training
 /// What tests of the trainer cannot see from outside.
 ///
 ///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
-///     training-probe reduction COUNT LEAVES
+///     training-probe shared-allocations RECIPE [key.path=value ...]
+///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
 ///     training-probe profile RECIPE [key.path=value ...]
 ///
-/// The first prints how often memory was asked for during five warm steps, the second sums known
-/// gradients of COUNT elements over the ranks and says whether every bit is right. The third runs three
-/// warm steps and tells `perf record --control` on the fifo STATEX_PERF_CONTROL when they begin and end.
+/// The first prints how often memory was asked for during five warm steps, the second does so for a
+/// part of shared sequences, the third sums known gradients of COUNT elements over the ranks and says
+/// whether every bit is right. The last runs three warm steps and tells `perf record --control` on the
+/// fifo STATEX_PERF_CONTROL when they begin and end.
 @main
 struct TrainingProbe {
   static func main() throws {
@@ -29,9 +32,16 @@ struct TrainingProbe {
     case "profile" where arguments.count > 1:
       try profile(
         Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2))), communicator)
-    case "reduction" where arguments.count == 3:
+    case "shared-allocations" where arguments.count > 1:
+      let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
+      print("allocations: \(try SharedPass.allocations(recipe))")
+    case "reduction" where arguments.count >= 3:
       guard let count = Int(arguments[1]), let leaves = Int(arguments[2]) else { exit(64) }
-      let check = ReductionCheck(count: count, leaves: leaves, communicator: communicator)
+      let check = ReductionCheck(
+        count: count, leaves: leaves, communicator: communicator,
+        options: ReductionOptions(
+          reproducible: !arguments.contains("plain"), overlaps: arguments.contains("overlap"),
+          isSharded: arguments.contains("sharded")))
       guard try check.run() else {
         print("rank \(communicator.rank): other bits")
         communicator.abort(1)
@@ -63,7 +73,7 @@ struct TrainingProbe {
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
     return try Trainer(
-      recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
+      recipe, model: model.languageModel(), parameters: try model.initialParameters(),
       stream: data.stream, ranks: ranks,
       precision: RunPrecision(recipe.train.precision).products)
   }

@@ -1,5 +1,7 @@
 extension Recipe {
-  /// How the work is divided, which changes no number while `isReproducible` holds.
+  /// How the work is divided.
+  ///
+  /// It changes no number while `isReproducible` holds, but for `sequenceRanks`, which changes roundings.
   public struct Parallel: Sendable, Equatable {
     /// What is sharded over the ranks.
     public enum OptimizerSharding: String, Sendable, Equatable, CaseIterable {
@@ -15,8 +17,15 @@ extension Recipe {
     public var optimizerSharding: OptimizerSharding
     /// Whether sums run in one fixed order, whatever the number of ranks; default true.
     public var isReproducible: Bool
+    /// Consecutive ranks that share each sequence, a divisor of the number of ranks; default 1.
+    public var sequenceRanks: Int
+    /// Whether ranks exchange gradients while backward still runs (with `isReproducible` only; changes
+    /// no number); default true.
+    public var overlaps: Bool
 
-    static let keys = ["threads_per_rank", "optimizer_sharding", "reproducible"]
+    static let keys = [
+      "threads_per_rank", "optimizer_sharding", "reproducible", "sequence_ranks", "overlap",
+    ]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
       if let value = reader.value("threads_per_rank"), value.kind != .text("auto") {
@@ -32,13 +41,16 @@ extension Recipe {
       optimizerSharding = try reader.choice(
         "optimizer_sharding", default: OptimizerSharding.none)
       isReproducible = try reader.flag("reproducible", default: true)
+      sequenceRanks = try reader.integer("sequence_ranks", default: 1, .atLeast(1))
+      overlaps = try reader.flag("overlap", default: true)
     }
 
     var value: RecipeValue {
       .mapping([
         ("threads_per_rank", threadsPerRank.map(RecipeValue.integer) ?? .text("auto")),
         ("optimizer_sharding", .text(optimizerSharding.rawValue)),
-        ("reproducible", .flag(isReproducible)),
+        ("reproducible", .flag(isReproducible)), ("sequence_ranks", .integer(sequenceRanks)),
+        ("overlap", .flag(overlaps)),
       ])
     }
   }

@@ -1,0 +1,58 @@
+import Collectives
+import Layers
+
+/// How ranks share sequences: each `parts` consecutive ranks are a group that computes the same
+/// sequences, rank r part `r % parts` of those of group `r / parts`.
+public struct RankGroups: Sendable, Equatable {
+  /// Ranks altogether.
+  public let ranks: Int
+  /// Ranks that share a sequence.
+  public let parts: Int
+
+  /// Describes `ranks / parts` groups.
+  ///
+  /// - Precondition: `parts` divides `ranks`.
+  public init(ranks: Int, parts: Int) {
+    precondition(ranks.isMultiple(of: parts), "\(ranks) ranks in groups of \(parts)")
+    (self.ranks, self.parts) = (ranks, parts)
+  }
+
+  /// Groups.
+  public var count: Int { ranks / parts }
+  /// A rank's group.
+  public func group(of rank: Int) -> Int { rank / parts }
+  /// The part of a sequence that a rank computes.
+  public func part(of rank: Int) -> Int { rank % parts }
+}
+
+/// The exchange between the parts of a sequence, over the ranks of a group.
+public final class RankSequenceExchange: SequenceExchange {
+  private let group: Communicator
+  private let fail: (any Error) -> Never
+
+  /// Makes the group of ranks that share sequences with this one.
+  ///
+  /// Collective over all ranks.
+  ///
+  /// - Parameters:
+  ///   - groups: who is in which.
+  ///   - communicator: all ranks.
+  ///   - fail: reports an error and ends the job; see `SequenceExchange`.
+  /// - Throws: `CollectiveError`.
+  public init(
+    _ groups: RankGroups, communicator: Communicator, fail: @escaping (any Error) -> Never
+  ) throws {
+    precondition(groups.ranks == communicator.size, "the groups are for another number of ranks")
+    group = try communicator.split(color: groups.group(of: communicator.rank))
+    self.fail = fail
+  }
+
+  /// Fills in every part's block of `count` floats.
+  public func gather(inPlace values: UnsafeMutablePointer<Float>, count: Int) {
+    do {
+      try group.gather(inPlace: values, count: count)
+    } catch {
+      fail(error)
+    }
+  }
+}
