@@ -40,7 +40,7 @@ extension GatedLinearAttentionBlock {
         saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: y, rows: rows,
         width: width)
     }
-    withSharedOperand(Matrix(y, rows, width)) { y in
+    context.withWeightOperand(Matrix(y, rows, width), gradients) { y in
       context.linearBackward(
         Matrix(saved.gate, rows, inner), input: y, offset: offsets.mlpGate,
         into: Matrix(dy, rows, width), accumulate: false, gradients)
@@ -76,7 +76,7 @@ extension GatedLinearAttentionBlock {
         x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd, into: y, rows: rows,
         width: c.hiddenSize)
     }
-    withSharedOperand(Matrix(y, rows, c.hiddenSize)) {
+    context.withWeightOperand(Matrix(y, rows, c.hiddenSize), gradients) {
       projectionBackward(
         projected, dlow: dlow, input: $0, into: Matrix(dy, rows, c.hiddenSize), saved, gradients,
         context)

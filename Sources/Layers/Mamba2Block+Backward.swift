@@ -116,7 +116,7 @@ extension Mamba2Block {
         dout, rows: tokens, width: rows.count, scratch: partials,
         accumulatingInto: dbias + rows.lowerBound)
     }
-    withSharedOperand(Matrix(normed, tokens, c.hiddenSize)) { normed in
+    context.withWeightOperand(Matrix(normed, tokens, c.hiddenSize), gradients) { normed in
       part(layout.z, saved.z, of: normed, accumulate: false)
       part(layout.convolved, projected.convolved, of: normed, accumulate: true)
       part(layout.dt, projected.steps, of: normed, accumulate: true)
