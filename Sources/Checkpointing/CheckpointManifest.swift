@@ -39,8 +39,11 @@ public struct CheckpointManifest: Sendable, Equatable {
   /// The training step after which it was taken.
   public let step: Int
 
-  /// Names of the stores in the order of their values in each shard.
-  public let stores: [String]
+  /// The stores in the order of their values in each shard.
+  public let stores: [StoreRecord]
+
+  /// How each store is divided among the shards.
+  public let grain: ArenaPartition.Grain
 
   /// Where each tensor lies in the arena.
   public let layout: ParameterLayout
@@ -82,7 +85,8 @@ extension CheckpointManifest {
       JSONMember("format", .string(Self.format)),
       JSONMember("run_id", .string(runID)),
       JSONMember("step", .integer(step)),
-      JSONMember("stores", .array(stores.map(JSONValue.string))),
+      JSONMember("stores", .array(stores.map(\.json))),
+      JSONMember("partition", grain.json),
       JSONMember("elements", .integer(layout.count)),
       JSONMember("parameters", .integer(layout.parameterCount)),
       JSONMember("bytes", .integer(shards.reduce(0) { $0 + $1.byteCount })),
@@ -104,6 +108,21 @@ extension CheckpointManifest {
   }
 }
 
+extension StoreRecord {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("name", .string(name)), JSONMember("dtype", .string(dataType.rawValue)),
+      JSONMember("elements", .integer(count)),
+    ])
+  }
+}
+
+extension ArenaPartition.Grain {
+  fileprivate var json: JSONValue {
+    .object([JSONMember("bucket", .integer(bucket)), JSONMember("unit", .integer(unit))])
+  }
+}
+
 extension CheckpointCreation {
   fileprivate var json: JSONValue {
     var members = [
@@ -121,7 +140,6 @@ extension ShardRecord {
     .object([
       JSONMember("file", .string(file)),
       JSONMember("index", .integer(index)),
-      JSONMember("flat_range", .array([.integer(range.lowerBound), .integer(range.upperBound)])),
       JSONMember("bytes", .integer(byteCount)),
       JSONMember("xxh64", .string(XXH64.hexadecimal(hash))),
       JSONMember("raw_bytes", .integer(rawByteCount)),
@@ -151,9 +169,10 @@ extension CheckpointManifest {
     }
     runID = try fields.string("run_id")
     step = try fields.count("step")
-    stores = try fields.stores()
     layout = try fields.layout()
-    shards = try fields.shards(layout: layout)
+    stores = try fields.stores(layout)
+    grain = try fields.grain(layout)
+    shards = try fields.shards()
     creation = try fields.creation()
     training = value["training"] ?? .null
   }

@@ -52,9 +52,9 @@ public final class CheckpointReader {
   ///
   /// - Throws: `.invalid`, naming the first tensor that differs.
   public func require(_ layout: ParameterLayout) throws(CheckpointError) {
-    guard layout != manifest.layout else { return }
     let ours = layout.slots
     let theirs = manifest.layout.slots
+    guard ours != theirs else { return }
     let index = zip(ours, theirs).enumerated().first { $1.0 != $1.1 }?.offset
     let i = index ?? min(ours.count, theirs.count)
     func text(_ slots: [ParameterSlot]) -> String {
@@ -72,28 +72,44 @@ public final class CheckpointReader {
   ///
   /// - Parameters:
   ///   - store: the name of the values and the buffer to put them in.
-  ///   - range: which elements of the arena; all that the buffer holds if nil.
+  ///   - range: which elements of the arena; all that the store holds if nil.
   /// - Throws: `.damaged` when a shard is not what the manifest says, `.invalid` when the checkpoint
-  ///   has no such store.
-  /// - Precondition: the range lies in the buffer's and in the layout.
+  ///   has no such store, or one of other values.
+  /// - Precondition: one part of the store holds the range.
   public func read(
     into store: CheckpointStore, range: Range<Int>? = nil
   ) throws(CheckpointError) {
-    let range = range ?? store.range
-    precondition(
-      range.lowerBound >= store.range.lowerBound && range.upperBound <= store.range.upperBound
-        && range.upperBound <= manifest.layout.count,
-      "elements \(range) are not in a buffer of \(store.range)")
-    guard let index = manifest.stores.firstIndex(of: store.name) else {
+    let index = try index(of: store)
+    for range in range.map({ [$0] }) ?? store.parts.map(\.range) {
+      let partition = ArenaPartition(
+        count: manifest.stores[index].count, parts: manifest.shards.count, grain: manifest.grain)
+      precondition(
+        store.part(holding: range) != nil && range.upperBound <= partition.count,
+        "elements \(range) are not held, or not stored")
+      for shard in manifest.shards.indices
+      where partition.ranges(of: shard).contains(where: { $0.overlaps(range) }) {
+        try copy(self.shard(shard), store: index, range, into: store)
+      }
+      clearPadding(store, range)
+    }
+  }
+
+  /// Which of the checkpoint's stores is meant.
+  private func index(of store: CheckpointStore) throws(CheckpointError) -> Int {
+    guard let index = manifest.stores.firstIndex(where: { $0.name == store.name }) else {
+      let names = manifest.stores.map(\.name).joined(separator: ", ")
+      throw .invalid(
+        path: path, field: "stores", reason: "there is no \(store.name), only \(names)")
+    }
+    let stored = manifest.stores[index]
+    let wanted = store.record(manifest.layout)
+    guard wanted == stored else {
       throw .invalid(
         path: path, field: "stores",
-        reason: "there is no \(store.name), only \(manifest.stores.joined(separator: ", "))")
+        reason: "\(store.name) is \(stored.count) x \(stored.dataType.rawValue),"
+          + " not \(wanted.count) x \(wanted.dataType.rawValue)")
     }
-    for record in manifest.shards where record.range.overlaps(range) {
-      let shard = try shard(record.index)
-      try copy(shard, store: index, range.clamped(to: record.range), into: store)
-    }
-    clearPadding(store, range)
+    return index
   }
 
   /// A shard, verified.
@@ -126,14 +142,13 @@ public final class CheckpointReader {
   private func copy(
     _ shard: ShardReader, store: Int, _ range: Range<Int>, into target: CheckpointStore
   ) throws(CheckpointError) {
-    let stride = MemoryLayout<Float>.stride
+    let width = target.dataType.byteCount
     for piece in shard.plan.pieces where piece.store == store && piece.range.overlaps(range) {
       let elements = piece.range.clamped(to: range)
-      let start = piece.byteOffset + (elements.lowerBound - piece.range.lowerBound) * stride
-      let bytes = start..<(start + elements.count * stride)
-      let output = UnsafeMutableRawPointer(target.pointer(elements.lowerBound))
-      try shard.read(
-        bytes, into: UnsafeMutableRawBufferPointer(start: output, count: bytes.count), cache)
+      let start =
+        piece.byteRange.lowerBound + (elements.lowerBound - piece.range.lowerBound) * width
+      let output = target.bytes(of: elements)
+      try shard.read(start..<(start + output.count), into: output, cache)
     }
   }
 
@@ -141,7 +156,9 @@ public final class CheckpointReader {
     var end = 0
     for next in manifest.layout.slots.map(\.range) + [manifest.layout.count..<Int.max] {
       let padding = (end..<next.lowerBound).clamped(to: range)
-      store.pointer(padding.lowerBound).update(repeating: 0, count: padding.count)
+      if !padding.isEmpty {
+        store.bytes(of: padding).initializeMemory(as: UInt8.self, repeating: 0)
+      }
       end = next.upperBound
     }
   }

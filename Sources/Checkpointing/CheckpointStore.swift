@@ -1,3 +1,4 @@
+import TensorFiles
 import TensorStorage
 
 /// Values for (part of) a layout, under the name by which a checkpoint stores them.
@@ -5,23 +6,58 @@ import TensorStorage
 /// A store that is saved must not change until `save` returns: pass a snapshot to go on training
 /// meanwhile.
 public struct CheckpointStore {
+  /// Neighbouring values that this process holds.
+  public struct Part {
+    /// Their indices in the arena.
+    public let range: Range<Int>
+    /// The first one's bytes.
+    public let bytes: UnsafeMutableRawPointer
+
+    /// Names values in memory.
+    public init(_ range: Range<Int>, at bytes: UnsafeMutableRawPointer) {
+      self.range = range
+      self.bytes = bytes
+    }
+  }
+
   /// For example `parameters`, `exp_avg` or `exp_avg_sq`; without a slash.
   public let name: String
 
-  /// The values of the arena's elements `range`.
-  public let values: FloatBuffer
+  /// The values' type: `float32` or `bfloat16`.
+  public let dataType: TensorDataType
 
-  /// The index in the arena of the first value: 0 unless each rank only holds its part.
-  public let firstElement: Int
+  /// Elements of the whole store, over all processes: the first ones of the arena; nil for all of them.
+  public let count: Int?
 
-  /// Indices in the arena of the values held.
-  public var range: Range<Int> { firstElement..<(firstElement + values.count) }
+  /// What this process holds, in ascending order.
+  public let parts: [Part]
+
+  private let owner: AnyObject
+
+  /// Names values that `owner` keeps in memory.
+  ///
+  /// - Parameters:
+  ///   - name: the store's name.
+  ///   - dataType: the values' type.
+  ///   - count: elements of the whole store; nil for all of the arena.
+  ///   - parts: what this process holds.
+  ///   - owner: kept as long as the store.
+  public init(
+    _ name: String, dataType: TensorDataType, count: Int?, parts: [Part], owner: AnyObject
+  ) {
+    self.name = name
+    self.dataType = dataType
+    self.count = count
+    self.parts = parts
+    self.owner = owner
+  }
 
   /// Names a buffer that holds the arena's elements from `firstElement` on.
   public init(_ name: String, _ values: FloatBuffer, firstElement: Int = 0) {
-    self.name = name
-    self.values = values
-    self.firstElement = firstElement
+    let range = firstElement..<(firstElement + values.count)
+    self.init(
+      name, dataType: .float32, count: nil,
+      parts: [Part(range, at: UnsafeMutableRawPointer(values.pointer))], owner: values)
   }
 
   /// Whether this can be the name of a store: shards write `<store>/<tensor>`.
@@ -34,8 +70,50 @@ public struct CheckpointStore {
     !name.isEmpty && !name.contains("[")
   }
 
-  /// The address of an element of the arena.
-  func pointer(_ element: Int) -> UnsafeMutablePointer<Float> {
-    values.pointer + (element - firstElement)
+  /// The types that a store may have.
+  static let dataTypes: [TensorDataType] = [.float32, .bfloat16]
+
+  /// The part that holds all of `range`, or nil.
+  func part(holding range: Range<Int>) -> Part? {
+    parts.first {
+      $0.range.lowerBound <= range.lowerBound && range.upperBound <= $0.range.upperBound
+    }
+  }
+
+  /// The bytes of elements that one part holds.
+  ///
+  /// - Precondition: it does.
+  func bytes(of range: Range<Int>) -> UnsafeMutableRawBufferPointer {
+    guard let part = part(holding: range) else {
+      preconditionFailure("\(name) does not hold elements \(range)")
+    }
+    let width = dataType.byteCount
+    return UnsafeMutableRawBufferPointer(
+      start: part.bytes + (range.lowerBound - part.range.lowerBound) * width,
+      count: range.count * width)
+  }
+}
+
+/// What a checkpoint says about one of its stores.
+public struct StoreRecord: Sendable, Equatable {
+  /// Its name.
+  public let name: String
+  /// The type of its values.
+  public let dataType: TensorDataType
+  /// How many of the arena's elements it covers, from the first.
+  public let count: Int
+}
+
+extension CheckpointStore {
+  /// The store as the manifest describes it.
+  func record(_ layout: ParameterLayout) -> StoreRecord {
+    StoreRecord(name: name, dataType: dataType, count: count ?? layout.count)
+  }
+}
+
+extension StoreRecord {
+  /// Whether a store may end there: between two tensors, or with the last one.
+  func isAligned(to layout: ParameterLayout) -> Bool {
+    count == layout.count || layout.slots.contains { $0.offset == count }
   }
 }

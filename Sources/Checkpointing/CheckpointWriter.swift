@@ -11,7 +11,7 @@ public struct CheckpointContents {
   /// Where each tensor lies in the stores.
   public let layout: ParameterLayout
 
-  /// The values; each rank needs those of its own shards only.
+  /// The values; each rank needs those of its own shards only, which `ArenaPartition` names.
   ///
   /// All ranks give the same names in the same order.
   public let stores: [CheckpointStore]
@@ -22,11 +22,15 @@ public struct CheckpointContents {
   /// Where it is made.
   public let creation: CheckpointCreation
 
+  /// How the stores are divided among the shards.
+  public let grain: ArenaPartition.Grain
+
   /// Describes what is saved.
   public init(
     step: Int, layout: ParameterLayout, stores: [CheckpointStore], training: JSONValue,
-    creation: CheckpointCreation
+    creation: CheckpointCreation, grain: ArenaPartition.Grain = .standard
   ) {
+    self.grain = grain
     self.step = step
     self.layout = layout
     self.stores = stores
@@ -164,14 +168,24 @@ public final class CheckpointWriter {
     if let slot = contents.layout.slots.first(where: { !CheckpointStore.isTensorName($0.name) }) {
       throw failure("layout", "\"\(slot.name)\" is not a name without bracket")
     }
-    let needed = ShardPartition.range(of: shard, shards: shardCount, count: contents.layout.count)
     for store in contents.stores {
+      let record = store.record(contents.layout)
       guard CheckpointStore.isName(store.name) else {
         throw failure("stores", "\"\(store.name)\" is not a name without slash")
       }
-      guard needed.isEmpty || store.range.clamped(to: needed) == needed else {
+      guard CheckpointStore.dataTypes.contains(record.dataType),
+        record.isAligned(to: contents.layout)
+      else {
         throw failure(
-          "store \(store.name)", "holds elements \(store.range), shard \(shard) needs \(needed)")
+          "store \(store.name)", "\(record.count) x \(record.dataType.rawValue) cannot be stored")
+      }
+      let needed = ArenaPartition(count: record.count, parts: shardCount, grain: contents.grain)
+        .ranges(of: shard)
+      if let lacking = needed.first(where: { store.part(holding: $0) == nil }) {
+        throw failure(
+          "store \(store.name)",
+          "holds elements \(store.parts.map { "\($0.range)" }.joined(separator: ", ")), "
+            + "shard \(shard) needs \(lacking)")
       }
     }
   }

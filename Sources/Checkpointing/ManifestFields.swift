@@ -7,6 +7,9 @@ struct ManifestFields {
   /// More elements than any machine holds, few enough that sums of bytes do not overflow.
   private static let maximumElementCount = 1 << 48
 
+  /// More ranges than any partition needs.
+  private static let maximumBucketCount = 1 << 20
+
   private let value: JSONValue
   private let path: String
   private let prefix: String
@@ -21,14 +24,34 @@ struct ManifestFields {
     .invalid(path: path, field: prefix + field, reason: reason)
   }
 
-  /// The names of the stores.
-  func stores() throws(CheckpointError) -> [String] {
-    let names = try array("stores").map(\.string)
-    let stores = names.compactMap { $0 }
-    guard stores.count == names.count, Set(stores).count == stores.count, stores.count <= 64,
-      stores.allSatisfy(CheckpointStore.isName)
+  /// The stores, each of which covers whole tensors of the layout.
+  func stores(_ layout: ParameterLayout) throws(CheckpointError) -> [StoreRecord] {
+    var stores: [StoreRecord] = []
+    for fields in try elements("stores") {
+      guard let type = TensorDataType(rawValue: try fields.string("dtype")),
+        CheckpointStore.dataTypes.contains(type)
+      else { throw fields.failure("dtype", "is not F32 or BF16") }
+      let store = StoreRecord(
+        name: try fields.string("name"), dataType: type, count: try fields.count("elements"))
+      guard store.isAligned(to: layout) else {
+        throw fields.failure("elements", "is not where a tensor begins or the last one ends")
+      }
+      stores.append(store)
+    }
+    let names = Set(stores.map(\.name))
+    guard names.count == stores.count, stores.count <= 64, names.allSatisfy(CheckpointStore.isName)
     else { throw failure("stores", "is not a list of at most 64 distinct names") }
     return stores
+  }
+
+  /// How the stores are divided.
+  func grain(_ layout: ParameterLayout) throws(CheckpointError) -> ArenaPartition.Grain {
+    let fields = ManifestFields(value["partition"] ?? .null, path: path, prefix: "partition.")
+    let (bucket, unit) = (try fields.count("bucket"), try fields.count("unit"))
+    guard ArenaPartition.Grain.isValid(bucket: bucket, unit: unit),
+      bucket <= Self.maximumElementCount, layout.count / bucket <= Self.maximumBucketCount
+    else { throw failure("partition", "is not a bucket of a number of units") }
+    return ArenaPartition.Grain(bucket: bucket, unit: unit)
   }
 
   func string(_ field: String) throws(CheckpointError) -> String {
@@ -112,16 +135,15 @@ struct ManifestFields {
     return layout
   }
 
-  /// The records of all shards, which must be the partition of the layout.
-  func shards(layout: ParameterLayout) throws(CheckpointError) -> [ShardRecord] {
+  /// The records of all shards, in order.
+  func shards() throws(CheckpointError) -> [ShardRecord] {
     let elements = try elements("shards")
     guard !elements.isEmpty else { throw failure("shards", "is empty") }
     var records: [ShardRecord] = []
     for (index, fields) in elements.enumerated() {
       let record = try fields.shard()
-      let range = ShardPartition.range(of: index, shards: elements.count, count: layout.count)
       let name = ShardIdentity.fileName(index: index, count: elements.count)
-      guard record.index == index, record.range == range, record.file == name else {
+      guard record.index == index, record.file == name else {
         throw fields.failure("file", "is not shard \(index) of \(elements.count)")
       }
       records.append(record)
@@ -131,13 +153,8 @@ struct ManifestFields {
 
   /// One shard's record, from the manifest or from another rank.
   func shard() throws(CheckpointError) -> ShardRecord {
-    let range = try counts("flat_range")
-    guard range.count == 2, range[0] <= range[1] else {
-      throw failure("flat_range", "is not [begin, end]")
-    }
-    return ShardRecord(
-      index: try count("index"), file: try string("file"), range: range[0]..<range[1],
-      byteCount: try count("bytes"), hash: try hash("xxh64"),
-      rawByteCount: try count("raw_bytes"), rawHash: try hash("raw_xxh64"))
+    ShardRecord(
+      index: try count("index"), file: try string("file"), byteCount: try count("bytes"),
+      hash: try hash("xxh64"), rawByteCount: try count("raw_bytes"), rawHash: try hash("raw_xxh64"))
   }
 }

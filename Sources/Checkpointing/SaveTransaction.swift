@@ -30,15 +30,20 @@ final class SaveTransaction {
 
   /// Names what is saved; the same on all ranks if they save the same thing.
   var fingerprint: String {
-    let stores = contents.stores.map(\.name).joined(separator: ",")
+    let stores = contents.stores.map { store in
+      let record = store.record(contents.layout)
+      return "\(record.name):\(record.dataType.rawValue):\(record.count)"
+    }.joined(separator: ",")
     return "\(writer.runID)/\(contents.step)/\(contents.layout.count)/\(shardCount)/\(stores)"
   }
 
   private func plan(_ shard: Int) -> (ShardIdentity, ShardPlan) {
     let identity = ShardIdentity(
       runID: writer.runID, step: contents.step, index: shard, count: shardCount)
-    let stores = contents.stores.map(\.name)
-    return (identity, ShardPlan(identity: identity, layout: contents.layout, stores: stores))
+    let stores = contents.stores.map { $0.record(contents.layout) }
+    let plan = ShardPlan(
+      identity: identity, layout: contents.layout, stores: stores, grain: contents.grain)
+    return (identity, plan)
   }
 
   // MARK: Rank 0
@@ -88,7 +93,8 @@ final class SaveTransaction {
       }
     }
     let manifest = CheckpointManifest(
-      runID: writer.runID, step: contents.step, stores: contents.stores.map(\.name),
+      runID: writer.runID, step: contents.step,
+      stores: contents.stores.map { $0.record(contents.layout) }, grain: contents.grain,
       layout: contents.layout, shards: records, creation: contents.creation,
       training: contents.training
     ).encoded()

@@ -32,8 +32,8 @@ func zeroPadded(_ number: Int, _ width: Int) -> String {
   return String(repeating: "0", count: max(width - digits.count, 0)) + digits
 }
 
-/// What exactly a shard holds: a function of its identity, the layout and the stores' names, so the
-/// reader can demand it byte for byte.
+/// What exactly a shard holds: a function of its identity, the layout and the stores, so the reader can
+/// demand it byte for byte.
 struct ShardPlan {
   /// The part of one tensor of one store that lies in the shard.
   struct Piece {
@@ -41,13 +41,8 @@ struct ShardPlan {
     let store: Int
     /// Elements of the arena.
     let range: Range<Int>
-    /// First byte in the uncompressed shard.
-    let byteOffset: Int
-
     /// Bytes in the uncompressed shard.
-    var byteRange: Range<Int> {
-      byteOffset..<(byteOffset + range.count * MemoryLayout<Float>.stride)
-    }
+    let byteRange: Range<Int>
   }
 
   let header: SafetensorsHeader
@@ -55,32 +50,35 @@ struct ShardPlan {
   /// The pieces in the order of their bytes; piece `i` is tensor `i` of the header.
   let pieces: [Piece]
 
-  /// Elements of the arena, padding included.
-  let range: Range<Int>
-
-  init(identity: ShardIdentity, layout: ParameterLayout, stores: [String]) {
-    range = ShardPartition.range(of: identity.index, shards: identity.count, count: layout.count)
+  init(
+    identity: ShardIdentity, layout: ParameterLayout, stores: [StoreRecord],
+    grain: ArenaPartition.Grain
+  ) {
     var entries: [SafetensorsHeader.Entry] = []
     var parts: [(store: Int, range: Range<Int>)] = []
-    for (store, storeName) in stores.enumerated() {
-      for slot in layout.slots where slot.range.overlaps(range) {
-        let part = slot.range.clamped(to: range)
-        let name =
-          part == slot.range
-          ? slot.name
-          : "\(slot.name)[\(part.lowerBound - slot.offset):\(part.upperBound - slot.offset)]"
-        entries.append(
-          .init(name: "\(storeName)/\(name)", dataType: .float32, shape: [part.count]))
-        parts.append((store, part))
+    for (index, store) in stores.enumerated() {
+      let partition = ArenaPartition(count: store.count, parts: identity.count, grain: grain)
+      for range in partition.ranges(of: identity.index) {
+        for slot in layout.slots where slot.range.overlaps(range) {
+          let part = slot.range.clamped(to: range)
+          let name = Self.name(of: part, in: slot)
+          entries.append(
+            .init(name: "\(store.name)/\(name)", dataType: store.dataType, shape: [part.count]))
+          parts.append((index, part))
+        }
       }
     }
     let header = SafetensorsHeader(
       laidOut: entries, metadata: identity.metadata, order: .asGiven)
     self.header = header
     pieces = zip(parts, header.tensors).map { part, tensor in
-      Piece(
-        store: part.store, range: part.range,
-        byteOffset: header.fileRange(of: tensor).lowerBound)
+      Piece(store: part.store, range: part.range, byteRange: header.fileRange(of: tensor))
     }
+  }
+
+  private static func name(of part: Range<Int>, in slot: ParameterSlot) -> String {
+    part == slot.range
+      ? slot.name
+      : "\(slot.name)[\(part.lowerBound - slot.offset):\(part.upperBound - slot.offset)]"
   }
 }

@@ -17,7 +17,8 @@ final class ShardReader {
     self.record = record
     identity = ShardIdentity(
       runID: manifest.runID, step: manifest.step, index: index, count: manifest.shards.count)
-    plan = ShardPlan(identity: identity, layout: manifest.layout, stores: manifest.stores)
+    plan = ShardPlan(
+      identity: identity, layout: manifest.layout, stores: manifest.stores, grain: manifest.grain)
     file = try translatingErrors { () throws(TensorFileError) in
       try MappedFile(path: directory + "/" + record.file)
     }

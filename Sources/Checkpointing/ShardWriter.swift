@@ -8,9 +8,6 @@ public struct ShardRecord: Sendable, Equatable {
   /// The file's name inside the checkpoint.
   public let file: String
 
-  /// Elements of the arena that the shard covers.
-  public let range: Range<Int>
-
   /// Bytes of the file.
   public let byteCount: Int
 
@@ -46,14 +43,13 @@ struct ShardWriter {
       try writer.append(bytes)
     }
     for piece in plan.pieces {
-      let values = stores[piece.store].pointer(piece.range.lowerBound)
-      try writer.append(UnsafeRawBufferPointer(start: values, count: piece.byteRange.count))
+      try writer.append(UnsafeRawBufferPointer(stores[piece.store].bytes(of: piece.range)))
     }
     try writer.finish()
     return ShardRecord(
-      index: identity.index, file: identity.fileName, range: plan.range,
-      byteCount: file.byteCount, hash: writer.hash.digest(),
-      rawByteCount: plan.header.fileByteCount, rawHash: writer.rawHash.digest())
+      index: identity.index, file: identity.fileName, byteCount: file.byteCount,
+      hash: writer.hash.digest(), rawByteCount: plan.header.fileByteCount,
+      rawHash: writer.rawHash.digest())
   }
 
   private init(compressor: FrameCompressor, file: OutputFile) {

@@ -159,52 +159,8 @@ public final class Communicator {
     }
   }
 
-  /// Blocks of an all-to-all exchange of floats.
-  public struct Exchange {
-    /// Floats to send to each rank.
-    public var sendCounts: [Int32]
-    /// Where each rank's block starts in the send buffer.
-    public var sendOffsets: [Int32]
-    /// Floats to receive from each rank.
-    public var receiveCounts: [Int32]
-    /// Where each rank's block goes in the receive buffer.
-    public var receiveOffsets: [Int32]
-
-    /// An exchange among `size` ranks of nothing yet.
-    public init(size: Int) {
-      let zeros = [Int32](repeating: 0, count: size)
-      (sendCounts, sendOffsets, receiveCounts, receiveOffsets) = (zeros, zeros, zeros, zeros)
-    }
-  }
-
-  /// Sends every rank its block of `send` and receives a block from each.
-  public func exchange(
-    _ send: UnsafePointer<Float>, into receive: UnsafeMutablePointer<Float>, _ blocks: Exchange
-  ) throws {
-    try Self.check(
-      MPI_Alltoallv(
-        send, blocks.sendCounts, blocks.sendOffsets, statex_mpi_float(), receive,
-        blocks.receiveCounts, blocks.receiveOffsets, statex_mpi_float(), handle), "MPI_Alltoallv")
-  }
-
-  /// Fills in every rank's block of `values` from its owner.
-  ///
-  /// - Parameters:
-  ///   - values: the array, whole on every rank.
-  ///   - counts: floats that each rank owns.
-  ///   - offsets: where each rank's block starts.
-  /// - Throws: `CollectiveError`.
-  public func share(
-    inPlace values: UnsafeMutablePointer<Float>, counts: [Int32], offsets: [Int32]
-  ) throws {
-    try Self.check(
-      MPI_Allgatherv(
-        statex_mpi_in_place(), 0, statex_mpi_float(), values, counts, offsets, statex_mpi_float(),
-        handle), "MPI_Allgatherv")
-  }
-
   /// MPI counts are 32-bit: long arrays go in pieces.
-  private func inPieces(_ count: Int, _ body: (Int, Int) throws -> Void) throws {
+  func inPieces(_ count: Int, _ body: (Int, Int) throws -> Void) throws {
     let piece = 1 << 28
     var first = 0
     while first < count {

@@ -3,70 +3,105 @@ import Foundation
 import Kernels
 import TensorStorage
 
+/// How gradients are summed over ranks.
+public struct ReductionOptions: Sendable, Equatable {
+  /// Whether the sum follows the tree: the same bits on any number of ranks.
+  ///
+  /// Otherwise leaves are summed one after the other and ranks by MPI.
+  public var reproducible: Bool
+  /// Whether ranks exchange gradients while the last leaf's backward runs; only along the tree.
+  public var overlaps: Bool
+  /// Whether every rank gets only its own part of the sum.
+  public var isSharded: Bool
+
+  /// Names the options.
+  public init(reproducible: Bool, overlaps: Bool = false, isSharded: Bool = false) {
+    self.reproducible = reproducible
+    self.overlaps = overlaps
+    self.isSharded = isSharded
+  }
+}
+
 /// Sums gradients over the micro-batches of a step and over ranks.
 ///
-/// Reproducible (the default): along `ReductionTree`, the same bits on any number of ranks. Across
-/// ranks each bucket of the arena is exchanged all-to-all, so that every rank gets all roots' values
-/// of its own part, sums them in the order of the tree and shares the result: the traffic of a ring.
-/// Otherwise: leaves one after the other, then `MPI_Allreduce`.
+/// Along `ReductionTree` (`BucketExchange` across ranks), or plainly: leaves one after the other, then
+/// `MPI_Allreduce`.
 public final class GradientReducer {
+  /// Seconds that the ranks spent on each other in a step.
+  public struct Seconds: Sendable {
+    /// Waited for after this rank's backward had ended.
+    public var exposed = 0.0
+    /// Spent while backward ran.
+    public var overlapped = 0.0
+  }
+
   /// How a step is divided.
   public let tree: ReductionTree
-  /// Whether the sum follows the tree.
-  public let reproducible: Bool
+  /// How ranks are summed.
+  public let options: ReductionOptions
+  /// Who has which part of the sum; the whole for every rank unless sharded.
+  public let partition: ArenaPartition
 
   private let communicator: Communicator
   private let buffers: [FloatBuffer]
   private let count: Int
   private let roots: [Range<Int>]
-  private let allRoots: [[Range<Int>]]
-  private let staging: FloatBuffer
-  private let received: FloatBuffer
-  private var exchange: Communicator.Exchange
-  private var shareCounts: [Int32]
-  private var shareOffsets: [Int32]
+  private let exchange: BucketExchange?
   private let leafValues: UnsafeMutablePointer<Double>
   private let gathered: UnsafeMutablePointer<Double>
   private let mostLeaves: Int
 
-  /// Elements of the arena that one exchange moves.
-  private static let bucket = 1 << 22
+  /// Depths of the buffers that hold the last root and its last leaf, which are added last.
+  private var pending = 0..<0
+  /// Elements from here on will not change any more in this step.
+  private var finalFrom = 0
+  private var failure: (any Error)?
+  private var lastPoll: UInt64 = 0
+  private var poll: () -> Void = {}
 
-  /// Seconds spent exchanging in the last step.
-  public private(set) var exchangeSeconds = 0.0
+  /// Nanoseconds between two looks at the exchange during backward.
+  private static let pollInterval: UInt64 = 100_000
+
+  /// Time that the last step's exchange took.
+  public private(set) var seconds = Seconds()
 
   /// Floats of memory that the reducer holds on a rank, the gradient itself included.
-  public static func memory(count: Int, tree: ReductionTree, rank: Int, reproducible: Bool) -> Int {
-    if !reproducible { return count }
-    let own = tree.bufferCount(of: rank) * count
-    if tree.ranks == 1 { return own }
-    let bucket = min(bucket, count)
-    let all = (0..<tree.ranks).reduce(0) { $0 + tree.roots(of: $1).count }
-    return own + tree.roots(of: rank).count * bucket + all * (bucket / tree.ranks + 16)
+  public static func memory(
+    count: Int, tree: ReductionTree, rank: Int, options: ReductionOptions
+  ) -> Int {
+    let own = (options.reproducible ? tree.bufferCount(of: rank) : 1) * count
+    guard tree.ranks > 1, options.reproducible || options.isSharded else { return own }
+    let partition = ArenaPartition(count: count, parts: tree.ranks)
+    return own + BucketExchange.memory(partition, tree: tree, rank: rank)
   }
 
-  /// Prepares for gradients of `count` elements.
-  public init(count: Int, tree: ReductionTree, communicator: Communicator, reproducible: Bool) {
+  /// Prepares for gradients of `count` elements; collective.
+  ///
+  /// - Throws: `CollectiveError`.
+  public init(
+    count: Int, tree: ReductionTree, communicator: Communicator, options: ReductionOptions
+  ) throws {
     precondition(tree.ranks == communicator.size, "the tree is for another number of ranks")
     self.tree = tree
-    self.reproducible = reproducible
+    self.options = options
     self.communicator = communicator
     self.count = count
     let (rank, size) = (communicator.rank, communicator.size)
     roots = tree.roots(of: rank)
-    allRoots = (0..<size).map { tree.roots(of: $0) }
-    let bufferCount = reproducible ? tree.bufferCount(of: rank) : 1
-    buffers = (0..<bufferCount).map { _ in FloatBuffer(count: count) }
-    let bucket = reproducible && size > 1 ? min(Self.bucket, count) : 0
-    staging = FloatBuffer(count: roots.count > 1 ? roots.count * bucket : 0)
-    let rootCount = allRoots.reduce(0) { $0 + $1.count }
-    received = FloatBuffer(count: bucket == 0 ? 0 : rootCount * (bucket / size + 32))
-    exchange = Communicator.Exchange(size: size)
-    shareCounts = [Int32](repeating: 0, count: size)
-    shareOffsets = shareCounts
+    let bufferCount = options.reproducible ? tree.bufferCount(of: rank) : 1
+    let buffers = (0..<bufferCount).map { _ in FloatBuffer(count: count) }
+    self.buffers = buffers
+    partition = ArenaPartition(count: count, parts: options.isSharded ? size : 1)
+    exchange =
+      size > 1 && (options.reproducible || options.isSharded)
+      ? try BucketExchange(
+        Array(buffers.prefix(max(roots.count, 1))), tree: tree,
+        partition: ArenaPartition(count: count, parts: size), communicator: communicator,
+        sharesSums: !options.isSharded) : nil
     mostLeaves = (0..<size).map { tree.leaves(of: $0).count }.max() ?? 1
     leafValues = .allocate(capacity: tree.leaves)
     gathered = .allocate(capacity: size * mostLeaves)
+    poll = { [unowned self] in pollExchange() }
   }
 
   deinit {
@@ -74,38 +109,98 @@ public final class GradientReducer {
     gathered.deallocate()
   }
 
-  /// The summed gradient after `reduce`.
+  /// The summed gradient after `reduce`; sharded, only this rank's part of `partition` means anything.
   public var gradient: FloatBuffer { buffers[0] }
+
+  /// This rank's part of `partition`.
+  public var part: Int { options.isSharded ? communicator.rank : 0 }
 
   /// Computes this rank's leaves and sums everything.
   ///
-  /// - Parameter leaf: (leaf, gradient arena to add to) -> the leaf's loss sum. The arena is zero in
-  ///   reproducible mode, and holds the leaves before otherwise.
+  /// - Parameter leaf: (leaf, gradient arena to add to, whether it is this rank's last leaf) -> the
+  ///   leaf's loss sum. The arena is zero along the tree, and holds the leaves before otherwise. During
+  ///   the last leaf `gradientsAreFinal` may be called.
   /// - Returns: the sum of the leaves' losses over all ranks, in the order of the tree.
   /// - Throws: what `leaf` throws; `CollectiveError`.
-  public func reduce(_ leaf: (Int, FloatBuffer) throws -> Double) throws -> Double {
-    if reproducible {
-      for (index, root) in roots.enumerated() { try evaluate(root, index, leaf) }
+  public func reduce(_ leaf: (Int, FloatBuffer, Bool) throws -> Double) throws -> Double {
+    seconds = Seconds()
+    finalFrom = count
+    if options.reproducible {
+      for (index, root) in roots.enumerated() {
+        try evaluate(root, index, isLast: index == roots.count - 1, leaf)
+      }
     } else {
       zero(buffers[0].pointer, count: count)
       for index in tree.leaves(of: communicator.rank) {
-        leafValues[index] = try leaf(index, buffers[0])
+        leafValues[index] = try leaf(index, buffers[0], false)
       }
     }
-    let start = DispatchTime.now().uptimeNanoseconds
-    if communicator.size > 1 {
-      if reproducible {
-        var first = 0
-        while first < count {
-          try exchange(first..<min(first + Self.bucket, count))
-          first += Self.bucket
-        }
-      } else {
+    seconds.exposed = try timed {
+      if options.reproducible {
+        try makeFinal(from: 0)
+        if let failure { throw failure }
+        try exchange?.finish()
+      } else if let exchange {
+        try exchange.sumPlainly(buffers[0], communicator)
+      } else if communicator.size > 1 {
         try communicator.sum(inPlace: buffers[0].pointer, count: count)
       }
     }
-    exchangeSeconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
     return try sumOverRanks()
+  }
+
+  /// Says, during the last leaf, that its gradient from element `offset` on will not change any more.
+  public func gradientsAreFinal(from offset: Int) {
+    guard options.overlaps, exchange != nil, failure == nil else { return }
+    do {
+      let spent = try timed { try makeFinal(from: offset) }
+      seconds.overlapped += spent
+    } catch {
+      failure = error
+    }
+  }
+
+  /// Fills in the other ranks' parts of `values` where each has updated its own.
+  public func shareParts(of values: FloatBuffer) throws {
+    guard options.isSharded, let exchange else { return }
+    let spent = try timed { try exchange.share(values) }
+    seconds.exposed += spent
+  }
+
+  /// Fills in what other ranks have of an array in which every number is one rank's, others having 0.
+  public func merge(_ values: UnsafeMutablePointer<Double>, count: Int) throws {
+    guard options.isSharded, communicator.size > 1 else { return }
+    try communicator.sum(inPlace: values, count: count)
+  }
+
+  private func timed(_ body: () throws -> Void) rethrows -> Double {
+    let start = DispatchTime.now().uptimeNanoseconds
+    try body()
+    return Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+  }
+
+  /// Adds the last leaf to what waits for it and lets the sum be exchanged, from `offset` on.
+  private func makeFinal(from offset: Int) throws {
+    let range = offset..<max(finalFrom, offset)
+    for depth in pending.dropLast().reversed() {
+      add(
+        buffers[depth + 1].pointer + range.lowerBound, count: range.count,
+        accumulatingInto: buffers[depth].pointer + range.lowerBound)
+    }
+    finalFrom = min(finalFrom, offset)
+    try exchange?.gradientsAreFinal(from: offset)
+  }
+
+  private func pollExchange() {
+    let now = DispatchTime.now().uptimeNanoseconds
+    guard now - lastPoll > Self.pollInterval, failure == nil else { return }
+    do {
+      try exchange?.poll()
+    } catch {
+      failure = error
+    }
+    lastPoll = DispatchTime.now().uptimeNanoseconds
+    seconds.overlapped += Double(lastPoll - now) * 1e-9
   }
 
   /// The sum over all leaves of all ranks of one number a leaf, in the order of the tree.
@@ -131,70 +226,27 @@ public final class GradientReducer {
     return tree.sum(leafValues)
   }
 
-  /// Sums a node that is all this rank's own into buffer `depth`.
+  /// Sums a node that is all this rank's own into buffer `depth`; what its last leaf has to be added to
+  /// is left to `makeFinal` if the node is the rank's last root.
   private func evaluate(
-    _ node: Range<Int>, _ depth: Int, _ leaf: (Int, FloatBuffer) throws -> Double
+    _ node: Range<Int>, _ depth: Int, isLast: Bool,
+    _ leaf: (Int, FloatBuffer, Bool) throws -> Double
   ) throws {
     if node.count == 1 {
       zero(buffers[depth].pointer, count: count)
-      leafValues[node.lowerBound] = try leaf(node.lowerBound, buffers[depth])
+      if isLast {
+        pending = (roots.count - 1)..<(depth + 1)
+        if options.overlaps, exchange != nil { ThreadPool.betweenJobs = poll }
+      }
+      defer { ThreadPool.betweenJobs = nil }
+      leafValues[node.lowerBound] = try leaf(node.lowerBound, buffers[depth], isLast)
       return
     }
     let (left, right) = ReductionTree.split(node)
-    try evaluate(left, depth, leaf)
-    try evaluate(right, depth + 1, leaf)
-    add(buffers[depth + 1].pointer, count: count, accumulatingInto: buffers[depth].pointer)
-  }
-
-  /// A rank's part of a bucket; parts start at multiples of 16 elements.
-  private func part(_ rank: Int, of bucket: Range<Int>) -> Range<Int> {
-    let units = (bucket.count + 15) / 16
-    let size = communicator.size
-    let first = bucket.lowerBound + rank * units / size * 16
-    let last = bucket.lowerBound + (rank + 1) * units / size * 16
-    return min(first, bucket.upperBound)..<min(last, bucket.upperBound)
-  }
-
-  private func exchange(_ bucket: Range<Int>) throws {
-    let own = part(communicator.rank, of: bucket)
-    var (sent, got) = (0, 0)
-    for rank in 0..<communicator.size {
-      let part = part(rank, of: bucket)
-      exchange.sendCounts[rank] = Int32(part.count * roots.count)
-      exchange.sendOffsets[rank] = Int32(sent)
-      if roots.count > 1 {
-        for root in roots.indices {
-          (staging.pointer + sent + root * part.count).update(
-            from: buffers[root].pointer + part.lowerBound, count: part.count)
-        }
-      }
-      sent += part.count * roots.count
-      exchange.receiveCounts[rank] = Int32(own.count * allRoots[rank].count)
-      exchange.receiveOffsets[rank] = Int32(got)
-      got += own.count * allRoots[rank].count
-      shareCounts[rank] = Int32(part.count)
-      shareOffsets[rank] = Int32(part.lowerBound - bucket.lowerBound)
+    try evaluate(left, depth, isLast: false, leaf)
+    try evaluate(right, depth + 1, isLast: isLast, leaf)
+    if !isLast {
+      add(buffers[depth + 1].pointer, count: count, accumulatingInto: buffers[depth].pointer)
     }
-    let send = roots.count > 1 ? staging.pointer : buffers[0].pointer + bucket.lowerBound
-    try communicator.exchange(send, into: received.pointer, exchange)
-    let sum = combine(0..<tree.leaves, own.count)
-    copy(sum, count: own.count, into: buffers[0].pointer + own.lowerBound)
-    try communicator.share(
-      inPlace: buffers[0].pointer + bucket.lowerBound, counts: shareCounts, offsets: shareOffsets)
-  }
-
-  /// Sums the received parts of a node's roots, in the order of the tree, into its leftmost one.
-  private func combine(_ node: Range<Int>, _ length: Int) -> UnsafeMutablePointer<Float> {
-    var block = 0
-    for roots in allRoots {
-      for root in roots {
-        if root == node { return received.pointer + block * length }
-        block += 1
-      }
-    }
-    let (left, right) = ReductionTree.split(node)
-    let target = combine(left, length)
-    add(combine(right, length), count: length, accumulatingInto: target)
-    return target
   }
 }

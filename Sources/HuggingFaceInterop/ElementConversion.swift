@@ -1,4 +1,5 @@
 import TensorFiles
+import TensorStorage
 
 /// Conversion of tensor elements between a file's type and `Float`.
 ///
@@ -26,7 +27,7 @@ enum ElementConversion {
     case .bfloat16:
       for i in 0..<(bytes.count / 2) {
         let bits = source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
-        target[i] = Float(bitPattern: UInt32(bits) << 16)
+        target[i] = Float(BFloat16(bitPattern: bits))
       }
     case .float16:
       for i in 0..<(bytes.count / 2) {
@@ -42,12 +43,6 @@ enum ElementConversion {
   static func encodeBFloat16(
     _ source: UnsafePointer<Float>, count: Int, into target: UnsafeMutablePointer<UInt16>
   ) {
-    for i in 0..<count {
-      let bits = source[i].bitPattern
-      let rounded = (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16
-      let quiet = bits >> 16 | 0x40
-      let isNaN = bits & 0x7FFF_FFFF > 0x7F80_0000
-      target[i] = UInt16(truncatingIfNeeded: isNaN ? quiet : rounded)
-    }
+    for i in 0..<count { target[i] = BFloat16(source[i]).bitPattern }
   }
 }

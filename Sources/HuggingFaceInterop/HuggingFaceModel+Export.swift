@@ -59,21 +59,23 @@ extension HuggingFaceModel {
   ///   - tokenizerDirectory: tokenizer and generation files found there are copied along.
   /// - Throws: `InteropError`: `.refused` (class 64) for a model that `config.json` cannot describe
   ///   or a directory that is not an export, `.inputOutput` (class 74) when writing fails.
-  /// - Precondition: `parameters` has the layout of `configuration`.
+  /// - Precondition: `parameters` has a layout of `configuration`, whatever is trained; the files do not
+  ///   depend on which.
   public static func export(
     configuration: ModelConfiguration, parameters: ParameterArena, rawConfig: JSONValue? = nil,
     to directory: String, dtype: ExportPrecision = .float32,
     maxShardBytes: Int = defaultShardBytes, tokenizerFrom tokenizerDirectory: String? = nil
   ) throws(InteropError) {
+    let layout = configuration.layout()
     precondition(
-      parameters.layout == configuration.layout(), "parameters of another configuration")
+      parameters.layout.holdsTheSame(as: layout), "parameters of another configuration")
     let config = try ConfigEncoder(configuration, raw: rawConfig, dtype: dtype, path: directory)
       .encoded()
     let export = try ExportDirectory(target: directory)
     do throws(InteropError) {
       try ExportFile.write(
         config.encoded() + Array("\n".utf8), to: export.path + "/" + ModelFileNames.config)
-      try WeightWriter(parameters, dtype: dtype, maxShardBytes: maxShardBytes)
+      try WeightWriter(parameters, layout.slots, dtype: dtype, maxShardBytes: maxShardBytes)
         .write(to: export.path)
       if let tokenizerDirectory {
         for name in ModelFileNames.companions

@@ -19,14 +19,20 @@ public struct HuggingFaceModel {
   /// fla's names of the output norm, gate and up projections in one tensor, a stored tied head, and
   /// a doubled `model.model.` prefix are understood.
   ///
-  /// - Parameter directory: the directory's path.
+  /// - Parameters:
+  ///   - directory: the directory's path.
+  ///   - trainable: what decides the order of the weights in memory.
   /// - Returns: configuration, weights, and the original `config.json`.
   /// - Throws: `InteropError`, of class 65 for a file that is missing, malformed or contradicts
   ///   another, of class 74 when the directory is not there or the system refuses to read.
-  public static func load(directory: String) throws(InteropError) -> HuggingFaceModel {
+  public static func load(
+    directory: String, trainable: TrainableParameters = .all
+  ) throws(InteropError) -> HuggingFaceModel {
     let (configuration, raw, dialect) = try readConfiguration(directory: directory)
     let files = try WeightFiles(directory: directory)
-    let parameters = try TensorImport(files, into: configuration, dialect: dialect).read()
+    let parameters = try TensorImport(
+      files, into: configuration, trainable: trainable, dialect: dialect
+    ).read()
     return HuggingFaceModel(configuration: configuration, parameters: parameters, raw: raw)
   }
 

@@ -23,9 +23,10 @@ struct TensorImport {
   /// - Throws: `InteropError.tensors` that lists the missing and surplus tensors, or names the one of
   ///   a wrong shape or type.
   init(
-    _ files: WeightFiles, into configuration: ModelConfiguration, dialect: any ModelDialect
+    _ files: WeightFiles, into configuration: ModelConfiguration,
+    trainable: TrainableParameters, dialect: any ModelDialect
   ) throws(InteropError) {
-    layout = configuration.layout()
+    layout = configuration.layout(trainable: trainable)
     var unused = try Self.parametersByName(files, configuration: configuration, dialect: dialect)
     var sources: [Source] = []
     var missing: [String] = []

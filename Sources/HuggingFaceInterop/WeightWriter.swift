@@ -7,14 +7,17 @@ struct WeightWriter {
   private let dtype: ExportPrecision
   private let shards: [[ParameterSlot]]
 
-  /// Deals the tensors to shards of at most `maxShardBytes` in arena order; a tensor that is larger
-  /// gets a shard of its own.
-  init(_ parameters: ParameterArena, dtype: ExportPrecision, maxShardBytes: Int) {
+  /// Deals the tensors to shards of at most `maxShardBytes` in the order of `slots`; a tensor that is
+  /// larger gets a shard of its own.
+  init(
+    _ parameters: ParameterArena, _ slots: [ParameterSlot], dtype: ExportPrecision,
+    maxShardBytes: Int
+  ) {
     self.parameters = parameters
     self.dtype = dtype
     var shards: [[ParameterSlot]] = [[]]
     var filled = 0
-    for slot in parameters.layout.slots {
+    for slot in slots {
       let size = slot.count * dtype.dataType.byteCount
       if filled > 0, filled + size > maxShardBytes {
         shards.append([])
@@ -29,7 +32,7 @@ struct WeightWriter {
   /// Creates the files in a directory that has none of them.
   func write(to directory: String) throws(InteropError) {
     guard shards.count > 1 else {
-      return try write(parameters.layout.slots, to: directory + "/" + ModelFileNames.weights)
+      return try write(shards[0], to: directory + "/" + ModelFileNames.weights)
     }
     var files: [(tensor: String, file: String)] = []
     for (index, slots) in shards.enumerated() {

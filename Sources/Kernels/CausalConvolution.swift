@@ -143,13 +143,13 @@ private func writeTail(_ arrays: ConvolutionArrays, into next: Floats, dims: Con
 ///   - dx: `[B, T, D]`, overwritten; may be `dy`.
 ///   - dtail: `[B, W - 1, D]`: in, the gradient of the tail this segment handed on; out, the
 ///     gradient of the tail it was given.
-///   - dweight: `[D, W]`, added to.
-///   - dbias: `[D]`, added to; nil without a bias.
+///   - dweight: `[D, W]`, added to; nil for a weight that is not trained.
+///   - dbias: `[D]`, added to; nil without a bias, and for one that is not trained.
 ///   - scratch: `dims.scratchCount` floats.
 ///   - dims: the sizes.
 public func causalConvolutionBackward(
   _ dy: Floats, _ arrays: ConvolutionArrays, into dx: Floats, dtailInPlace dtail: Floats,
-  dweight: Floats, dbias: Floats?, scratch: Floats, dims: ConvolutionDims
+  dweight: Floats?, dbias: Floats?, scratch: Floats, dims: ConvolutionDims
 ) {
   let taps = scratch
   let partial = taps + dims.taps * dims.channels
@@ -178,8 +178,10 @@ public func causalConvolutionBackward(
   inputGradient(du, taps, arrays.history, into: dx, dtail: dtail, dims: dims)
   for tile in 0..<dims.tileCount {
     let sums = partial + tile * (dims.taps + 1) * dims.channels
-    for j in 0..<dims.taps {
-      for d in 0..<dims.channels { dweight[d * dims.taps + j] += sums[j * dims.channels + d] }
+    if let dweight {
+      for j in 0..<dims.taps {
+        for d in 0..<dims.channels { dweight[d * dims.taps + j] += sums[j * dims.channels + d] }
+      }
     }
     if let dbias {
       let sum = sums + dims.taps * dims.channels

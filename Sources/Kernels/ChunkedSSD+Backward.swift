@@ -4,15 +4,15 @@ public struct SSDGradients {
   public var dx: Floats
   /// `[B, T, H]`, overwritten: through the inputs and through the gates.
   public var ddt: Floats
-  /// `[H]`, added to: gradient of `A_log`, where `rate = -exp(A_log)`.
-  public var daLog: Floats
+  /// `[H]`, added to: gradient of `A_log`, where `rate = -exp(A_log)`; nil when it is not trained.
+  public var daLog: Floats?
   /// `[B, T, G, N]`, rows `inputStride` apart, overwritten.
   public var db: Floats
   /// `[B, T, G, N]`, rows `inputStride` apart, overwritten.
   public var dc: Floats
 
   /// Names the arrays.
-  public init(dx: Floats, ddt: Floats, daLog: Floats, db: Floats, dc: Floats) {
+  public init(dx: Floats, ddt: Floats, daLog: Floats?, db: Floats, dc: Floats) {
     (self.dx, self.ddt, self.daLog, self.db, self.dc) = (dx, ddt, daLog, db, dc)
   }
 }
@@ -87,9 +87,9 @@ public func chunkSSDGradients(
     let (gradients, s, dims) = job
     addShares(gradients, s, firstTask: index * dims.groupTasks, dims)
   }
+  guard let daLog = gradients.daLog else { return }
   addTilePartials(
-    s.drates, tiles: dims.batch * dims.chunks, width: dims.heads,
-    accumulatingInto: gradients.daLog)
+    s.drates, tiles: dims.batch * dims.chunks, width: dims.heads, accumulatingInto: daLog)
 }
 
 /// The states at all chunk boundaries, for one block of columns.

@@ -52,12 +52,12 @@ public func gatedRMSNormScratchCount(_ dims: HeadNormDims) -> Int {
 ///   - rstd: as the forward pass left it.
 ///   - dx: overwritten with the gradient of `x`; may be `dy` itself.
 ///   - dgate: overwritten with the gradient of `gate`; may be `gate` itself.
-///   - dweight: `[H, V]`, added to.
+///   - dweight: `[H, V]`, added to; nil for a weight that is not trained.
 ///   - scratch: `gatedRMSNormScratchCount(dims)` floats.
 ///   - dims: sizes and epsilon.
 public func gatedRMSNormBackward(
   _ dy: Floats, x: Floats, gate: Floats, weight: Floats, rstd: Floats, into dx: Floats,
-  dgate: Floats, dweight: Floats, scratch: Floats, dims: HeadNormDims
+  dgate: Floats, dweight: Floats?, scratch: Floats, dims: HeadNormDims
 ) {
   let tiles = RowTiles(dims.rows)
   let all = dims.heads * dims.width
@@ -86,5 +86,6 @@ public func gatedRMSNormBackward(
       }
     }
   }
+  guard let dweight else { return }
   addTilePartials(scratch, tiles: tiles.count, width: all, accumulatingInto: dweight)
 }

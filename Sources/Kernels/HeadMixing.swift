@@ -32,13 +32,13 @@ public func headMixingForward(
 ///   - q: as given to forward.
 ///   - mix: as given to forward.
 ///   - dq: `[R, Kd]`, overwritten.
-///   - dmix: `[H, Kd]`, added to.
+///   - dmix: `[H, Kd]`, added to; nil for coefficients that are not trained.
 ///   - scratch: at least `RowTiles(R).count * H * Kd` floats.
 ///   - rows: `R`.
 ///   - heads: `H`.
 ///   - channels: `Kd`.
 public func headMixingBackward(
-  _ dy: Floats, q: Floats, mix: Floats, into dq: Floats, dmix: Floats, scratch: Floats, rows: Int,
+  _ dy: Floats, q: Floats, mix: Floats, into dq: Floats, dmix: Floats?, scratch: Floats, rows: Int,
   heads: Int, channels: Int
 ) {
   let tiles = RowTiles(rows)
@@ -59,5 +59,6 @@ public func headMixingBackward(
       }
     }
   }
+  guard let dmix else { return }
   addTilePartials(scratch, tiles: tiles.count, width: heads * channels, accumulatingInto: dmix)
 }

@@ -61,11 +61,11 @@ public struct CrossEntropyTargets {
 public struct LinearCrossEntropyGradients {
   /// `[R, D]`, overwritten; may be the hidden rows themselves.
   public var dhidden: Floats
-  /// `[V, D]`, added to.
-  public var dweight: Floats
+  /// `[V, D]`, added to; nil for a head that is not trained.
+  public var dweight: Floats?
 
   /// Names the arrays.
-  public init(dhidden: Floats, dweight: Floats) {
+  public init(dhidden: Floats, dweight: Floats?) {
     self.dhidden = dhidden
     self.dweight = dweight
   }
@@ -151,7 +151,9 @@ private func block(
   guard let gradients else { return }
   let dx = Matrix(dgathered, count, width)
   matrixProduct(l, w, into: dx)
-  matrixProduct(l.transposed, x, accumulatingInto: Matrix(gradients.dweight, vocabulary, width))
+  if let dweight = gradients.dweight {
+    matrixProduct(l.transposed, x, accumulatingInto: Matrix(dweight, vocabulary, width))
+  }
   parallelFor(count, (gradients.dhidden, dgathered, rows, width)) { job, i in
     let (dhidden, dgathered, rows, width) = job
     (dhidden + Int(rows[i]) * width).update(from: dgathered + i * width, count: width)

@@ -56,13 +56,13 @@ public func rmsNormRecompute(
 ///   - weight: `[D]`, as in forward.
 ///   - rstd: what forward stored.
 ///   - dx: `[R, D]`, added to.
-///   - dweight: `[D]`, added to.
+///   - dweight: `[D]`, added to; nil for a weight that is not trained.
 ///   - scratch: at least `RowTiles(R).count * D` floats.
 ///   - rows: number of rows.
 ///   - width: numbers in a row.
 public func rmsNormBackward(
   _ dy: Floats, x: Floats, weight: Floats, rstd: Floats, accumulatingInto dx: Floats,
-  dweight: Floats, scratch: Floats, rows: Int, width: Int
+  dweight: Floats?, scratch: Floats, rows: Int, width: Int
 ) {
   let tiles = RowTiles(rows)
   parallelFor(tiles.count, (dy, x, weight, rstd, dx, scratch, tiles, width)) { job, tile in
@@ -83,6 +83,7 @@ public func rmsNormBackward(
       }
     }
   }
+  guard let dweight else { return }
   addTilePartials(scratch, tiles: tiles.count, width: width, accumulatingInto: dweight)
 }
 
@@ -171,7 +172,7 @@ public func gatedHeadNormForward(
 ///   - rstd: what forward stored.
 ///   - dx: overwritten with the gradient of `x`; may be `dy` itself.
 ///   - dgate: overwritten with the gradient of `gate`; may be `gate` itself; nil without a gate.
-///   - dweight: `[V]`, added to; nil without a weight.
+///   - dweight: `[V]`, added to; nil without a weight, or for one that is not trained.
 ///   - scratch: at least `RowTiles(R).count * V + RowTiles(R).count * V` floats.
 ///   - dims: the sizes.
 public func gatedHeadNormBackward(

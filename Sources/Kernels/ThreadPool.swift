@@ -14,6 +14,7 @@ import Synchronization
 ///   - body: the work of one tile; must not capture and must not call `parallelFor`.
 @inline(__always)
 public func parallelFor<Job>(_ count: Int, _ job: Job, _ body: @escaping (Job, Int) -> Void) {
+  ThreadPool.betweenJobs?()
   let pool = ThreadPool.shared
   if pool.threadCount == 1 || count <= 1 {
     for index in 0..<count { body(job, index) }
@@ -58,6 +59,12 @@ enum TileFrameRunner<Job>: ErasedTileRunner {
 public final class ThreadPool: @unchecked Sendable {
   /// The pool that `parallelFor` uses; one thread until `configure` is called.
   public private(set) nonisolated(unsafe) static var shared = ThreadPool(threadCount: 1)
+
+  /// Called on the calling thread before each job, when set.
+  ///
+  /// Lets communication go on during long computations. It may call `parallelFor` itself, and must be
+  /// quick.
+  public nonisolated(unsafe) static var betweenJobs: (() -> Void)?
 
   /// Replaces the shared pool.
   ///

@@ -86,11 +86,11 @@ public func skipForward(
 ///   - x: as given to the forward pass.
 ///   - weight: `D`, `[H]`.
 ///   - dx: `[B, T, H, P]`, rows `inputStride` apart, added to.
-///   - dweight: `[H]`, added to.
+///   - dweight: `[H]`, added to; nil for a weight that is not trained.
 ///   - scratch: at least `RowTiles(B * T).count * H` floats.
 ///   - dims: sizes.
 public func skipBackward(
-  _ dy: Floats, x: Floats, weight: Floats, accumulatingInto dx: Floats, dweight: Floats,
+  _ dy: Floats, x: Floats, weight: Floats, accumulatingInto dx: Floats, dweight: Floats?,
   scratch: Floats, dims: SSDDims
 ) {
   let tiles = RowTiles(dims.rows)
@@ -109,5 +109,6 @@ public func skipBackward(
       }
     }
   }
+  guard let dweight else { return }
   addTilePartials(scratch, tiles: tiles.count, width: dims.heads, accumulatingInto: dweight)
 }

@@ -90,7 +90,8 @@ extension LanguageModel {
         targets: wanted.targets, weights: wanted.weights, scale: wanted.scale),
       nll: activations.nll,
       gradients: gradients.map {
-        LinearCrossEntropyGradients(dhidden: activations.normed, dweight: $0 + head)
+        LinearCrossEntropyGradients(
+          dhidden: activations.normed, dweight: trainable == .all ? $0 + head : nil)
       },
       scratch: activations.scratch, dims: headDims)
   }
@@ -104,6 +105,8 @@ extension LanguageModel {
   }
 
   /// Gradients of the segment that `forward` and `loss` ran last.
+  ///
+  /// Goes down to the lowest block that is trained: below it `dstate` is not touched.
   ///
   /// - Parameters:
   ///   - input: the segment's tokens.
@@ -124,17 +127,20 @@ extension LanguageModel {
     rmsNormBackward(
       activations.normed, x: activations.output(of: blocks.count - 1),
       weight: parameters + finalNorm, rstd: activations.finalRstd, accumulatingInto: dx,
-      dweight: gradients + finalNorm, scratch: activations.scratch, rows: dims.rows, width: width)
+      dweight: trainable == .all ? gradients + finalNorm : nil, scratch: activations.scratch,
+      rows: dims.rows, width: width)
     var offset = stateCount(batch: dims.batch)
-    for index in blocks.indices.reversed() {
+    for index in (trainable.lowestBlock..<blocks.count).reversed() {
       let block = blocks[index]
       offset -= block.stateCount(batch: dims.batch)
       block.backward(
         inPlace: dx, x: activations.input(of: index), state: states + offset,
-        dstateInPlace: dstate + offset, gradients: gradients,
+        dstateInPlace: dstate + offset,
+        gradients: trainable.containsBlock(index) ? gradients : nil,
         context(parameters, activations, index, dims, input))
       observe?(index, UnsafePointer(dx))
     }
+    guard trainable == .all else { return }
     embeddingBackward(
       dx, tokens: input.tokens, accumulatingInto: gradients + embeddings, rows: dims.rows,
       width: width)

@@ -13,15 +13,23 @@ public struct LanguageModel {
   public let layout: ParameterLayout
   /// The blocks, first to last.
   public let blocks: [any RecurrentBlock]
+  /// Which parameters get gradients.
+  public let trainable: TrainableParameters
 
   let embeddings: Int
   let finalNorm: Int
   let head: Int
+  private let blockOffsets: [Int]
 
   /// Lays out the model of that configuration.
-  public init(_ configuration: ModelConfiguration) {
+  ///
+  /// - Parameters:
+  ///   - configuration: the model.
+  ///   - trainable: which parameters get gradients; the others lie behind them in the arena.
+  public init(_ configuration: ModelConfiguration, trainable: TrainableParameters = .all) {
     self.configuration = configuration
-    let layout = configuration.layout()
+    self.trainable = trainable
+    let layout = configuration.layout(trainable: trainable)
     self.layout = layout
     func offset(_ name: String) -> Int {
       guard let slot = layout[name] else { preconditionFailure("the layout has no \(name)") }
@@ -31,6 +39,10 @@ public struct LanguageModel {
     embeddings = offset(family.embeddingsKey)
     finalNorm = offset(family.finalNormKey)
     head = configuration.tiesEmbeddings ? embeddings : offset(family.headKey)
+    blockOffsets = configuration.layers.indices.map { index in
+      let prefix = family.layerPrefix(index)
+      return layout.slots.first { $0.name.hasPrefix(prefix) }?.offset ?? layout.count
+    }
     blocks = configuration.layers.enumerated().map { index, layer in
       switch layer {
       case .gla(let gla):
@@ -39,6 +51,13 @@ public struct LanguageModel {
         Mamba2Block(mamba2, prefix: family.layerPrefix(index), layout: layout)
       }
     }
+  }
+
+  /// Where the gradients begin that are final once block `index` is through its last backward pass.
+  ///
+  /// All behind that are final too. Nil for a frozen block.
+  public func finalGradients(afterBlock index: Int) -> Int? {
+    trainable.containsBlock(index) ? blockOffsets[index] : nil
   }
 
   /// Width of the residual stream, `D`.
@@ -64,8 +83,18 @@ public struct LanguageModel {
     blocks.reduce(2 * width * vocabulary) { $0 + $1.forwardFLOPsPerToken }
   }
 
-  /// Multiplications and additions of one trained token: forward and twice that for backward.
+  /// Multiplications and additions of one trained token: forward, and for backward the same again for
+  /// the gradients of activations and again for those of weights, as far as they are needed.
   ///
   /// With recomputed segments, one more forward pass of the blocks is spent; it is not counted here.
-  public var trainingFLOPsPerToken: Int { 3 * forwardFLOPsPerToken }
+  public var trainingFLOPsPerToken: Int {
+    let headFLOPs = 2 * width * vocabulary
+    var sum = forwardFLOPsPerToken + headFLOPs
+    if trainable == .all { sum += headFLOPs }
+    for index in blocks.indices where index >= trainable.lowestBlock {
+      let passes = trainable.containsBlock(index) ? 2 : 1
+      sum += passes * blocks[index].forwardFLOPsPerToken
+    }
+    return sum
+  }
 }

@@ -115,22 +115,36 @@ public struct ModelConfiguration: Sendable, Equatable {
     return parameters
   }
 
-  /// The arena layout of this model's parameters.
-  public func layout() -> ParameterLayout {
+  /// The arena layout of this model's parameters: in the order of `parameters`, frozen ones last.
+  public func layout(trainable: TrainableParameters = .all) -> ParameterLayout {
     var layout = ParameterLayout()
-    for parameter in parameters() {
-      layout.append(name: parameter.name, shape: parameter.shape)
+    let parameters = parameters()
+    for isTrainable in [true, false] {
+      for parameter in parameters
+      where trainable.contains(parameter.name, family: family) == isTrainable {
+        layout.append(name: parameter.name, shape: parameter.shape, isTrainable: isTrainable)
+      }
     }
     return layout
   }
+
+  /// The layers that differ from the base: those whose state was expanded.
+  public var expandedLayers: [Int] { layers.indices.filter { layers[$0] != base } }
 }
 
 extension ParameterArena {
   /// The parameters of a model from scratch: a function of (configuration, initialization, seed).
+  ///
+  /// - Parameters:
+  ///   - configuration: the model.
+  ///   - initialization: how weights are drawn.
+  ///   - seed: the run's seed.
+  ///   - layout: a layout of that configuration; the one that trains everything if nil.
   public convenience init(
-    scratch configuration: ModelConfiguration, initialization: ScratchInitialization, seed: UInt64
+    scratch configuration: ModelConfiguration, initialization: ScratchInitialization, seed: UInt64,
+    layout: ParameterLayout? = nil
   ) {
-    self.init(layout: configuration.layout())
+    self.init(layout: layout ?? configuration.layout())
     for parameter in configuration.parameters(initialization: initialization) {
       guard let elements = self[parameter.name] else { continue }
       parameter.initializer.fill(

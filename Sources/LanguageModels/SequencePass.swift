@@ -54,6 +54,10 @@ public final class SequencePass {
   /// Watches every block when set.
   public var observer: Observer?
 
+  /// Called with (block, gradient of its input) once the gradients of a block's parameters are those of
+  /// the whole sequence, last block first: during the segment that is processed last.
+  public var blockIsFinal: ((Int, UnsafePointer<Float>) -> Void)?
+
   /// Allocates for `batch` sequences of `length` tokens, `segmentLength` at a time.
   ///
   /// - Parameters:
@@ -98,6 +102,9 @@ public final class SequencePass {
     history.deallocate()
     weights.deallocate()
   }
+
+  /// The segment whose backward pass comes last.
+  private var lastProcessed: Int { truncates ? segmentCount - 1 : 0 }
 
   /// Segments of a sequence.
   public var segmentCount: Int { plan.segmentCount }
@@ -234,7 +241,8 @@ public final class SequencePass {
     } else {
       model.backward(
         input, parameters: parameters, gradients: gradients, states: start,
-        dstateInPlace: dstate.pointer, activations, dims: dims)
+        dstateInPlace: dstate.pointer, activations, dims: dims,
+        observe: segment == lastProcessed ? blockIsFinal : nil)
     }
     return sum
   }

@@ -94,7 +94,7 @@ struct ChannelTransform {
   ///   - dy: `[B, T, channels]`, used up.
   ///   - x: projected values.
   ///   - weight: convolution weight `[projected, taps]`, nil without one.
-  ///   - dweight: its gradient, added to.
+  ///   - dweight: its gradient, added to; nil when it is not trained.
   ///   - tail: the convolution's state before the segment.
   ///   - dtail: its gradient, as in `causalConvolutionBackward`.
   ///   - dims: the sizes.
@@ -113,7 +113,7 @@ struct ChannelTransform {
     }
     let mark = plan.used
     let count = dims.rows * projected
-    if let convolution = convolution(dims), let weight, let dweight {
+    if let convolution = convolution(dims), let weight {
       let scratch = plan.take(convolution.scratchCount)
       let arrays = ConvolutionArrays(x: x, tail: tail, weight: weight, bias: nil, history: history)
       if let function {

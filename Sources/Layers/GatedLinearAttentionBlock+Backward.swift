@@ -4,7 +4,7 @@ import TensorStorage
 extension GatedLinearAttentionBlock {
   /// Gradients of `forward`, as `RecurrentBlock` says.
   public func backward(
-    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
+    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats?,
     _ context: BlockContext
   ) {
     var savedPlan = MemoryPlan(context.saved)
@@ -15,7 +15,7 @@ extension GatedLinearAttentionBlock {
 
   /// Adds the MLP's share to `dx`, the gradient of the block's output.
   private func feedForwardBackward(
-    inPlace dx: Floats, _ saved: Saved, _ gradients: Floats, _ context: BlockContext
+    inPlace dx: Floats, _ saved: Saved, _ gradients: Floats?, _ context: BlockContext
   ) {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
     let (width, inner) = (c.hiddenSize, c.intermediateSize)
@@ -26,19 +26,20 @@ extension GatedLinearAttentionBlock {
     let dhidden = plan.take(rows * inner)
     let partials = plan.take(RowTiles(rows).count * width)
 
-    swiGLUForward(gate: saved.gate, up: saved.up, into: hidden, count: rows * inner)
-    let dout = Matrix(dx, rows, width)
-    matrixProduct(
-      dout.transposed, Matrix(hidden, rows, inner),
-      accumulatingInto: Matrix(gradients + offsets.mlpDown, width, inner))
-    matrixProduct(
-      dout, Matrix(w + offsets.mlpDown, width, inner), into: Matrix(dhidden, rows, inner))
+    if gradients != nil {
+      swiGLUForward(gate: saved.gate, up: saved.up, into: hidden, count: rows * inner)
+    }
+    context.linearBackward(
+      Matrix(dx, rows, width), input: Matrix(hidden, rows, inner), offset: offsets.mlpDown,
+      into: Matrix(dhidden, rows, inner), accumulate: false, gradients)
     swiGLUBackward(
       dhidden, gateInPlace: saved.gate, upInPlace: saved.up, count: rows * inner)
 
-    rmsNormRecompute(
-      saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: y, rows: rows,
-      width: width)
+    if gradients != nil {
+      rmsNormRecompute(
+        saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: y, rows: rows,
+        width: width)
+    }
     context.linearBackward(
       Matrix(saved.gate, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpGate,
       into: Matrix(dy, rows, width), accumulate: false, gradients)
@@ -47,13 +48,13 @@ extension GatedLinearAttentionBlock {
       into: Matrix(dy, rows, width), accumulate: true, gradients)
     rmsNormBackward(
       dy, x: saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, accumulatingInto: dx,
-      dweight: gradients + offsets.mlpNorm, scratch: partials, rows: rows, width: width)
+      dweight: gradients.map { $0 + offsets.mlpNorm }, scratch: partials, rows: rows, width: width)
   }
 
   /// Adds the mixer's share to `dx`, the gradient of `middle`.
   private func mixerBackward(
     inPlace dx: Floats, x: Floats, state: Floats, dstate: Floats, _ saved: Saved,
-    _ gradients: Floats, _ context: BlockContext
+    _ gradients: Floats?, _ context: BlockContext
   ) {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
     let rows = dims.rows
@@ -62,9 +63,11 @@ extension GatedLinearAttentionBlock {
     let dy = plan.take(rows * c.hiddenSize)
     let partials = plan.take(
       RowTiles(rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim))
-    rmsNormRecompute(
-      x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd, into: y, rows: rows,
-      width: c.hiddenSize)
+    if gradients != nil {
+      rmsNormRecompute(
+        x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd, into: y, rows: rows,
+        width: c.hiddenSize)
+    }
     let doutput = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
 
     let input = Matrix(y, rows, c.hiddenSize)
@@ -94,14 +97,14 @@ extension GatedLinearAttentionBlock {
       dlow, input: input, offset: offsets.low, into: dinput, accumulate: true, gradients)
     rmsNormBackward(
       dy, x: x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd,
-      accumulatingInto: dx, dweight: gradients + offsets.attentionNorm, scratch: partials,
-      rows: rows, width: c.hiddenSize)
+      accumulatingInto: dx, dweight: gradients.map { $0 + offsets.attentionNorm },
+      scratch: partials, rows: rows, width: c.hiddenSize)
   }
 
   /// From the gradient of `middle` to that of the recurrence's output; `saved.outputGate` becomes its
   /// own gradient.
   private func outputBackward(
-    _ dmiddle: Floats, _ saved: Saved, _ gradients: Floats, _ context: BlockContext,
+    _ dmiddle: Floats, _ saved: Saved, _ gradients: Floats?, _ context: BlockContext,
     partials: Floats, _ plan: inout MemoryPlan
   ) -> Floats {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
@@ -110,22 +113,24 @@ extension GatedLinearAttentionBlock {
     let dims = normDims(context.dims)
     let norm = offsets.outputNorm.map { w + $0 }
     let gate = offsets.outputGate.map { _ in saved.outputGate }
-    gatedHeadNormForward(
-      saved.o, weight: norm, gate: gate, into: normed, rstd: saved.outputRstd, dims: dims)
+    if gradients != nil {
+      gatedHeadNormForward(
+        saved.o, weight: norm, gate: gate, into: normed, rstd: saved.outputRstd, dims: dims)
+    }
     context.linearBackward(
       Matrix(dmiddle, rows, c.hiddenSize), input: Matrix(normed, rows, c.valueDim),
       offset: offsets.output, into: Matrix(doutput, rows, c.valueDim), accumulate: false,
       gradients)
     gatedHeadNormBackward(
       doutput, x: saved.o, weight: norm, gate: gate, rstd: saved.outputRstd, into: doutput,
-      dgate: gate, dweight: offsets.outputNorm.map { gradients + $0 }, scratch: partials,
+      dgate: gate, dweight: context.gradient(offsets.outputNorm, gradients), scratch: partials,
       dims: dims)
     return doutput
   }
 
   /// Gradients of the projected q, k, v and gate logits.
   private func recurrenceBackward(
-    _ doutput: Floats, _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats,
+    _ doutput: Floats, _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats?,
     _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
   ) -> GLAGradients {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
@@ -145,7 +150,7 @@ extension GatedLinearAttentionBlock {
       _ dtail: Floats, _ plan: inout MemoryPlan
     ) -> Floats {
       transform.within(context.history).backward(
-        dy, x: x, weight: weight.map { w + $0 }, dweight: weight.map { gradients + $0 },
+        dy, x: x, weight: weight.map { w + $0 }, dweight: context.gradient(weight, gradients),
         tail: tail, dtail: dtail, dims: dims, plan: &plan)
     }
     d.dq = transformed(
@@ -160,9 +165,11 @@ extension GatedLinearAttentionBlock {
     logGateBackward(
       saved.z, bias: w + offsets.gateBias, inPlace: d.dg, rows: rows, width: c.projectedKeyDim,
       normalizer: c.gateNormalizer, minimum: minimumGate, history: context.history)
-    columnSums(
-      d.dg, rows: rows, width: c.projectedKeyDim, scratch: partials,
-      accumulatingInto: gradients + offsets.gateBias)
+    if let gradients {
+      columnSums(
+        d.dg, rows: rows, width: c.projectedKeyDim, scratch: partials,
+        accumulatingInto: gradients + offsets.gateBias)
+    }
     return d
   }
 }

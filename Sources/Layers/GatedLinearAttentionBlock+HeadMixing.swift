@@ -35,7 +35,7 @@ extension GatedLinearAttentionBlock {
 
   /// Gradients of `inputs` from those of `mixed(inputs)`; adds that of the mixing coefficients.
   func unmixed(
-    _ d: GLAGradients, of inputs: GLAInputs, _ gradients: Floats, _ context: BlockContext,
+    _ d: GLAGradients, of inputs: GLAInputs, _ gradients: Floats?, _ context: BlockContext,
     _ plan: inout MemoryPlan
   ) -> GLAGradients {
     guard let mixing = offsets.headMixing else { return d }
@@ -51,7 +51,8 @@ extension GatedLinearAttentionBlock {
     let mark = plan.used
     headMixingBackward(
       d.dq, q: inputs.q, mix: context.parameters + mixing, into: result.dq,
-      dmix: gradients + mixing, scratch: plan.take(mixingPartialCount(context.dims)), rows: rows,
+      dmix: gradients.map { $0 + mixing }, scratch: plan.take(mixingPartialCount(context.dims)),
+      rows: rows,
       heads: heads, channels: channels)
     plan.rewind(to: mark)
     return result

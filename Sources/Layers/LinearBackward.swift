@@ -1,8 +1,16 @@
 import Kernels
 
 extension BlockContext {
+  /// Where the gradient of an optional tensor goes; nil without the tensor, and in a frozen block.
+  func gradient(_ offset: Int?, _ gradients: Floats?) -> Floats? {
+    guard let offset, let gradients else { return nil }
+    return gradients + offset
+  }
+
   /// Gradients of `out = input weight^T`: the weight's is added to the arena, the input's to `dinput`
   /// (or written there).
+  ///
+  /// In a frozen block `input` is not read.
   ///
   /// - Parameters:
   ///   - dout: `[R, outputs]`.
@@ -10,14 +18,16 @@ extension BlockContext {
   ///   - offset: where the weight `[outputs, inputs]` starts in the arenas.
   ///   - dinput: `[R, inputs]`.
   ///   - accumulate: whether `dinput` is added to.
-  ///   - gradients: the arena of gradients.
+  ///   - gradients: the arena of gradients; nil in a frozen block.
   func linearBackward(
     _ dout: Matrix, input: Matrix, offset: Int, into dinput: Matrix, accumulate: Bool,
-    _ gradients: Floats
+    _ gradients: Floats?
   ) {
-    matrixProduct(
-      dout.transposed, input,
-      accumulatingInto: Matrix(gradients + offset, dout.columns, input.columns))
+    if let gradients {
+      matrixProduct(
+        dout.transposed, input,
+        accumulatingInto: Matrix(gradients + offset, dout.columns, input.columns))
+    }
     let weight = Matrix(parameters + offset, dout.columns, input.columns)
     if accumulate {
       matrixProduct(dout, weight, accumulatingInto: dinput)

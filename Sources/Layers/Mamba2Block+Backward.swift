@@ -6,7 +6,7 @@ extension Mamba2Block {
   ///
   /// See `RecurrentBlock`.
   public func backward(
-    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
+    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats?,
     _ context: BlockContext
   ) {
     let dims = context.dims
@@ -25,7 +25,7 @@ extension Mamba2Block {
   /// From the gradient of the block's output to that of the gated norm's input; `saved.z` becomes its
   /// own gradient.
   private func outputBackward(
-    _ dout: Floats, _ saved: Saved, _ gradients: Floats, _ context: BlockContext,
+    _ dout: Floats, _ saved: Saved, _ gradients: Floats?, _ context: BlockContext,
     partials: Floats, _ plan: inout MemoryPlan
   ) -> Floats {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
@@ -33,28 +33,29 @@ extension Mamba2Block {
     let mark = plan.used
     let gated = plan.take(rows * c.innerSize)
     let dims = normDims(context.dims)
-    gatedRMSNormForward(
-      saved.y, gate: saved.z, weight: w + offsets.gatedNorm, into: gated, rstd: saved.gatedRstd,
-      dims: dims)
+    if gradients != nil {
+      gatedRMSNormForward(
+        saved.y, gate: saved.z, weight: w + offsets.gatedNorm, into: gated, rstd: saved.gatedRstd,
+        dims: dims)
+    }
     context.linearBackward(
       Matrix(dout, rows, c.hiddenSize), input: Matrix(gated, rows, c.innerSize),
       offset: offsets.output, into: Matrix(dy, rows, c.innerSize), accumulate: false, gradients)
-    if let bias = offsets.outputBias {
+    if let dbias = context.gradient(offsets.outputBias, gradients) {
       columnSums(
-        dout, rows: rows, width: c.hiddenSize, scratch: partials,
-        accumulatingInto: gradients + bias)
+        dout, rows: rows, width: c.hiddenSize, scratch: partials, accumulatingInto: dbias)
     }
     gatedRMSNormBackward(
       dy, x: saved.y, gate: saved.z, weight: w + offsets.gatedNorm, rstd: saved.gatedRstd,
-      into: dy, dgate: saved.z, dweight: gradients + offsets.gatedNorm, scratch: partials,
-      dims: dims)
+      into: dy, dgate: saved.z, dweight: gradients.map { $0 + offsets.gatedNorm },
+      scratch: partials, dims: dims)
     plan.rewind(to: mark)
     return dy
   }
 
   /// Gradients of the projected `[x | B | C]` and of the time steps' logits.
   private func recurrenceBackward(
-    _ dy: Floats, _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats,
+    _ dy: Floats, _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats?,
     _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
   ) -> (convolved: Floats, steps: Floats) {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
@@ -63,26 +64,29 @@ extension Mamba2Block {
     let inputs = recurrenceInputs(saved, state, advancesTail: false, context, &plan)
     let dims = recurrenceDims(context.dims)
     let d = SSDGradients(
-      dx: dconvolved + layout.xChannels.lowerBound, ddt: ddt, daLog: gradients + offsets.aLog,
+      dx: dconvolved + layout.xChannels.lowerBound, ddt: ddt,
+      daLog: gradients.map { $0 + offsets.aLog },
       db: dconvolved + layout.bChannels.lowerBound, dc: dconvolved + layout.cChannels.lowerBound)
     stateSpaceBackward(dy, inputs, state, dstate, into: d, context, &plan)
     skipBackward(
       dy, x: inputs.x, weight: w + offsets.skip, accumulatingInto: d.dx,
-      dweight: gradients + offsets.skip, scratch: partials, dims: dims)
+      dweight: gradients.map { $0 + offsets.skip }, scratch: partials, dims: dims)
 
     timeStepBackward(
       saved.steps, bias: w + offsets.stepBias, inPlace: ddt, rows: rows, heads: c.headCount,
       limit: c.timeStepLimit)
-    columnSums(
-      ddt, rows: rows, width: c.headCount, scratch: partials,
-      accumulatingInto: gradients + offsets.stepBias)
+    if let gradients {
+      columnSums(
+        ddt, rows: rows, width: c.headCount, scratch: partials,
+        accumulatingInto: gradients + offsets.stepBias)
+    }
     let mark = plan.used
     let dtail = localTailGradient(dstate, context, &plan)
     let convolution = convolutionDims(context.dims)
     causalConvolutionBackward(
       dconvolved, convolutionArrays(saved, state, context), into: dconvolved,
-      dtailInPlace: dtail, dweight: gradients + offsets.convolution,
-      dbias: offsets.convolutionBias.map { gradients + $0 },
+      dtailInPlace: dtail, dweight: gradients.map { $0 + offsets.convolution },
+      dbias: context.gradient(offsets.convolutionBias, gradients),
       scratch: plan.take(convolution.scratchCount), dims: convolution)
     exchangeTailGradient(dtail, dstate, accumulatingInto: dconvolved, context, &plan)
     plan.rewind(to: mark)
@@ -92,29 +96,32 @@ extension Mamba2Block {
   /// Gradients of `in_proj` and the pre-norm; adds the input's share to `dx`.
   private func projectionBackward(
     inPlace dx: Floats, x: Floats, _ saved: Saved, _ projected: (convolved: Floats, steps: Floats),
-    _ gradients: Floats, _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
+    _ gradients: Floats?, _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
   ) {
     let (c, w, tokens) = (configuration, context.parameters, context.dims.rows)
     let normed = plan.take(tokens * c.hiddenSize)
     let dnormed = plan.take(tokens * c.hiddenSize)
-    rmsNormRecompute(
-      x, weight: w + offsets.norm, rstd: saved.rstd, into: normed, rows: tokens,
-      width: c.hiddenSize)
+    if gradients != nil {
+      rmsNormRecompute(
+        x, weight: w + offsets.norm, rstd: saved.rstd, into: normed, rows: tokens,
+        width: c.hiddenSize)
+    }
     func part(_ rows: Range<Int>, _ dout: Floats, accumulate: Bool) {
       context.linearBackward(
         Matrix(dout, tokens, rows.count), input: Matrix(normed, tokens, c.hiddenSize),
         offset: offsets.input + rows.lowerBound * c.hiddenSize,
         into: Matrix(dnormed, tokens, c.hiddenSize), accumulate: accumulate, gradients)
-      guard let bias = offsets.inputBias else { return }
+      guard let dbias = context.gradient(offsets.inputBias, gradients) else { return }
       columnSums(
         dout, rows: tokens, width: rows.count, scratch: partials,
-        accumulatingInto: gradients + bias + rows.lowerBound)
+        accumulatingInto: dbias + rows.lowerBound)
     }
     part(layout.z, saved.z, accumulate: false)
     part(layout.convolved, projected.convolved, accumulate: true)
     part(layout.dt, projected.steps, accumulate: true)
     rmsNormBackward(
       dnormed, x: x, weight: w + offsets.norm, rstd: saved.rstd, accumulatingInto: dx,
-      dweight: gradients + offsets.norm, scratch: partials, rows: tokens, width: c.hiddenSize)
+      dweight: gradients.map { $0 + offsets.norm }, scratch: partials, rows: tokens,
+      width: c.hiddenSize)
   }
 }

@@ -102,9 +102,10 @@ public protocol RecurrentBlock {
   ///   - x: as given to forward.
   ///   - state: the state *before* the first token.
   ///   - dstate: in, the gradient of the state after the last token; out, of that before the first.
-  ///   - gradients: the arena of gradients, added to.
+  ///   - gradients: the arena of gradients, added to; nil when the block is frozen: then only `dx` and
+  ///     `dstate` are computed.
   ///   - context: parameters, activations and sizes of the segment.
   func backward(
-    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats,
+    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats?,
     _ context: BlockContext)
 }

@@ -27,23 +27,58 @@ public struct AdamWConfiguration: Sendable, Equatable {
   }
 }
 
-/// AdamW over the flat arenas of a model.
+/// AdamW over the flat arenas of a model, or over one rank's part of them.
 public final class AdamW {
   /// The constants.
   public let configuration: AdamWConfiguration
-  /// First moments, laid out as the parameters.
-  public let moment1: FloatBuffer
-  /// Second moments, laid out as the parameters.
-  public let moment2: FloatBuffer
+  /// First moments of the elements `ranges`, one range after the other.
+  public let moment1: Moments
+  /// Second moments, likewise.
+  public let moment2: Moments
+  /// The elements of the arena that this rank updates.
+  public let ranges: [Range<Int>]
 
-  private let layout: ParameterLayout
+  /// A tensor, or what of it lies in one of the ranges.
+  private struct Piece {
+    /// First element in the arena.
+    let offset: Int
+    /// Index of its moments.
+    let moment: Int
+    let count: Int
+    let isDecayed: Bool
+  }
+
+  private let pieces: [Piece]
 
   /// Starts with moments of zero.
-  public init(_ configuration: AdamWConfiguration, layout: ParameterLayout) {
+  ///
+  /// - Parameters:
+  ///   - configuration: the constants.
+  ///   - layout: where the parameters lie; only those that are trained are updated.
+  ///   - ranges: what this rank updates of the arena; all that is trained if nil.
+  ///   - moments: how moments are stored.
+  public init(
+    _ configuration: AdamWConfiguration, layout: ParameterLayout, ranges: [Range<Int>]? = nil,
+    moments: MomentPrecision = .fp32
+  ) {
     self.configuration = configuration
-    self.layout = layout
-    moment1 = FloatBuffer(count: layout.count)
-    moment2 = FloatBuffer(count: layout.count)
+    let ranges = ranges ?? [0..<layout.trainableCount]
+    self.ranges = ranges
+    var pieces: [Piece] = []
+    var first = 0
+    for range in ranges {
+      for slot in layout.trainableSlots where slot.range.overlaps(range) {
+        let part = slot.range.clamped(to: range)
+        pieces.append(
+          Piece(
+            offset: part.lowerBound, moment: first + part.lowerBound - range.lowerBound,
+            count: part.count, isDecayed: slot.isMatrix))
+      }
+      first += range.count
+    }
+    self.pieces = pieces
+    moment1 = Moments(count: first, precision: moments)
+    moment2 = Moments(count: first, precision: moments)
   }
 
   /// The factor that clips a gradient of that norm: `clip / (norm + 1e-6)` above `clip`, else 1.
@@ -52,11 +87,11 @@ public final class AdamW {
     return clip / (norm + 1e-6)
   }
 
-  /// Updates `parameters` with `gradients`.
+  /// Updates this rank's part of `parameters` with `gradients`.
   ///
   /// - Parameters:
   ///   - parameters: the arena to update.
-  ///   - gradients: the summed gradient, laid out as the parameters; read.
+  ///   - gradients: the summed gradient, laid out as the parameters that are trained; read.
   ///   - step: number of this update, counted from 1.
   ///   - lr: learning rate.
   ///   - gradientNorm: the gradient's global norm, for clipping.
@@ -69,42 +104,21 @@ public final class AdamW {
       weightDecay: 0, gradientScale: Float(clipFactor(norm: gradientNorm)),
       biasCorrection1: Float(1 - pow(c.beta1, Double(step))),
       biasCorrection2Root: Float((1 - pow(c.beta2, Double(step))).squareRoot()))
-    for slot in layout.slots {
-      numbers.weightDecay = slot.isMatrix ? Float(c.weightDecay) : 0
-      adamW(
-        parameters.pointer + slot.offset, gradient: gradients.pointer + slot.offset,
-        moment1: moment1.pointer + slot.offset, moment2: moment2.pointer + slot.offset,
-        count: slot.count, step: numbers)
+    for piece in pieces {
+      numbers.weightDecay = piece.isDecayed ? Float(c.weightDecay) : 0
+      let (p, g) = (parameters.pointer + piece.offset, gradients.pointer + piece.offset)
+      switch (moment1, moment2) {
+      case (.fp32(let m), .fp32(let v)):
+        adamW(
+          p, gradient: g, moment1: m.pointer + piece.moment, moment2: v.pointer + piece.moment,
+          count: piece.count, step: numbers)
+      case (.bf16(let m), .bf16(let v)):
+        adamW(
+          p, gradient: g, moment1: m.pointer + piece.moment, moment2: v.pointer + piece.moment,
+          count: piece.count, step: numbers,
+          noise: RoundingNoise(step: step, firstIndex: piece.offset))
+      default: preconditionFailure("both moments are stored alike")
+      }
     }
-  }
-}
-
-/// The Euclidean norm of a flat gradient, summed in `Double` over blocks of a fixed size, in order.
-public final class GradientNorm {
-  private let partials: UnsafeMutablePointer<Double>
-  private let count: Int
-
-  /// Elements in a block.
-  private static let block = 1 << 16
-
-  /// Prepares for gradients of `count` elements.
-  public init(count: Int) {
-    self.count = count
-    partials = .allocate(capacity: (count + Self.block - 1) / Self.block)
-  }
-
-  deinit { partials.deallocate() }
-
-  /// The norm of `gradients`; NaN or infinite when any element is.
-  public func callAsFunction(_ gradients: FloatBuffer) -> Double {
-    let blocks = (count + Self.block - 1) / Self.block
-    parallelFor(blocks, (gradients.pointer, partials, count)) { job, index in
-      let (x, partials, count) = job
-      let first = index << 16
-      partials[index] = sumOfSquares(x + first, min(1 << 16, count - first))
-    }
-    var sum = 0.0
-    for index in 0..<blocks { sum += partials[index] }
-    return sum.squareRoot()
   }
 }

@@ -113,11 +113,13 @@ public struct ExpansionPlan: Sendable, Equatable {
   /// - Parameters:
   ///   - configuration: the model's configuration.
   ///   - parameters: its parameters, not changed.
+  ///   - trainable: what will be trained, which decides the order of the result in memory.
   /// - Returns: configuration and parameters of the expanded model.
   /// - Throws: `ExpansionError` when the plan does not fit this model.
   /// - Precondition: `parameters` has the layout of `configuration`.
   public func apply(
-    configuration: ModelConfiguration, parameters: ParameterArena
+    configuration: ModelConfiguration, parameters: ParameterArena,
+    trainable: TrainableParameters = .all
   ) throws(ExpansionError) -> (ModelConfiguration, ParameterArena) {
     precondition(
       parameters.layout == configuration.layout(), "parameters of another configuration")
@@ -134,7 +136,9 @@ public struct ExpansionPlan: Sendable, Equatable {
         fills.append { expansion.fill($0, from: parameters, prefix: prefix) }
       }
     }
-    let arena = parameters.copied(to: expanded.layout()) { arena in fills.flatMap { $0(arena) } }
+    let arena = parameters.copied(to: expanded.layout(trainable: trainable)) { arena in
+      fills.flatMap { $0(arena) }
+    }
     return (expanded, arena)
   }
 }

@@ -22,7 +22,8 @@ public struct ParameterSlot: Sendable, Equatable {
 /// Where each parameter lies in the arenas of parameters, gradients and moments.
 ///
 /// Slots start at multiples of 16 elements (64 bytes). The elements between slots are padding: zero
-/// in every arena, and zero for ever.
+/// in every arena, and zero for ever. Slots that are trained come first, frozen ones after them, so that
+/// the arenas of gradients and moments are shorter ones with the same offsets: `trainableCount` elements.
 public struct ParameterLayout: Sendable, Equatable {
   /// Elements to which every slot is aligned.
   public static let alignment = 16
@@ -33,6 +34,9 @@ public struct ParameterLayout: Sendable, Equatable {
   /// Elements in an arena, padding included.
   public private(set) var count = 0
 
+  /// Elements in an arena of gradients or moments, padding included: those before the first frozen slot.
+  public private(set) var trainableCount = 0
+
   private var indices: [String: Int] = [:]
 
   /// A layout without slots.
@@ -41,18 +45,37 @@ public struct ParameterLayout: Sendable, Equatable {
   /// Number of parameters, padding not counted.
   public var parameterCount: Int { slots.reduce(0) { $0 + $1.count } }
 
+  /// The slots that are trained.
+  public var trainableSlots: ArraySlice<ParameterSlot> {
+    slots.prefix { $0.offset < trainableCount || trainableCount == count }
+  }
+
   /// Appends a tensor and returns its slot.
   ///
-  /// - Precondition: the name is new.
+  /// - Parameters:
+  ///   - name: the checkpoint key.
+  ///   - shape: row-major.
+  ///   - isTrainable: whether it is trained.
+  /// - Returns: where it lies.
+  /// - Precondition: the name is new; nothing that is trained follows what is not.
   @discardableResult
-  public mutating func append(name: String, shape: [Int]) -> ParameterSlot {
+  public mutating func append(
+    name: String, shape: [Int], isTrainable: Bool = true
+  ) -> ParameterSlot {
     precondition(indices[name] == nil, "parameter \(name) was declared twice")
+    precondition(!isTrainable || trainableCount == count, "\(name) follows frozen parameters")
     let slot = ParameterSlot(name: name, shape: shape, offset: count)
     indices[name] = slots.count
     slots.append(slot)
     let alignment = Self.alignment
     count += (slot.count + alignment - 1) / alignment * alignment
+    if isTrainable { trainableCount = count }
     return slot
+  }
+
+  /// Whether both hold tensors of the same names and shapes, in whatever order.
+  public func holdsTheSame(as other: ParameterLayout) -> Bool {
+    slots.count == other.slots.count && slots.allSatisfy { other[$0.name]?.shape == $0.shape }
   }
 
   /// The slot of that name, or nil.

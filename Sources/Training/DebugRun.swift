@@ -37,7 +37,7 @@ public struct DebugRun {
     let batch = try firstMicroBatch(data)
     let parameters = try run.initialParameters()
     let probe = ModelProbe(
-      LanguageModel(run.configuration), parameters: parameters, batch: batch,
+      run.languageModel(), parameters: parameters, batch: batch,
       segmentLength: recipe.train.segmentLength)
     let numbers = try probe.traceLayers()
     let (threads, _) = try ranks.threads(asked: recipe.parallel.threadsPerRank)

@@ -71,3 +71,11 @@ extension Recipe.Train {
   /// Micro-batches of a step over all ranks.
   var microBatches: Int { sequencesPerStep / microBatch }
 }
+
+extension Recipe.Parallel {
+  /// How gradients are summed over ranks.
+  var reduction: ReductionOptions {
+    ReductionOptions(
+      reproducible: isReproducible, overlaps: overlaps, isSharded: optimizerSharding == .zero1)
+  }
+}

@@ -31,12 +31,18 @@ final class RunMetrics {
       step: step, loss: result.loss, gradientNorm: result.gradientNorm,
       learningRate: result.learningRate, tokens: step * tokensPerStep,
       tokensPerSecond: throughput.tokensPerSecond, seconds: seconds,
-      extras: [(name: "exchange_seconds", value: result.exchangeSeconds)])
+      extras: [
+        (name: "exchange_seconds", value: result.exchange.exposed),
+        (name: "overlapped_seconds", value: result.exchange.overlapped),
+      ])
     try log.append(row)
     try board?.append(row)
     line = String(
       format: "step %d  loss %.4f  grad_norm %.3f  lr %.2e  %.0f tokens/s", step, result.loss,
       result.gradientNorm, result.learningRate, throughput.tokensPerSecond)
+    if result.exchange.exposed > 0.0005 {
+      line += String(format: "  exchange %.3f s", result.exchange.exposed)
+    }
   }
 
   /// Returns once every row is on the disk.

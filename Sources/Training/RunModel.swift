@@ -9,6 +9,8 @@ import TensorStorage
 public struct RunModel {
   /// What it is, after expansion.
   public let configuration: ModelConfiguration
+  /// Which of its parameters are trained.
+  public let trainable: TrainableParameters
   /// What the expansion did, if there is one.
   public let expansion: ExpansionReport?
   /// `config.json` as it was read, for the export.
@@ -40,20 +42,47 @@ public struct RunModel {
       expansion = nil
       configuration = base
     }
+    trainable = try Self.trainable(recipe, configuration, expansion)
+  }
+
+  /// The blocks that `trainable: expanded` means: those that this recipe's expansion changes and those
+  /// that were expanded before.
+  private static func trainable(
+    _ recipe: Recipe, _ configuration: ModelConfiguration, _ expansion: ExpansionReport?
+  ) throws -> TrainableParameters {
+    guard recipe.train.trainable == .expanded else { return .all }
+    let blocks = Set((expansion?.layers.map(\.index) ?? []) + configuration.expandedLayers)
+    guard !blocks.isEmpty else {
+      throw TrainingError.unsupported(
+        "train.trainable: expanded, but no layer of the model is expanded: add an expansion section, "
+          + "start from an expanded model, or use train.trainable: all")
+    }
+    return .blocks(blocks)
+  }
+
+  /// The model as mathematics, laid out for what is trained.
+  public func languageModel() -> LanguageModel {
+    LanguageModel(configuration, trainable: trainable)
   }
 
   /// The weights at the start of training.
   public func initialParameters() throws -> ParameterArena {
-    let parameters: ParameterArena
+    guard let expansion = recipe.expansion else { return try baseParameters(trainable) }
+    let plan = expansion.plan(family: base.family, seed: recipe.run.seed)
+    return try plan.apply(
+      configuration: base, parameters: baseParameters(.all), trainable: trainable
+    ).1
+  }
+
+  /// The weights before expansion.
+  private func baseParameters(_ trainable: TrainableParameters) throws -> ParameterArena {
     switch recipe.model {
     case .pretrained(let directory):
-      parameters = try HuggingFaceModel.load(directory: directory).parameters
+      try HuggingFaceModel.load(directory: directory, trainable: trainable).parameters
     case .scratch(_, let initialization):
-      parameters = ParameterArena(
-        scratch: base, initialization: initialization, seed: recipe.run.seed)
+      ParameterArena(
+        scratch: base, initialization: initialization, seed: recipe.run.seed,
+        layout: base.layout(trainable: trainable))
     }
-    guard let expansion = recipe.expansion else { return parameters }
-    let plan = expansion.plan(family: base.family, seed: recipe.run.seed)
-    return try plan.apply(configuration: base, parameters: parameters).1
   }
 }

@@ -1,3 +1,4 @@
+import Checkpointing
 import Collectives
 import DataParallel
 import Foundation
@@ -6,13 +7,14 @@ import LanguageModels
 import Layers
 import Optimizers
 import RecallTasks
+import TensorFiles
 import TensorStorage
 import TokenData
 
 /// One optimizer step after another: data, gradients, reduction, update.
 ///
-/// The model's parameters and the optimizer's moments are equal on all ranks after every step. Once
-/// the first step has run, a step allocates nothing.
+/// The model's parameters are equal on all ranks after every step, and so are the optimizer's moments
+/// unless they are sharded. Once the first step has run, a step allocates nothing.
 public final class Trainer {
   /// What a step did.
   public struct StepResult: Sendable {
@@ -22,8 +24,8 @@ public final class Trainer {
     public var gradientNorm: Double
     /// Learning rate used.
     public var learningRate: Double
-    /// Seconds spent exchanging gradients on this rank.
-    public var exchangeSeconds: Double
+    /// What this rank spent on exchanging gradients, and with sharded moments parameters.
+    public var exchange: GradientReducer.Seconds
   }
 
   /// The model.
@@ -45,8 +47,9 @@ public final class Trainer {
   private let laneState: FloatBuffer
   private let norm: GradientNorm
   private let firstMicroBatch: Int
+  private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
-  /// Allocates everything that training needs.
+  /// Allocates everything that training needs; collective.
   ///
   /// - Parameters:
   ///   - recipe: how to train.
@@ -55,7 +58,7 @@ public final class Trainer {
   ///   - stream: the data.
   ///   - ranks: all ranks.
   ///   - sharing: those that share sequences with this one, as the recipe says.
-  /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows.
+  /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows; `CollectiveError`.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
     ranks: Ranks, sharing: SequenceSharing? = nil
@@ -67,15 +70,20 @@ public final class Trainer {
     self.stream = stream
     self.ranks = ranks
     schedule = recipe.train.learningRate
-    optimizer = AdamW(recipe.train.adamW, layout: model.layout)
+    // The same on all ranks: none is left alone with what follows, which is collective.
+    let memory = try TrainingMemory(recipe, model, ranks: ranks.size)
     let tree = recipe.reductionTree(ranks: ranks.size)
-    reducer = GradientReducer(
-      count: model.layout.count, tree: tree, communicator: ranks.communicator,
-      reproducible: recipe.parallel.isReproducible)
+    let reducer = try GradientReducer(
+      count: model.layout.trainableCount, tree: tree, communicator: ranks.communicator,
+      options: recipe.parallel.reduction)
+    self.reducer = reducer
+    optimizer = AdamW(
+      recipe.train.adamW, layout: model.layout,
+      ranges: reducer.partition.ranges(of: reducer.part), moments: recipe.train.optimizer.moments)
+    norm = GradientNorm(reducer.partition, part: reducer.part)
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
-      segmentLength: recipe.train.segmentLength,
-      storage: try TrainingMemory(recipe, model, ranks: ranks.size).storage,
+      segmentLength: recipe.train.segmentLength, storage: memory.storage,
       truncates: recipe.train.truncatesBackpropagation, sharing: sharing)
     carried =
       recipe.train.statePassing > 0
@@ -90,13 +98,17 @@ public final class Trainer {
       sampleCount: microBatches.count * recipe.train.microBatch,
       sequenceLength: recipe.data.sequenceLength,
       tracksDocuments: recipe.data.resetsStateAtDocuments)
-    norm = GradientNorm(count: model.layout.count)
+    blockIsFinal = { block, _ in
+      if let offset = model.finalGradients(afterBlock: block) {
+        reducer.gradientsAreFinal(from: offset)
+      }
+    }
   }
 
   /// Tokens of one step over all ranks.
   public var tokensPerStep: Int { recipe.train.sequencesPerStep * recipe.data.sequenceLength }
 
-  /// The gradient of the last step, before clipping.
+  /// The gradient of the last step, before clipping; sharded, only this rank's part.
   public var gradient: FloatBuffer { reducer.gradient }
 
   /// Runs step `step`, counted from 1.
@@ -110,19 +122,21 @@ public final class Trainer {
       throw TrainingError.notFinite(step: step, what: "no target of the step has a weight")
     }
     let scale = Float(1 / weight)
-    let sum = try reducer.reduce { leaf, gradients in
-      try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
+    let sum = try reducer.reduce { leaf, gradients, isLast in
+      self.pass.blockIsFinal = isLast ? self.blockIsFinal : nil
+      return try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
     }
     let loss = sum / weight
-    let gradientNorm = norm(reducer.gradient)
+    let gradientNorm = try norm(reducer.gradient) { try self.reducer.merge($0, count: $1) }
     try checkFinite(step, loss, gradientNorm)
     let learningRate = schedule[step]
     optimizer.update(
       parameters.buffer, gradients: reducer.gradient, step: step, lr: learningRate,
       gradientNorm: gradientNorm)
+    try reducer.shareParts(of: parameters.buffer)
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
-      exchangeSeconds: reducer.exchangeSeconds)
+      exchange: reducer.seconds)
   }
 
   /// Adds the gradient of one micro-batch, or of a part of it, from the states that its lanes carry.
@@ -144,12 +158,37 @@ public final class Trainer {
       throw TrainingError.notFinite(step: step, what: "the loss is \(loss)")
     }
     guard !gradientNorm.isFinite else { return }
-    let slot = model.layout.slots.first { slot in
-      slot.range.contains { !reducer.gradient.pointer[$0].isFinite }
+    // A rank may only have its part of the gradient, so all look and the first tensor counts.
+    let slots = Array(model.layout.trainableSlots)
+    let bad = slots.firstIndex { slot in
+      optimizer.ranges.contains { range in
+        slot.range.clamped(to: range).contains { !reducer.gradient.pointer[$0].isFinite }
+      }
     }
+    let first = -(try ranks.communicator.maximum(-(bad ?? slots.count)))
+    let name = first < slots.count ? slots[first].name : "no single tensor"
     throw TrainingError.notFinite(
-      step: step,
-      what: "the gradient norm is \(gradientNorm), first in \(slot?.name ?? "no single tensor")")
+      step: step, what: "the gradient norm is \(gradientNorm), first in \(name)")
+  }
+
+  /// What a checkpoint holds of this training: parameters, and the moments that this rank has.
+  var stores: [CheckpointStore] {
+    [
+      CheckpointStore("parameters", parameters.buffer),
+      momentStore("exp_avg", optimizer.moment1), momentStore("exp_avg_sq", optimizer.moment2),
+    ]
+  }
+
+  private func momentStore(_ name: String, _ moments: Moments) -> CheckpointStore {
+    var parts: [CheckpointStore.Part] = []
+    var first = 0
+    for range in optimizer.ranges {
+      parts.append(.init(range, at: moments.bytes + first * moments.precision.byteCount))
+      first += range.count
+    }
+    return CheckpointStore(
+      name, dataType: moments.precision == .fp32 ? .float32 : .bfloat16,
+      count: model.layout.trainableCount, parts: parts, owner: moments.owner)
   }
 
   /// Reads the samples of a step that this rank computes or shares, and no others.

@@ -1,6 +1,7 @@
 import DataParallel
 import Foundation
 import LanguageModels
+import TensorStorage
 
 /// What a training run holds in memory on its largest rank, and how states at segment starts are kept
 /// within the recipe's budget.
@@ -24,12 +25,14 @@ package struct TrainingMemory {
   package init(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) throws(TrainingError) {
     let train = recipe.train
     let (length, segments) = (recipe.data.sequenceLength, recipe.segments)
-    let count = model.layout.count
+    let trained = model.layout.trainableCount
+    let options = recipe.parallel.reduction
+    let owners = ArenaPartition(count: trained, parts: options.isSharded ? ranks : 1)
+    let moments = (0..<owners.parts).map { owners.count(of: $0) }.max() ?? 0
     let tree = recipe.reductionTree(ranks: ranks)
     let reducer =
       (0..<ranks).map {
-        GradientReducer.memory(
-          count: count, tree: tree, rank: $0, reproducible: recipe.parallel.isReproducible)
+        GradientReducer.memory(count: trained, tree: tree, rank: $0, options: options)
       }.max() ?? 0
     let pass = SequencePass.memory(model, batch: train.microBatch, plan: segments)
     let microBatches = (0..<ranks).map { tree.microBatches(of: $0).count }.max() ?? 0
@@ -38,8 +41,9 @@ package struct TrainingMemory {
       train.statePassing > 0
       ? train.sequencesPerStep * model.stateCount(batch: 1) + pass.state : 0
     parts = [
-      ("parameters", count), ("gradients and their exchange", reducer),
-      ("optimizer moments", 2 * count), ("activations of a segment", pass.activations),
+      ("parameters", model.layout.count), ("gradients and their exchange", reducer),
+      ("optimizer moments", train.optimizer.moments.byteCount * moments / 2),
+      ("activations of a segment", pass.activations),
       ("recurrent state and its gradient", 2 * pass.state), ("carried states", carried),
       ("samples", microBatches * train.microBatch * length * arrays),
     ].filter { $0.1 > 0 }

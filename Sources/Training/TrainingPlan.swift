@@ -25,7 +25,7 @@ public struct TrainingPlan: CustomStringConvertible {
     try TrainingRun.checkSupported(recipe, ranks: ranks)
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
-    let model = LanguageModel(run.configuration)
+    let model = run.languageModel()
     let memory = try TrainingMemory(recipe, model, ranks: ranks)
     expansion = run.expansion
     sections = [
@@ -41,6 +41,7 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "family", value: run.configuration.family.rawValue),
       Item(name: "layers", value: String(run.configuration.layers.count)),
       Item(name: "parameters", value: count(model.layout.parameterCount)),
+      Item(name: "trained of them", value: count(trainedCount(model))),
       Item(
         name: "recurrent state", value: count(run.configuration.recurrentStateCount) + " numbers"),
     ]
@@ -101,6 +102,10 @@ public struct TrainingPlan: CustomStringConvertible {
     return items
   }
 
+  private static func trainedCount(_ model: LanguageModel) -> Int {
+    model.layout.trainableSlots.reduce(0) { $0 + $1.count }
+  }
+
   private static func memoryItems(_ memory: TrainingMemory) -> [Item] {
     let starts =
       switch memory.storage {
@@ -116,7 +121,8 @@ public struct TrainingPlan: CustomStringConvertible {
   }
 
   private static func fileItems(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) -> [Item] {
-    let checkpoint = 12 * model.layout.parameterCount
+    let moments = 2 * recipe.train.optimizer.moments.byteCount * trainedCount(model)
+    let checkpoint = 4 * model.layout.parameterCount + moments
     return [
       Item(
         name: "a checkpoint",

@@ -68,13 +68,12 @@ public final class TrainingRun {
     let point = StartingPoint(message: try ranks.fromLead(start?.message ?? ""))
     start = nil
 
-    let configuration = model.configuration
     let (data, runModel) = (data, model)
     let reader: CheckpointReader?
     let parameters: ParameterArena
     do {
       (reader, parameters) = try ranks.agree {
-        try Self.parameters(point, runModel, data: data)
+        try Self.parameters(point, runModel, identity: Self.identity(recipe, data))
       }
     } catch {
       if ranks.leads { removeUnusedRun(output) }
@@ -83,7 +82,7 @@ public final class TrainingRun {
     let sharing = try ranks.sharing(recipe.parallel.sequenceRanks)
     trainer = try ranks.agree {
       try Trainer(
-        recipe, model: LanguageModel(configuration), parameters: parameters, stream: data.stream,
+        recipe, model: runModel.languageModel(), parameters: parameters, stream: data.stream,
         ranks: ranks, sharing: sharing)
     }
     step = reader?.manifest.step ?? 0
@@ -93,8 +92,9 @@ public final class TrainingRun {
     try ranks.agree {
       if ranks.leads { try CheckpointCatalog.removeInterruptedSaves(in: output) }
       guard let reader else { return }
-      try reader.read(into: CheckpointStore("exp_avg", trainer.optimizer.moment1))
-      try reader.read(into: CheckpointStore("exp_avg_sq", trainer.optimizer.moment2))
+      for store in trainer.stores where store.name != "parameters" {
+        try reader.read(into: store)
+      }
     }
     metrics = try ranks.agree {
       guard ranks.leads else { return nil }
@@ -109,10 +109,6 @@ public final class TrainingRun {
     if recipe.train.precision == .bf16 {
       throw TrainingError.unsupported(
         "train.precision: bf16 is not available in this version; use fp32")
-    }
-    if recipe.parallel.optimizerSharding != .none {
-      throw TrainingError.unsupported(
-        "parallel.optimizer_sharding: zero1 is not available in this version; use none")
     }
     try checkDivision(recipe, ranks: ranks)
   }
@@ -141,15 +137,26 @@ public final class TrainingRun {
     }
   }
 
+  /// What must not change when a run is resumed.
+  private static func identity(
+    _ recipe: Recipe, _ data: RunData
+  ) -> [(field: String, value: String)] {
+    data.identity + [
+      ("train.trainable", recipe.train.trainable.rawValue),
+      ("train.optimizer.moments", recipe.train.optimizer.moments.rawValue),
+    ]
+  }
+
   /// The parameters to start with, from the checkpoint or from the model.
   private static func parameters(
-    _ point: StartingPoint, _ model: RunModel, data: RunData
+    _ point: StartingPoint, _ model: RunModel, identity: [(field: String, value: String)]
   ) throws -> (CheckpointReader?, ParameterArena) {
     guard let path = point.checkpoint else { return (nil, try model.initialParameters()) }
     let reader = try CheckpointReader(path: path)
-    let layout = model.configuration.layout()
+    // Before the tensors, whose order depends on what is trained.
+    try TrainingRecord.check(reader.manifest.training, against: identity)
+    let layout = model.configuration.layout(trainable: model.trainable)
     try reader.require(layout)
-    try TrainingRecord.check(reader.manifest.training, against: data.identity)
     let parameters = ParameterArena(layout: layout)
     try reader.read(into: CheckpointStore("parameters", parameters.buffer))
     return (reader, parameters)
@@ -234,15 +241,11 @@ public final class TrainingRun {
 
   private func save() throws {
     let record = TrainingRecord(
-      step: step, tokens: step * trainer.tokensPerStep, identity: data.identity)
+      step: step, tokens: step * trainer.tokensPerStep, identity: Self.identity(recipe, data))
     try ranks.agree { try metrics?.synchronize() }
     let contents = CheckpointContents(
       step: step, layout: trainer.model.layout,
-      stores: [
-        CheckpointStore("parameters", trainer.parameters.buffer),
-        CheckpointStore("exp_avg", trainer.optimizer.moment1),
-        CheckpointStore("exp_avg_sq", trainer.optimizer.moment2),
-      ], training: record.json,
+      stores: trainer.stores, training: record.json,
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
         time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription()))

@@ -58,7 +58,7 @@ extension PathDescription {
         JSONMember("path", .string(path)),
         JSONMember("step", .integer(manifest.step)),
         JSONMember("run_id", .string(manifest.runID)),
-        JSONMember("stores", .array(manifest.stores.map { .string($0) })),
+        JSONMember("stores", .array(manifest.stores.map { .string($0.name) })),
         JSONMember("tensors", .integer(manifest.layout.slots.count)),
         JSONMember("parameters", .integer(manifest.layout.parameterCount)),
         JSONMember("shards", .integer(manifest.shards.count)),

@@ -144,8 +144,15 @@ import Testing
     ("shard-00001-of-00002.safetensors.zst", "../../../../etc/passwd", "shards[1]"),
     ("\"elements\": ", "\"elements\": 1", "elements"),
     ("\"raw_bytes\": ", "\"raw_bytes\": 1", ""),
-    ("\"parameters\", \"exp_avg\"", "\"parameters\", \"parameters\"", "stores"),
-    ("\"parameters\", \"exp_avg\"", "\"exp_avg\", \"parameters\"", "another header"),
+    ("\"exp_avg\"", "\"parameters\"", "stores"),
+    ("\"exp_avg\"", "\"exp_avg/2\"", "stores"),
+    ("\"exp_avg\"", "\"exp_avh\"", "another header"),
+    ("\"F32\"", "\"BF16\"", "raw_bytes"),
+    ("\"F32\"", "\"F64\"", "dtype"),
+    ("\"unit\": 16", "\"unit\": 32", ""),
+    ("\"unit\": 16", "\"unit\": 0", "partition"),
+    ("\"bucket\": 4194304", "\"bucket\": 16", "raw_bytes"),
+    ("\"bucket\": 4194304", "\"bucket\": 24", "partition"),
   ])
   func refusesAManifest(_ text: String, _ replacement: String, _ reason: String) throws {
     let run = try TemporaryRun(inMemory: true)

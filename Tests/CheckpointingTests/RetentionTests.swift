@@ -61,7 +61,7 @@ import Testing
     let short = CheckpointStore("parameters", FloatBuffer(count: 16))
     let cut = CheckpointContents(
       step: 1, layout: sample.layout, stores: [short], training: .null,
-      creation: CheckpointCreation(host: "here", ranks: 1))
+      creation: CheckpointCreation(host: "here", ranks: 1), grain: Sample.grain)
     let writer = try CheckpointWriter(run: run.path, runID: "r", keep: 1)
     let text = message { try writer.save(cut) }
     #expect(text.contains("store parameters: holds elements 0..<16, shard 0 needs 0..<48"))

@@ -24,11 +24,12 @@ import Testing
 
   private func readInParts(_ reader: CheckpointReader, _ ranks: Int, _ sample: Sample) throws {
     for rank in 0..<ranks {
-      let range = ShardPartition.range(of: rank, shards: ranks, count: sample.layout.count)
-      let part = CheckpointStore(
-        "exp_avg", FloatBuffer(count: range.count), firstElement: range.lowerBound)
-      try reader.read(into: part)
-      #expect(part.values.array() == Array(sample.arrays[1][range]))
+      for range in sample.partition(ranks).ranges(of: rank) {
+        let values = FloatBuffer(count: range.count)
+        try reader.read(
+          into: CheckpointStore("exp_avg", values, firstElement: range.lowerBound))
+        #expect(values.array() == Array(sample.arrays[1][range]))
+      }
     }
   }
 
@@ -36,13 +37,14 @@ import Testing
     let run = try TemporaryRun()
     let sample = Sample(seed: 3)
     let reader = try CheckpointReader(path: try run.save(sample, step: 1, shards: 3).path)
-    let whole = CheckpointStore("parameters", FloatBuffer(count: sample.layout.count))
+    let values = FloatBuffer(count: sample.layout.count)
+    let whole = CheckpointStore("parameters", values)
     for range in [0..<0, 0..<1, 15..<17, 63..<200, 333..<1001] {
-      whole.values.fill(9)
+      values.fill(9)
       try reader.read(into: whole, range: range)
       var expected = [Float](repeating: 9, count: sample.layout.count)
       expected.replaceSubrange(range, with: sample.arrays[0][range])
-      #expect(whole.values.array() == expected, "\(range)")
+      #expect(values.array() == expected, "\(range)")
     }
   }
 
@@ -67,39 +69,63 @@ import Testing
     #expect(try readAll(reader) == sample.arrays)
   }
 
-  @Test func partitionsEvenlyInWholeUnits() {
-    for (shards, count) in [(1, 0), (3, 160), (8, 48), (7, 16_000), (4, 64)] {
-      var end = 0
-      for shard in 0..<shards {
-        let range = ShardPartition.range(of: shard, shards: shards, count: count)
-        #expect(range.lowerBound == end && range.lowerBound % 16 == 0)
-        #expect(abs(range.count - count / shards) <= 16)
-        end = range.upperBound
-      }
-      #expect(end == count)
-    }
-  }
-
-  /// Each rank only holds its own part, as with a sharded optimizer.
-  @Test func savesFromPartialBuffers() throws {
+  /// Each rank only holds its own parts, as with a sharded optimizer, of one bucket or of many.
+  @Test(arguments: [Sample.grain, .init(bucket: 64, unit: 16), .init(bucket: 96, unit: 32)])
+  func savesFromPartialBuffers(_ grain: ArenaPartition.Grain) throws {
     let run = try TemporaryRun()
-    let sample = Sample(seed: 5)
+    let sample = Sample(seed: 5, grain: grain)
     let results = onThreads(3) { coordination in
-      let shard = coordination.localShards.lowerBound
-      let range = ShardPartition.range(of: shard, shards: 3, count: sample.layout.count)
-      let stores = sample.stores.map { store in
-        let part = FloatBuffer(count: range.count)
-        part.pointer.update(from: store.values.pointer + range.lowerBound, count: range.count)
-        return CheckpointStore(store.name, part, firstElement: range.lowerBound)
+      let ranges = sample.partition(3).ranges(of: coordination.localShards.lowerBound)
+      let stores = zip(Sample.storeNames, sample.buffers).map { name, values in
+        CheckpointStore(name, values, ranges)
       }
       let whole = sample.contents(step: 4)
       _ = try CheckpointWriter(run: run.path, runID: "run1", keep: 1).save(
         CheckpointContents(
           step: 4, layout: sample.layout, stores: stores, training: whole.training,
-          creation: whole.creation), coordination: coordination)
+          creation: whole.creation, grain: grain), coordination: coordination)
     }
     #expect(results.allSatisfy { $0.isEmpty }, "\(results)")
-    #expect(try readAll(CheckpointReader(path: run.stepPath(4))) == sample.arrays)
+    let reader = try CheckpointReader(path: run.stepPath(4))
+    #expect(reader.verify(contents: true) == [])
+    #expect(try readAll(reader) == sample.arrays)
+    for ranks in [1, 2, 5] { try readInParts(reader, ranks, sample) }
+  }
+
+  /// Moments of the tensors that are trained only, in half precision.
+  @Test(arguments: [1, 3])
+  func shortAndHalfStores(_ shards: Int) throws {
+    let run = try TemporaryRun()
+    let sample = Sample(seed: 5)
+    let end = try #require(sample.layout.slots.last?.offset)
+    let half = BFloat16Buffer(count: end)
+    for i in 0..<end { half.pointer[i] = BFloat16(sample.buffers[1].pointer[i]) }
+    func store(_ buffer: BFloat16Buffer, count: Int) -> CheckpointStore {
+      CheckpointStore(
+        "exp_avg", dataType: .bfloat16, count: count,
+        parts: [.init(0..<count, at: UnsafeMutableRawPointer(buffer.pointer))], owner: buffer)
+    }
+    func contents(_ moment: CheckpointStore) -> CheckpointContents {
+      CheckpointContents(
+        step: 4, layout: sample.layout, stores: [sample.stores[0], moment], training: .null,
+        creation: CheckpointCreation(host: "here", ranks: 1), grain: sample.grain)
+    }
+    let writer = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
+    try writer.save(
+      contents(store(half, count: end)), coordination: SingleProcess(shards: shards))
+    let reader = try CheckpointReader(path: run.stepPath(4))
+    #expect(reader.verify(contents: true) == [])
+    #expect(reader.manifest.stores.map(\.count) == [sample.layout.count, end])
+    let again = BFloat16Buffer(count: end)
+    for i in 0..<end { again.pointer[i] = BFloat16(9) }
+    try reader.read(into: store(again, count: end))
+    #expect((0..<end).allSatisfy { again.pointer[$0] == half.pointer[$0] })
+    let wrong = message {
+      try reader.read(into: CheckpointStore("exp_avg", FloatBuffer(count: sample.layout.count)))
+    }
+    #expect(wrong.contains("exp_avg is \(end) x BF16, not \(sample.layout.count) x F32"))
+    let cut = message { try writer.save(contents(store(half, count: end - 3))) }
+    #expect(cut.contains("\(end - 3) x BF16 cannot be stored"))
   }
 
   @Test func isReproducible() throws {
@@ -169,5 +195,27 @@ import Testing
     #expect(
       message { try reader.read(into: CheckpointStore("momentum", FloatBuffer(count: 1))) }
         .contains("there is no momentum"))
+  }
+}
+
+extension Sample {
+  /// Who holds what when `ranks` share the values.
+  func partition(_ ranks: Int) -> ArenaPartition {
+    ArenaPartition(count: layout.count, parts: ranks, grain: grain)
+  }
+}
+
+extension CheckpointStore {
+  /// Only the elements `ranges` of `values`, copied one after the other.
+  fileprivate init(_ name: String, _ values: FloatBuffer, _ ranges: [Range<Int>]) {
+    let copy = FloatBuffer(count: ranges.reduce(0) { $0 + $1.count })
+    var parts: [Part] = []
+    var first = 0
+    for range in ranges {
+      (copy.pointer + first).update(from: values.pointer + range.lowerBound, count: range.count)
+      parts.append(Part(range, at: UnsafeMutableRawPointer(copy.pointer + first)))
+      first += range.count
+    }
+    self.init(name, dataType: .float32, count: nil, parts: parts, owner: copy)
   }
 }

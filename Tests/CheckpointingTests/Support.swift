@@ -36,25 +36,35 @@ final class TemporaryRun {
 struct Sample {
   static let storeNames = ["parameters", "exp_avg", "exp_avg_sq"]
 
+  /// Units of one alignment, so that small samples are divided too.
+  static let grain = ArenaPartition.Grain(bucket: 1 << 22, unit: 16)
+
   let layout: ParameterLayout
-  let stores: [CheckpointStore]
+  let buffers: [FloatBuffer]
+  let grain: ArenaPartition.Grain
 
   /// Values that are a function of `seed`.
   init(
-    sizes: [[Int]] = [[1], [63], [5, 13], [100], [0], [16], [7, 31, 3], [], [1000]], seed: UInt64
+    sizes: [[Int]] = [[1], [63], [5, 13], [100], [0], [16], [7, 31, 3], [], [1000]], seed: UInt64,
+    grain: ArenaPartition.Grain = Self.grain
   ) {
+    self.grain = grain
     var layout = ParameterLayout()
     for (i, shape) in sizes.enumerated() { layout.append(name: "layers.\(i).w", shape: shape) }
     self.layout = layout
-    stores = Self.storeNames.map { name in
+    buffers = Self.storeNames.map { name in
       let values = FloatBuffer(count: layout.count)
       for slot in layout.slots {
         ParameterInitializer.normal(standardDeviation: 0.02).fill(
           UnsafeMutableBufferPointer(rebasing: values.elements[slot.range]), shape: slot.shape,
           name: name + slot.name, seed: seed)
       }
-      return CheckpointStore(name, values)
+      return values
     }
+  }
+
+  var stores: [CheckpointStore] {
+    zip(Self.storeNames, buffers).map { CheckpointStore($0, $1) }
   }
 
   func contents(step: Int) -> CheckpointContents {
@@ -63,11 +73,11 @@ struct Sample {
       training: .object([
         JSONMember("step", .integer(step)), JSONMember("seed", .integer(UInt64.max)),
       ]),
-      creation: CheckpointCreation(host: "here", ranks: 1, openBLAS: "SkylakeX"))
+      creation: CheckpointCreation(host: "here", ranks: 1, openBLAS: "SkylakeX"), grain: grain)
   }
 
   /// All values as they should be read back.
-  var arrays: [[Float]] { stores.map { $0.values.array() } }
+  var arrays: [[Float]] { buffers.map { $0.array() } }
 }
 
 extension TemporaryRun {

@@ -24,6 +24,15 @@ extension DistributedTests {
         testDescription: "Mamba2 in segments on two threads",
         settings: [TrainingJob.mamba2, "train.segment_length=40", "parallel.threads_per_rank=2"]),
       Case(testDescription: "MPI_Allreduce", settings: ["parallel.reproducible=false"]),
+      Case(
+        testDescription: "sharded moments in bf16",
+        settings: ["parallel.optimizer_sharding=zero1", "train.optimizer.moments=bf16"]),
+      Case(
+        testDescription: "frozen layers, in segments",
+        settings: [
+          "expansion={layers: [1], heads: 1}", "train.trainable=expanded",
+          "train.segment_length=24", "train.optimizer.moments=bf16",
+        ]),
     ]
 
     /// Allocations that the probe counts in five warm steps.
@@ -76,12 +85,16 @@ extension DistributedTests {
 
     @Test(
       "long gradients, exchanged in several buckets, are summed along the tree",
-      arguments: [(1, 3), (2, 3), (3, 7), (4, 4)])
-    func reduction(_ ranks: Int, _ leaves: Int) throws {
+      arguments: [(1, 3), (2, 3), (3, 7), (4, 4)],
+      [[], ["overlap"], ["sharded"], ["overlap", "sharded"], ["plain", "sharded"]])
+    func reduction(_ job: (ranks: Int, leaves: Int), _ options: [String]) throws {
+      let (ranks, leaves) = job
       let directory = try TemporaryDirectory()
-      let probe = [
-        TrainingJob.products + "/training-probe", "reduction", "\(1 << 22 + 12_345)", "\(leaves)",
-      ]
+      let probe =
+        [
+          TrainingJob.products + "/training-probe", "reduction", "\(1 << 22 + 12_345)",
+          "\(leaves)",
+        ] + options
       let result = try ChildProcess(
         TrainingJob.Launch.ranks(ranks).command(probe), directory: directory.path
       ).wait()

@@ -68,6 +68,109 @@ struct AdamWTests {
     }
   }
 
+  @Test(
+    "parts of an arena, updated by different ranks, are the whole",
+    arguments: [
+      MomentPrecision.fp32, .bf16,
+    ])
+  func parts(_ precision: MomentPrecision) {
+    var layout = ParameterLayout()
+    for (name, shape) in [("a", [70, 90]), ("b", [77]), ("c", [3, 5001])] {
+      layout.append(name: name, shape: shape)
+    }
+    layout.append(name: "frozen", shape: [9, 9], isTrainable: false)
+    let configuration = AdamWConfiguration(
+      beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientClip: 1)
+    let partition = ArenaPartition(count: layout.trainableCount, parts: 3)
+    let whole = AdamW(configuration, layout: layout, moments: precision)
+    let ranks = (0..<3).map {
+      AdamW(
+        configuration, layout: layout, ranges: partition.ranges(of: $0), moments: precision)
+    }
+    let (parameters, shared) = (ParameterArena(layout: layout), ParameterArena(layout: layout))
+    fill(parameters, "start")
+    shared.buffer.copy(from: parameters.buffer)
+    let frozen = parameters["frozen"].map(Array.init)
+    let gradients = ParameterArena(layout: layout)
+    for t in 1...3 {
+      fill(gradients, "gradient \(t)")
+      let norm = GradientNorm(count: layout.trainableCount)(gradients.buffer)
+      for rank in 0..<3 {
+        // What the others have is not read.
+        let own = FloatBuffer(count: layout.trainableCount)
+        own.fill(.nan)
+        for range in partition.ranges(of: rank) {
+          (own.pointer + range.lowerBound).update(
+            from: gradients.buffer.pointer + range.lowerBound, count: range.count)
+        }
+        let mine = GradientNorm(partition, part: rank)
+        let merged = mine(own) { sums, blocks in
+          for block in 0..<blocks
+          where !partition.ranges(of: rank).contains(where: { $0.contains(block << 12) }) {
+            #expect(sums[block] == 0)
+            let first = block << 12
+            let count = min(1 << 12, layout.trainableCount - first)
+            let part = FloatBuffer(count: count)
+            part.pointer.update(from: gradients.buffer.pointer + first, count: count)
+            let norm = GradientNorm(count: count)
+            var kept = 0.0
+            _ = norm(part) { sums, _ in kept = sums[0] }
+            sums[block] = kept
+          }
+        }
+        #expect(merged == norm)
+        ranks[rank].update(
+          shared.buffer, gradients: own, step: t, lr: 1e-2, gradientNorm: norm)
+      }
+      whole.update(
+        parameters.buffer, gradients: gradients.buffer, step: t, lr: 1e-2, gradientNorm: norm)
+      #expect(shared.buffer.array() == parameters.buffer.array())
+    }
+    #expect(parameters["frozen"].map(Array.init) == frozen)
+    for (moment, parts) in [
+      (whole.moment1, ranks.map(\.moment1)), (whole.moment2, ranks.map(\.moment2)),
+    ] {
+      let all = moment.array()
+      for rank in 0..<3 {
+        #expect(parts[rank].array() == partition.ranges(of: rank).flatMap { all[$0] })
+      }
+    }
+  }
+
+  @Test("moments in bfloat16 train like moments in fp32")
+  func tracks() {
+    // A least-squares problem with noise: both runs end at the same loss, close to each other.
+    var layout = ParameterLayout()
+    layout.append(name: "w", shape: [64, 64])
+    let configuration = AdamWConfiguration(
+      beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, gradientClip: nil)
+    let target = normals(64 * 64, "target")
+    func run(_ precision: MomentPrecision) -> [Double] {
+      let optimizer = AdamW(configuration, layout: layout, moments: precision)
+      let (w, g) = (FloatBuffer(count: layout.count), FloatBuffer(count: layout.count))
+      var losses: [Double] = []
+      for t in 1...400 {
+        let noise = normals(64 * 64, "noise \(t)")
+        var loss = 0.0
+        for i in 0..<(64 * 64) {
+          let error = w.pointer[i] - target[i]
+          loss += Double(error * error)
+          g.pointer[i] = error + noise[i]
+        }
+        losses.append(loss / 4096)
+        optimizer.update(
+          w, gradients: g, step: t, lr: 2e-2 * (1 - Double(t) / 401), gradientNorm: 1)
+      }
+      return losses
+    }
+    let (exact, rounded) = (run(.fp32), run(.bf16))
+    #expect(exact[399] < 0.01 * exact[0])
+    for step in [50, 100, 200, 300, 399] {
+      #expect(abs(rounded[step] - exact[step]) < 0.02 * exact[step], "step \(step)")
+    }
+    #expect(rounded != exact)
+  }
+
   @Test("clipping starts above the limit")
   func clipFactor() {
     func factor(_ norm: Double, clip: Double?) -> Double {

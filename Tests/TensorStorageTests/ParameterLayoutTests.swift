@@ -22,6 +22,21 @@ struct ParameterLayoutTests {
     #expect(layout.slots.map(\.isMatrix) == [true, false, false])
   }
 
+  @Test("frozen tensors lie behind those that are trained")
+  func frozen() {
+    var layout = layout()
+    #expect(layout.trainableCount == 48 && layout.trainableSlots.count == 3)
+    layout.append(name: "d", shape: [2, 9], isTrainable: false)
+    #expect(layout.trainableCount == 48 && layout.count == 80)
+    #expect(layout.trainableSlots.map(\.name) == ["a", "b", "c"])
+    var reordered = ParameterLayout()
+    for name in ["c", "a", "b"] { reordered.append(name: name, shape: layout[name]?.shape ?? []) }
+    reordered.append(name: "d", shape: [2, 9], isTrainable: false)
+    #expect(reordered != layout && reordered.holdsTheSame(as: layout))
+    reordered.append(name: "e", shape: [], isTrainable: false)
+    #expect(!reordered.holdsTheSame(as: layout) && !layout.holdsTheSame(as: reordered))
+  }
+
   @Test("an arena starts as zeros and names its tensors")
   func arena() {
     let arena = ParameterArena(layout: layout())

@@ -1,5 +1,6 @@
 import CAllocationCounter
 import Collectives
+import DataParallel
 import Foundation
 import Kernels
 import LanguageModels
@@ -9,7 +10,7 @@ import Training
 ///
 ///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
 ///     training-probe shared-allocations RECIPE [key.path=value ...]
-///     training-probe reduction COUNT LEAVES
+///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
 ///
 /// The first prints how often memory was asked for during five warm steps, the second does so for a
 /// part of shared sequences, the third sums known
@@ -29,9 +30,13 @@ struct TrainingProbe {
     case "shared-allocations" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       print("allocations: \(try SharedPass.allocations(recipe))")
-    case "reduction" where arguments.count == 3:
+    case "reduction" where arguments.count >= 3:
       guard let count = Int(arguments[1]), let leaves = Int(arguments[2]) else { exit(64) }
-      let check = ReductionCheck(count: count, leaves: leaves, communicator: communicator)
+      let check = ReductionCheck(
+        count: count, leaves: leaves, communicator: communicator,
+        options: ReductionOptions(
+          reproducible: !arguments.contains("plain"), overlaps: arguments.contains("overlap"),
+          isSharded: arguments.contains("sharded")))
       guard try check.run() else {
         print("rank \(communicator.rank): other bits")
         communicator.abort(1)
@@ -52,7 +57,7 @@ struct TrainingProbe {
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
     let trainer = try Trainer(
-      recipe, model: LanguageModel(model.configuration), parameters: try model.initialParameters(),
+      recipe, model: model.languageModel(), parameters: try model.initialParameters(),
       stream: data.stream, ranks: ranks)
     for step in 1...3 { _ = try trainer.step(step) }
     // OpenBLAS's kernels for small products allocate a panel in every call.

@@ -46,9 +46,10 @@ let leastRecipe = """
           truncated_backpropagation: true
           state_passing: 0.9
           precision: bf16
-          optimizer: {lr: 1.0e-3, min_lr: 1e-5, betas: [0.8, 0.99], eps: 1.0e-6, weight_decay: 0, grad_clip: 2}
+          trainable: expanded
+          optimizer: {lr: 1.0e-3, min_lr: 1e-5, betas: [0.8, 0.99], eps: 1.0e-6, weight_decay: 0, grad_clip: 2, moments: bf16}
           schedule: {kind: wsd, warmup_steps: 10, decay_steps: 40}
-        parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false, sequence_ranks: 2}
+        parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false, sequence_ranks: 2, overlap: false}
         checkpoint: {every: 50, keep: 1}
         evaluation:
           every: 25
@@ -87,7 +88,8 @@ let leastRecipe = """
     #expect(train.sequencesPerStep == 12)
     #expect(train.microBatch == 3)
     #expect(train.segmentLength == 1024)
-    #expect(train.precision == .bf16)
+    #expect(train.precision == .bf16 && train.trainable == .expanded)
+    #expect(train.optimizer.moments == .bf16)
     let optimizer = train.optimizer
     #expect(optimizer.learningRate == 1e-3)
     #expect(optimizer.minimumLearningRate == 1e-5)
@@ -98,7 +100,7 @@ let leastRecipe = """
     #expect(train.schedule.kind == .wsd(decaySteps: 40))
     #expect(train.schedule.warmupSteps == 10)
     #expect(recipe.parallel.threadsPerRank == 4)
-    #expect(recipe.parallel.optimizerSharding == .zero1)
+    #expect(recipe.parallel.optimizerSharding == .zero1 && !recipe.parallel.overlaps)
     #expect(!recipe.parallel.isReproducible)
     #expect(recipe.parallel.sequenceRanks == 2)
     #expect(recipe.checkpoint.every == 50)
@@ -125,7 +127,8 @@ let leastRecipe = """
     #expect(recipe.train.sequencesPerStep == 8)
     #expect(recipe.train.microBatch == 1)
     #expect(recipe.train.segmentLength == 2048)
-    #expect(recipe.train.precision == .auto)
+    #expect(recipe.train.precision == .auto && recipe.train.trainable == .all)
+    #expect(recipe.train.optimizer.moments == .fp32 && recipe.parallel.overlaps)
     let optimizer = recipe.train.optimizer
     #expect(optimizer.learningRate == 3e-4)
     #expect(optimizer.minimumLearningRate == 0)
@@ -258,6 +261,7 @@ let leastRecipe = """
           truncated_backpropagation: false
           state_passing: 0.0
           precision: auto
+          trainable: all
           optimizer:
             lr: 0.0003
             min_lr: 0.0
@@ -265,6 +269,7 @@ let leastRecipe = """
             eps: 1e-08
             weight_decay: 0.1
             grad_clip: 1.0
+            moments: fp32
           schedule:
             kind: cosine
             warmup_steps: 1000
@@ -273,6 +278,7 @@ let leastRecipe = """
           optimizer_sharding: none
           reproducible: true
           sequence_ranks: 1
+          overlap: true
         checkpoint:
           every: 1000
           keep: 3

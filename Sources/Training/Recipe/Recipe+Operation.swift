@@ -19,8 +19,13 @@ extension Recipe {
     public var isReproducible: Bool
     /// Consecutive ranks that share each sequence, a divisor of the number of ranks; default 1.
     public var sequenceRanks: Int
+    /// Whether ranks exchange gradients while backward still runs (with `isReproducible` only; changes
+    /// no number); default true.
+    public var overlaps: Bool
 
-    static let keys = ["threads_per_rank", "optimizer_sharding", "reproducible", "sequence_ranks"]
+    static let keys = [
+      "threads_per_rank", "optimizer_sharding", "reproducible", "sequence_ranks", "overlap",
+    ]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
       if let value = reader.value("threads_per_rank"), value.kind != .text("auto") {
@@ -37,6 +42,7 @@ extension Recipe {
         "optimizer_sharding", default: OptimizerSharding.none)
       isReproducible = try reader.flag("reproducible", default: true)
       sequenceRanks = try reader.integer("sequence_ranks", default: 1, .atLeast(1))
+      overlaps = try reader.flag("overlap", default: true)
     }
 
     var value: RecipeValue {
@@ -44,6 +50,7 @@ extension Recipe {
         ("threads_per_rank", threadsPerRank.map(RecipeValue.integer) ?? .text("auto")),
         ("optimizer_sharding", .text(optimizerSharding.rawValue)),
         ("reproducible", .flag(isReproducible)), ("sequence_ranks", .integer(sequenceRanks)),
+        ("overlap", .flag(overlaps)),
       ])
     }
   }

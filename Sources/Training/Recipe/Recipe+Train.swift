@@ -1,3 +1,5 @@
+import Optimizers
+
 extension Recipe {
   /// How the model is trained.
   public struct Train: Sendable, Equatable {
@@ -6,6 +8,14 @@ extension Recipe {
       case fp32, bf16
       /// The fastest one that this machine has.
       case auto
+    }
+
+    /// Which parameters are trained.
+    public enum Trainable: String, Sendable, Equatable, CaseIterable {
+      /// All of them.
+      case all
+      /// The whole blocks of the layers whose state was expanded; the rest is frozen.
+      case expanded
     }
 
     /// Optimizer steps; required.
@@ -30,6 +40,8 @@ extension Recipe {
     public var statePassing: Double
     /// Default `auto`.
     public var precision: Precision
+    /// Default `all`.
+    public var trainable: Trainable
     /// AdamW's settings.
     public var optimizer: Optimizer
     /// How the learning rate moves.
@@ -37,7 +49,8 @@ extension Recipe {
 
     static let keys = [
       "steps", "sequences_per_step", "micro_batch", "segment_length", "memory_budget", "scratch",
-      "truncated_backpropagation", "state_passing", "precision", "optimizer", "schedule",
+      "truncated_backpropagation", "state_passing", "precision", "trainable", "optimizer",
+      "schedule",
     ]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
@@ -55,6 +68,7 @@ extension Recipe {
       truncatesBackpropagation = try reader.flag("truncated_backpropagation", default: false)
       statePassing = try reader.number("state_passing", default: 0, .between(0, 1))
       precision = try reader.choice("precision", default: .auto)
+      trainable = try reader.choice("trainable", default: .all)
       optimizer = try reader.section("optimizer", keys: Optimizer.keys, Optimizer.init)
       schedule = try reader.section("schedule", keys: Schedule.keys) {
         (section) throws(RecipeError) in try Schedule(section, steps: steps)
@@ -74,6 +88,7 @@ extension Recipe {
         ("scratch", scratch.map(RecipeValue.text)),
         ("truncated_backpropagation", .flag(truncatesBackpropagation)),
         ("state_passing", .number(statePassing)), ("precision", .text(precision.rawValue)),
+        ("trainable", .text(trainable.rawValue)),
         ("optimizer", optimizer.value), ("schedule", schedule.value),
       ])
     }
@@ -95,8 +110,10 @@ extension Recipe {
     public var weightDecay: Double
     /// Largest global gradient norm; 0 clips nothing; default 1.
     public var gradientClip: Double
+    /// How the two moments are stored: `fp32`, or `bf16` with stochastic rounding; default `fp32`.
+    public var moments: MomentPrecision
 
-    static let keys = ["lr", "min_lr", "betas", "eps", "weight_decay", "grad_clip"]
+    static let keys = ["lr", "min_lr", "betas", "eps", "weight_decay", "grad_clip", "moments"]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
       learningRate = try reader.number("lr", default: 3e-4, .above(0))
@@ -106,6 +123,7 @@ extension Recipe {
       epsilon = try reader.number("eps", default: 1e-8, .above(0))
       weightDecay = try reader.number("weight_decay", default: 0.1, .atLeast(0))
       gradientClip = try reader.number("grad_clip", default: 1, .atLeast(0))
+      moments = try reader.choice("moments", default: .fp32)
     }
 
     var value: RecipeValue {
@@ -113,6 +131,7 @@ extension Recipe {
         ("lr", .number(learningRate)), ("min_lr", .number(minimumLearningRate)),
         ("betas", .list([.number(beta1), .number(beta2)])), ("eps", .number(epsilon)),
         ("weight_decay", .number(weightDecay)), ("grad_clip", .number(gradientClip)),
+        ("moments", .text(moments.rawValue)),
       ])
     }
   }

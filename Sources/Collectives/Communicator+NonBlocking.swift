@@ -1,0 +1,117 @@
+import CMPI
+
+/// Exchanges of floats that go on while their callers compute.
+///
+/// They run on two communicators of their own, one for each kind, so each kind only has to be started
+/// in the same order on all ranks, whatever else is called in between. Open MPI moves data inside MPI
+/// calls only: `isDone` must be asked now and then.
+public final class NonBlockingExchanges {
+  /// How much goes where in an all-to-all exchange; MPI reads it until the exchange is done.
+  public final class Blocks {
+    /// Floats to send to each rank.
+    public let sendCounts: UnsafeMutableBufferPointer<Int32>
+    /// Where each rank's block starts in the send buffer.
+    public let sendOffsets: UnsafeMutableBufferPointer<Int32>
+    /// Floats to receive from each rank.
+    public let receiveCounts: UnsafeMutableBufferPointer<Int32>
+    /// Where each rank's block goes in the receive buffer.
+    public let receiveOffsets: UnsafeMutableBufferPointer<Int32>
+
+    private let memory: UnsafeMutableBufferPointer<Int32>
+
+    /// An exchange among `size` ranks of nothing yet.
+    public init(size: Int) {
+      memory = .allocate(capacity: 4 * size)
+      memory.initialize(repeating: 0)
+      let memory = memory
+      func part(_ index: Int) -> UnsafeMutableBufferPointer<Int32> {
+        UnsafeMutableBufferPointer(rebasing: memory[(index * size)..<((index + 1) * size)])
+      }
+      (sendCounts, sendOffsets) = (part(0), part(1))
+      (receiveCounts, receiveOffsets) = (part(2), part(3))
+    }
+
+    deinit { memory.deallocate() }
+  }
+
+  /// An exchange under way, or none.
+  public struct Operation {
+    fileprivate var request: MPI_Request?
+
+    /// None: done from the start.
+    public init() {}
+  }
+
+  private let exchanges: MPI_Comm
+  private let shares: MPI_Comm
+
+  /// Makes the two communicators; collective.
+  ///
+  /// MPI frees them when it is left.
+  ///
+  /// - Throws: `CollectiveError`.
+  public init(_ communicator: Communicator) throws {
+    exchanges = try Self.duplicate(communicator)
+    shares = try Self.duplicate(communicator)
+  }
+
+  private static func duplicate(_ communicator: Communicator) throws -> MPI_Comm {
+    var copy: MPI_Comm?
+    try Communicator.check(MPI_Comm_dup(communicator.handle, &copy), "MPI_Comm_dup")
+    guard let copy else { throw CollectiveError(call: "MPI_Comm_dup", reason: "no communicator") }
+    return copy
+  }
+
+  /// Starts to send every rank its block of `send` and to receive a block from each.
+  ///
+  /// - Returns: the exchange; all three arguments must stay until it is done.
+  /// - Throws: `CollectiveError`.
+  public func startExchange(
+    _ send: UnsafePointer<Float>, into receive: UnsafeMutablePointer<Float>, _ blocks: Blocks
+  ) throws -> Operation {
+    var operation = Operation()
+    try Communicator.check(
+      MPI_Ialltoallv(
+        send, blocks.sendCounts.baseAddress, blocks.sendOffsets.baseAddress, statex_mpi_float(),
+        receive, blocks.receiveCounts.baseAddress, blocks.receiveOffsets.baseAddress,
+        statex_mpi_float(), exchanges, &operation.request), "MPI_Ialltoallv")
+    return operation
+  }
+
+  /// Starts to fill in every rank's block of `values` from its owner.
+  ///
+  /// - Parameters:
+  ///   - values: the array, whole on every rank.
+  ///   - counts: floats that each rank owns.
+  ///   - offsets: where each rank's block starts.
+  /// - Returns: the exchange; all three arguments must stay until it is done.
+  /// - Throws: `CollectiveError`.
+  public func startShare(
+    inPlace values: UnsafeMutablePointer<Float>, counts: UnsafeMutableBufferPointer<Int32>,
+    offsets: UnsafeMutableBufferPointer<Int32>
+  ) throws -> Operation {
+    var operation = Operation()
+    try Communicator.check(
+      MPI_Iallgatherv(
+        statex_mpi_in_place(), 0, statex_mpi_float(), values, counts.baseAddress,
+        offsets.baseAddress, statex_mpi_float(), shares, &operation.request), "MPI_Iallgatherv")
+    return operation
+  }
+
+  /// Whether an exchange is done; lets all exchanges go on.
+  public func isDone(_ operation: inout Operation) throws -> Bool {
+    guard operation.request != nil else { return true }
+    var flag: Int32 = 0
+    try Communicator.check(
+      MPI_Test(&operation.request, &flag, statex_mpi_status_ignore()), "MPI_Test")
+    if flag != 0 { operation.request = nil }
+    return flag != 0
+  }
+
+  /// Returns when an exchange is done.
+  public func wait(_ operation: inout Operation) throws {
+    guard operation.request != nil else { return }
+    try Communicator.check(MPI_Wait(&operation.request, statex_mpi_status_ignore()), "MPI_Wait")
+    operation.request = nil
+  }
+}
