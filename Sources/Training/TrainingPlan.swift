@@ -91,7 +91,8 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(
         name: "ranks x micro-batches",
         value: parts == 1
-          ? "\(ranks) x \(microBatches)" : "\(groups) groups of \(parts) x \(microBatches)"),
+          ? "\(ranks) x \(microBatches)"
+          : "\(groups) group\(groups == 1 ? "" : "s") of \(parts) x \(microBatches)"),
       Item(name: "segments a sequence", value: String(segments)),
     ]
     if parts > 1 {
