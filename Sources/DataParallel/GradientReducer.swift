@@ -135,9 +135,9 @@ public final class GradientReducer {
         leafValues[index] = try leaf(index, buffers[0], false)
       }
     }
+    if options.reproducible { addPending(from: 0) }
     seconds.exposed = try timed {
       if options.reproducible {
-        try makeFinal(from: 0)
         if let failure { throw failure }
         try exchange?.finish()
       } else if let exchange {
@@ -153,7 +153,8 @@ public final class GradientReducer {
   public func gradientsAreFinal(from offset: Int) {
     guard options.overlaps, exchange != nil, failure == nil else { return }
     do {
-      let spent = try timed { try makeFinal(from: offset) }
+      addPending(from: offset)
+      let spent = try timed { try exchange?.gradientsAreFinal(from: offset) }
       seconds.overlapped += spent
     } catch {
       failure = error
@@ -179,8 +180,8 @@ public final class GradientReducer {
     return Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
   }
 
-  /// Adds the last leaf to what waits for it and lets the sum be exchanged, from `offset` on.
-  private func makeFinal(from offset: Int) throws {
+  /// Adds the last leaf to what waits for it, from element `offset` on.
+  private func addPending(from offset: Int) {
     let range = offset..<max(finalFrom, offset)
     for depth in pending.dropLast().reversed() {
       add(
@@ -188,7 +189,6 @@ public final class GradientReducer {
         accumulatingInto: buffers[depth].pointer + range.lowerBound)
     }
     finalFrom = min(finalFrom, offset)
-    try exchange?.gradientsAreFinal(from: offset)
   }
 
   private func pollExchange() {
@@ -227,7 +227,7 @@ public final class GradientReducer {
   }
 
   /// Sums a node that is all this rank's own into buffer `depth`; what its last leaf has to be added to
-  /// is left to `makeFinal` if the node is the rank's last root.
+  /// is left to `addPending` if the node is the rank's last root.
   private func evaluate(
     _ node: Range<Int>, _ depth: Int, isLast: Bool,
     _ leaf: (Int, FloatBuffer, Bool) throws -> Double

@@ -59,7 +59,10 @@ public final class Trainer {
   ///   - stream: the data.
   ///   - ranks: all ranks.
   ///   - sharing: those that share sequences with this one, as the recipe says.
+<<<<<<< HEAD
   ///   - precision: of the products of forward and backward passes, the same on all ranks.
+=======
+>>>>>>> opt
   /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows; `CollectiveError`.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
@@ -73,7 +76,11 @@ public final class Trainer {
     self.ranks = ranks
     schedule = recipe.train.learningRate
     // The same on all ranks: none is left alone with what follows, which is collective.
+<<<<<<< HEAD
     let memory = try TrainingMemory(recipe, model, ranks: ranks.size, precision: precision)
+=======
+    let memory = try TrainingMemory(recipe, model, ranks: ranks.size)
+>>>>>>> opt
     let tree = recipe.reductionTree(ranks: ranks.size)
     let reducer = try GradientReducer(
       count: model.layout.trainableCount, tree: tree, communicator: ranks.communicator,

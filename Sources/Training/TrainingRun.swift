@@ -86,7 +86,11 @@ public final class TrainingRun {
     trainer = try ranks.agree {
       try Trainer(
         recipe, model: runModel.languageModel(), parameters: parameters, stream: data.stream,
+<<<<<<< HEAD
         ranks: ranks, sharing: sharing, precision: precision.products)
+=======
+        ranks: ranks, sharing: sharing)
+>>>>>>> opt
     }
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
@@ -109,6 +113,13 @@ public final class TrainingRun {
 
   /// Refuses what the recipe may say but this program cannot do.
   static func checkSupported(_ recipe: Recipe, ranks: Int) throws {
+<<<<<<< HEAD
+=======
+    if recipe.train.precision == .bf16 {
+      throw TrainingError.unsupported(
+        "train.precision: bf16 is not available in this version; use fp32")
+    }
+>>>>>>> opt
     try checkDivision(recipe, ranks: ranks)
   }
 
@@ -220,7 +231,8 @@ public final class TrainingRun {
   private static func peakMemory() -> Int? {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-    return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
+    return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
+      .map { $0 * 1024 }
   }
 
   private func record(_ result: Trainer.StepResult, seconds: Double) throws {
