@@ -12,12 +12,16 @@ SCRATCH ?= .build
 PARALLEL ?=
 
 # Debian packages of the C libraries and tools, and what only the private test cluster needs.
-APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libzstd-dev zstd xxhash
+APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libdnnl-dev libzstd-dev zstd xxhash
 APT_SLURM_PACKAGES := slurm-wlm munge
 # What a build looks for, by pkg-config name.
 PKG_CONFIG_NAMES := ompi-c openblas libzstd
+# And by header, where a library has no pkg-config file.
+HEADERS := oneapi/dnnl/dnnl.h
 
 PYTHON ?= python3
+# Options of tools/bench.py, for example --layers.
+BENCH_OPTIONS ?=
 VENV := .venv-interop
 
 export STATEX_MARCH := $(MARCH)
@@ -29,7 +33,7 @@ export OPENBLAS_NUM_THREADS := 1
 SWIFT_BUILD_FLAGS := -c release --scratch-path $(SCRATCH) $(if $(PARALLEL),--jobs $(PARALLEL))
 SWIFT_DIRS := Sources Tests Package.swift
 
-.PHONY: help setup setup-slurm check-tools build test test-slurm interop interop-env lint format demo bench clean
+.PHONY: help setup setup-slurm check-tools build test test-slurm interop interop-env lint format demo bench bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -45,7 +49,7 @@ setup-slurm: ## Install Slurm for the cluster tests on this machine
 	@tools/install-packages.sh $(APT_SLURM_PACKAGES)
 
 check-tools:
-	@tools/check-tools.sh $(PKG_CONFIG_NAMES)
+	@tools/check-tools.sh $(PKG_CONFIG_NAMES) $(HEADERS)
 
 build: check-tools ## Compile statex and statex-train (release)
 	swift build $(SWIFT_BUILD_FLAGS)
@@ -81,8 +85,15 @@ format: ## Rewrite the sources in the committed style
 demo: setup ## Set up if needed, then train a small model before and after state expansion
 	tools/demo.sh
 
-bench: build ## Measure training speed
-	tools/bench.sh
+bench: build ## Measure training speed beside its limit and its peers (after bench-env)
+	$(PYTHON) tools/bench.py --bin "$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" $(BENCH_OPTIONS)
 
-clean: ## Remove build products and the interop environment
-	rm -rf $(SCRATCH) $(VENV)
+bench-env: .venv-bench/.complete ## Install the peers of the benchmark
+
+.venv-bench/.complete: Tests/Peers/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --retries 1 -r $<
+	touch $@
+
+clean: ## Remove build products and the Python environments
+	rm -rf $(SCRATCH) $(VENV) .venv-bench

@@ -45,6 +45,7 @@ let package = Package(
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
     // Rooms, bottom first.
@@ -54,7 +55,8 @@ let package = Package(
     .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: pointers),
     .target(name: "TrainingMetrics", swiftSettings: safe),
     .target(
-      name: "Kernels", dependencies: ["COpenBLAS", "TensorStorage"], swiftSettings: pointers),
+      name: "Kernels", dependencies: ["COpenBLAS", "COneDNN", "TensorStorage"],
+      swiftSettings: pointers),
     .target(name: "Collectives", dependencies: ["CMPI"], swiftSettings: pointers),
     .target(name: "Compression", dependencies: ["CZstd"], swiftSettings: pointers),
     .target(
@@ -209,6 +211,10 @@ let package = Package(
         "TensorStorage", "Training",
       ],
       path: "Tests/TrainingProbe", swiftSettings: common),
+    .executableTarget(
+      name: "product-bench",
+      dependencies: ["Kernels", "LanguageModels", "Layers", "TensorStorage", "Training"],
+      path: "Tests/ProductBench", swiftSettings: common),
     .testTarget(
       name: "DistributedTests", dependencies: ["TokenData", "training-probe"],
       swiftSettings: common),

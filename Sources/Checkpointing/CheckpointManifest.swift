@@ -16,12 +16,18 @@ public struct CheckpointCreation: Sendable, Equatable {
   /// What OpenBLAS says about its kernels, if known: bit equality needs the same.
   public var openBLAS: String?
 
+  /// How matrix products were computed, if known: precision and what multiplied.
+  public var products: String?
+
   /// Records where and when.
-  public init(host: String, ranks: Int, time: String = "", openBLAS: String? = nil) {
+  public init(
+    host: String, ranks: Int, time: String = "", openBLAS: String? = nil, products: String? = nil
+  ) {
     self.host = host
     self.ranks = ranks
     self.time = time
     self.openBLAS = openBLAS
+    self.products = products
   }
 }
 
@@ -130,6 +136,7 @@ extension CheckpointCreation {
       JSONMember("time", .string(time)),
     ]
     if let openBLAS { members.append(JSONMember("openblas", .string(openBLAS))) }
+    if let products { members.append(JSONMember("products", .string(products))) }
     return .object(members)
   }
 }

@@ -102,7 +102,8 @@ struct ManifestFields {
     let fields = ManifestFields(value["created"] ?? .null, path: path, prefix: "created.")
     return CheckpointCreation(
       host: try fields.string("host"), ranks: try fields.count("ranks"),
-      time: try fields.string("time"), openBLAS: fields.value["openblas"]?.string)
+      time: try fields.string("time"), openBLAS: fields.value["openblas"]?.string,
+      products: fields.value["products"]?.string)
   }
 
   /// Rebuilds the layout and checks that it is the one that was written.

@@ -29,8 +29,8 @@ public func linearArgmax(
   while first < counted {
     let count = min(LinearCrossEntropyDims.blockRows, counted - first)
     let rows = list + first
-    let (_, logits) = blockLogits(
-      hidden, weight: weight, scratch: scratch, dims: dims, rows: rows, count: count)
+    let x = gatherRows(hidden, scratch: scratch, dims: dims, rows: rows, count: count)
+    let logits = blockLogits(x, weight: weight, scratch: scratch, dims: dims)
     parallelFor(count, (logits, rows, predictions)) { job, i in
       let (logits, rows, predictions) = job
       predictions[Int(rows[i])] = argmax(logits.row(i), count: logits.columns).map(Int32.init) ?? -1

@@ -111,23 +111,26 @@ public func linearCrossEntropy(
   return sum
 }
 
-/// Logits of the listed rows, which the head's scratch holds a block of.
-///
-/// - Returns: the gathered hidden rows `[count, D]` and their logits `[count, V]`.
-func blockLogits(
-  _ hidden: Floats, weight: Floats, scratch: Floats, dims: LinearCrossEntropyDims,
+/// The listed hidden rows, one after the other, in the head's scratch: `[count, D]`.
+func gatherRows(
+  _ hidden: Floats, scratch: Floats, dims: LinearCrossEntropyDims,
   rows: UnsafeMutablePointer<Int32>, count: Int
-) -> (x: Matrix, logits: Matrix) {
-  let (logits, gathered, _) = dims.parts(scratch)
-  let (width, vocabulary) = (dims.width, dims.vocabulary)
-  parallelFor(count, (hidden, gathered, rows, width)) { job, i in
+) -> Matrix {
+  let (_, gathered, _) = dims.parts(scratch)
+  parallelFor(count, (hidden, gathered, rows, dims.width)) { job, i in
     let (hidden, gathered, rows, width) = job
     (gathered + i * width).update(from: hidden + Int(rows[i]) * width, count: width)
   }
-  let x = Matrix(gathered, count, width)
-  let l = Matrix(logits, count, vocabulary)
-  matrixProduct(x, Matrix(weight, vocabulary, width).transposed, into: l)
-  return (x, l)
+  return Matrix(gathered, count, dims.width)
+}
+
+/// The logits `[count, V]` of gathered rows, in the head's scratch.
+func blockLogits(
+  _ x: Matrix, weight: Floats, scratch: Floats, dims: LinearCrossEntropyDims
+) -> Matrix {
+  let logits = Matrix(dims.parts(scratch).logits, x.rows, dims.vocabulary)
+  matrixProduct(x, Matrix(weight, dims.vocabulary, dims.width).transposed, into: logits)
+  return logits
 }
 
 private func block(
@@ -135,25 +138,26 @@ private func block(
   _ gradients: LinearCrossEntropyGradients?, _ scratch: Floats, _ dims: LinearCrossEntropyDims,
   rows: UnsafeMutablePointer<Int32>, count: Int
 ) {
-  let (logits, _, dgathered) = dims.parts(scratch)
+  let gathered = gatherRows(hidden, scratch: scratch, dims: dims, rows: rows, count: count)
+  let (_, _, dgathered) = dims.parts(scratch)
   let (width, vocabulary) = (dims.width, dims.vocabulary)
-  let w = Matrix(weight, vocabulary, width)
-  let (x, l) = blockLogits(
-    hidden, weight: weight, scratch: scratch, dims: dims, rows: rows, count: count)
-  let wantsGradient = gradients != nil
-  parallelFor(count, (logits, rows, wanted, nll, vocabulary, wantsGradient)) { job, i in
-    let (logits, rows, wanted, nll, vocabulary, wantsGradient) = job
-    let row = Int(rows[i])
-    nll[row] = softmaxRow(
-      logits + i * vocabulary, count: vocabulary, target: Int(wanted.targets[row]),
-      gradientScale: wantsGradient ? wanted.weights[row] * wanted.scale : nil)
+  withSharedOperand(gathered) { x in
+    let l = blockLogits(x, weight: weight, scratch: scratch, dims: dims)
+    let wantsGradient = gradients != nil
+    parallelFor(count, (l, rows, wanted, nll, wantsGradient)) { job, i in
+      let (l, rows, wanted, nll, wantsGradient) = job
+      let row = Int(rows[i])
+      nll[row] = softmaxRow(
+        l.row(i), count: l.columns, target: Int(wanted.targets[row]),
+        gradientScale: wantsGradient ? wanted.weights[row] * wanted.scale : nil)
+    }
+    guard let gradients else { return }
+    matrixProduct(l, Matrix(weight, vocabulary, width), into: Matrix(dgathered, count, width))
+    if let dweight = gradients.dweight {
+      matrixProduct(l.transposed, x, accumulatingInto: Matrix(dweight, vocabulary, width))
+    }
   }
   guard let gradients else { return }
-  let dx = Matrix(dgathered, count, width)
-  matrixProduct(l, w, into: dx)
-  if let dweight = gradients.dweight {
-    matrixProduct(l.transposed, x, accumulatingInto: Matrix(dweight, vocabulary, width))
-  }
   parallelFor(count, (gradients.dhidden, dgathered, rows, width)) { job, i in
     let (dhidden, dgathered, rows, width) = job
     (dhidden + Int(rows[i]) * width).update(from: dgathered + i * width, count: width)

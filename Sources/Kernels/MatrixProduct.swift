@@ -15,6 +15,8 @@ public struct Matrix {
   public var stride: Int
   /// Whether the stored matrix is the transpose of the logical one.
   public var isTransposed = false
+  /// The dense bf16 copy that `withSharedOperand` made of the whole matrix.
+  var converted: UnsafeMutableRawPointer?
 
   /// A dense matrix, or a block of columns of a wider one when `stride` is given.
   @inline(__always)
@@ -44,6 +46,7 @@ public struct Matrix {
     var result = self
     result.pointer += isTransposed ? first : first * stride
     result.rows = count
+    result.converted = nil
     return result
   }
 
@@ -82,24 +85,34 @@ public func serialProduct(
 
 /// `c = a b` on all threads, like `matrixProduct(_:_:accumulatingInto:)`.
 public func matrixProduct(_ a: Matrix, _ b: Matrix, into c: Matrix) {
-  tiledProduct(a, b, c, accumulate: false)
+  product(a, b, c, accumulate: false)
 }
 
 /// `c += a b` on all threads.
 ///
 /// `c` is cut into tiles whose sizes follow from its shape alone; each tile is one single-threaded
-/// product. So the result does not depend on the number of threads.
+/// product. So the result does not depend on the number of threads. In fp32, or as
+/// `BFloat16Products.run` says.
 ///
 /// - Precondition: `a` is `[M, K]`, `b` is `[K, N]`, `c` is `[M, N]` and not transposed.
 public func matrixProduct(_ a: Matrix, _ b: Matrix, accumulatingInto c: Matrix) {
-  tiledProduct(a, b, c, accumulate: true)
+  product(a, b, c, accumulate: true)
 }
 
-private func tiledProduct(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Bool) {
+private func product(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Bool) {
   precondition(
     a.rows == c.rows && b.columns == c.columns && a.columns == b.rows && !c.isTransposed,
     "product of [\(a.rows), \(a.columns)] and [\(b.rows), \(b.columns)] into [\(c.rows), \(c.columns)]"
   )
+  if let products = BFloat16Products.current {
+    products.product(a, b, c, accumulate: accumulate)
+  } else {
+    tiledProduct(a, b, c, accumulate: accumulate)
+  }
+}
+
+/// The product in fp32.
+func tiledProduct(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Bool) {
   let grid = TileGrid(rows: c.rows, columns: c.columns)
   parallelFor(grid.count, (a, b, c, grid, accumulate)) { job, tile in
     let (a, b, c, grid, accumulate) = job
@@ -116,7 +129,8 @@ private func tiledProduct(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Boo
 /// A cut of a matrix into tiles, a function of its shape only.
 ///
 /// Tiles are as equal as the micro-kernel's width of 16 lets them be, and a side that is cut is cut into
-/// an even number, so that two, four or eight threads have equal shares.
+/// an even number, so that two, four or eight threads have equal shares. Large tiles are good: OpenBLAS
+/// packs the operands of every call anew.
 struct TileGrid {
   let rows: Int
   let columns: Int
@@ -131,7 +145,7 @@ struct TileGrid {
   init(rows: Int, columns: Int) {
     self.rows = rows
     self.columns = columns
-    var (down, across) = (Self.parts(rows, of: 512), Self.parts(columns, of: 1024))
+    var (down, across) = (Self.parts(rows, of: 1024), Self.parts(columns, of: 2048))
     func size(_ length: Int, _ parts: Int) -> Int { ((length + parts - 1) / parts + 15) / 16 * 16 }
     while down * across < Self.wanted {
       let (height, width) = (size(rows, down), size(columns, across))
@@ -148,9 +162,12 @@ struct TileGrid {
     return parts == 1 ? 1 : (parts + 1) / 2 * 2
   }
 
-  private var across: Int { (columns + tileColumns - 1) / tileColumns }
+  /// Tiles from left to right.
+  var across: Int { (columns + tileColumns - 1) / tileColumns }
+  /// Tiles from top to bottom.
+  var down: Int { (rows + tileRows - 1) / tileRows }
 
-  var count: Int { (rows + tileRows - 1) / tileRows * across }
+  var count: Int { down * across }
 
   subscript(tile: Int) -> (Range<Int>, Range<Int>) {
     let row = tile / across * tileRows

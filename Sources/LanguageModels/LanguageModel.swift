@@ -97,4 +97,11 @@ public struct LanguageModel {
     }
     return sum
   }
+
+  /// Elements of the largest operand of a matrix product that is not a weight.
+  public func largestOperandCount(_ dims: SegmentDims) -> Int {
+    let widest = blocks.flatMap(\.linearShapes).reduce(width) { max($0, $1.outputs, $1.inputs) }
+    let head = min(dims.rows, LinearCrossEntropyDims.blockRows) * max(vocabulary, width)
+    return max(dims.rows * widest, head)
+  }
 }

@@ -40,12 +40,14 @@ extension GatedLinearAttentionBlock {
         saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: y, rows: rows,
         width: width)
     }
-    context.linearBackward(
-      Matrix(saved.gate, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpGate,
-      into: Matrix(dy, rows, width), accumulate: false, gradients)
-    context.linearBackward(
-      Matrix(saved.up, rows, inner), input: Matrix(y, rows, width), offset: offsets.mlpUp,
-      into: Matrix(dy, rows, width), accumulate: true, gradients)
+    context.withWeightOperand(Matrix(y, rows, width), gradients) { y in
+      context.linearBackward(
+        Matrix(saved.gate, rows, inner), input: y, offset: offsets.mlpGate,
+        into: Matrix(dy, rows, width), accumulate: false, gradients)
+      context.linearBackward(
+        Matrix(saved.up, rows, inner), input: y, offset: offsets.mlpUp,
+        into: Matrix(dy, rows, width), accumulate: true, gradients)
+    }
     rmsNormBackward(
       dy, x: saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, accumulatingInto: dx,
       dweight: gradients.map { $0 + offsets.mlpNorm }, scratch: partials, rows: rows, width: width)
@@ -59,22 +61,38 @@ extension GatedLinearAttentionBlock {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
     let rows = dims.rows
     var plan = MemoryPlan(context.scratch)
-    let y = plan.take(rows * c.hiddenSize)
-    let dy = plan.take(rows * c.hiddenSize)
     let partials = plan.take(
       RowTiles(rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim))
+    let doutput = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
+
+    let projected = recurrenceBackward(
+      doutput, startState(state, saved, context), State(dstate, self, batch: dims.batch),
+      saved, gradients, context, partials: partials, &plan)
+    let y = plan.take(rows * c.hiddenSize)
+    let dy = plan.take(rows * c.hiddenSize)
+    let dlow = plan.take(rows * c.gateRank)
     if gradients != nil {
       rmsNormRecompute(
         x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd, into: y, rows: rows,
         width: c.hiddenSize)
     }
-    let doutput = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
+    context.withWeightOperand(Matrix(y, rows, c.hiddenSize), gradients) {
+      projectionBackward(
+        projected, dlow: dlow, input: $0, into: Matrix(dy, rows, c.hiddenSize), saved, gradients,
+        context)
+    }
+    rmsNormBackward(
+      dy, x: x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd,
+      accumulatingInto: dx, dweight: gradients.map { $0 + offsets.attentionNorm },
+      scratch: partials, rows: rows, width: c.hiddenSize)
+  }
 
-    let input = Matrix(y, rows, c.hiddenSize)
-    let dinput = Matrix(dy, rows, c.hiddenSize)
-    let projected = recurrenceBackward(
-      doutput, startState(state, saved, context), State(dstate, self, batch: dims.batch),
-      saved, gradients, context, partials: partials, &plan)
+  /// Gradients of the projections' weights and of their common input.
+  private func projectionBackward(
+    _ projected: GLAGradients, dlow: Floats, input: Matrix, into dinput: Matrix, _ saved: Saved,
+    _ gradients: Floats?, _ context: BlockContext
+  ) {
+    let (c, rows) = (configuration, context.dims.rows)
     context.linearBackward(
       Matrix(projected.dq, rows, c.keyDim), input: input, offset: offsets.query, into: dinput,
       accumulate: false, gradients)
@@ -89,16 +107,12 @@ extension GatedLinearAttentionBlock {
         Matrix(saved.outputGate, rows, c.valueDim), input: input, offset: gate, into: dinput,
         accumulate: true, gradients)
     }
-    let dlow = Matrix(plan.take(rows * c.gateRank), rows, c.gateRank)
+    let dlow = Matrix(dlow, rows, c.gateRank)
     context.linearBackward(
       Matrix(projected.dg, rows, c.projectedKeyDim), input: Matrix(saved.low, rows, c.gateRank),
       offset: offsets.gate, into: dlow, accumulate: false, gradients)
     context.linearBackward(
       dlow, input: input, offset: offsets.low, into: dinput, accumulate: true, gradients)
-    rmsNormBackward(
-      dy, x: x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd,
-      accumulatingInto: dx, dweight: gradients.map { $0 + offsets.attentionNorm },
-      scratch: partials, rows: rows, width: c.hiddenSize)
   }
 
   /// From the gradient of `middle` to that of the recurrence's output; `saved.outputGate` becomes its
@@ -109,6 +123,8 @@ extension GatedLinearAttentionBlock {
   ) -> Floats {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
     let doutput = plan.take(rows * c.valueDim)
+    let mark = plan.used
+    defer { plan.rewind(to: mark) }
     let normed = plan.take(rows * c.valueDim)
     let dims = normDims(context.dims)
     let norm = offsets.outputNorm.map { w + $0 }

@@ -48,16 +48,17 @@ extension GatedLinearAttentionBlock {
   /// q, k, v, the output gate and the gate logits of normed rows `y`.
   private func project(_ y: Floats, _ saved: Saved, _ context: BlockContext) {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
-    let y = Matrix(y, rows, c.hiddenSize)
-    func linear(_ offset: Int, _ width: Int, into target: Floats) {
-      matrixProduct(
-        y, Matrix(w + offset, width, c.hiddenSize).transposed, into: Matrix(target, rows, width))
+    withSharedOperand(Matrix(y, rows, c.hiddenSize)) { y in
+      func linear(_ offset: Int, _ width: Int, into target: Floats) {
+        matrixProduct(
+          y, Matrix(w + offset, width, c.hiddenSize).transposed, into: Matrix(target, rows, width))
+      }
+      linear(offsets.query, c.keyDim, into: saved.q)
+      linear(offsets.key, c.projectedKeyDim, into: saved.k)
+      linear(offsets.value, c.projectedValueDim, into: saved.v)
+      if let gate = offsets.outputGate { linear(gate, c.valueDim, into: saved.outputGate) }
+      linear(offsets.low, c.gateRank, into: saved.low)
     }
-    linear(offsets.query, c.keyDim, into: saved.q)
-    linear(offsets.key, c.projectedKeyDim, into: saved.k)
-    linear(offsets.value, c.projectedValueDim, into: saved.v)
-    if let gate = offsets.outputGate { linear(gate, c.valueDim, into: saved.outputGate) }
-    linear(offsets.low, c.gateRank, into: saved.low)
     matrixProduct(
       Matrix(saved.low, rows, c.gateRank),
       Matrix(w + offsets.gate, c.projectedKeyDim, c.gateRank).transposed,
@@ -100,14 +101,15 @@ extension GatedLinearAttentionBlock {
     rmsNormForward(
       x, weight: w + offsets.mlpNorm, into: y, rstd: saved.mlpRstd, rows: rows,
       width: c.hiddenSize, epsilon: normEpsilon)
-    let normed = Matrix(y, rows, c.hiddenSize)
-    func linear(_ offset: Int, into target: Floats) {
-      matrixProduct(
-        normed, Matrix(w + offset, c.intermediateSize, c.hiddenSize).transposed,
-        into: Matrix(target, rows, c.intermediateSize))
+    withSharedOperand(Matrix(y, rows, c.hiddenSize)) { y in
+      func linear(_ offset: Int, into target: Floats) {
+        matrixProduct(
+          y, Matrix(w + offset, c.intermediateSize, c.hiddenSize).transposed,
+          into: Matrix(target, rows, c.intermediateSize))
+      }
+      linear(offsets.mlpGate, into: saved.gate)
+      linear(offsets.mlpUp, into: saved.up)
     }
-    linear(offsets.mlpGate, into: saved.gate)
-    linear(offsets.mlpUp, into: saved.up)
     swiGLUForward(
       gate: saved.gate, up: saved.up, into: hidden, count: rows * c.intermediateSize)
     copy(x, count: rows * c.hiddenSize, into: out)

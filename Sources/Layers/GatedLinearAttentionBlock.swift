@@ -118,26 +118,39 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
     let transforms = [queryTransform, keyTransform, valueTransform, gateTransform]
       .reduce(0) { $0 + 2 * $1.scratchCount(dims) }
     let partials = RowTiles(dims.rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim)
-    let mlp = dims.rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
-    let mixer =
-      dims.rows * (2 * c.hiddenSize + 4 * c.keyDim + 3 * c.valueDim + c.gateRank)
-      + attention.backwardScratchCount + transforms + partials + mixingScratchCount(dims)
-      + partsScratchCount(dims)
-    return max(mlp, mixer) + 64 * 16
+    let rows = dims.rows
+    let mlp = rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
+    let around = transforms + mixingScratchCount(dims) + partsScratchCount(dims)
+    let forward =
+      rows * (c.hiddenSize + c.keyDim + c.valueDim) + around + attention.forwardScratchCount
+    // What the recurrence needs is free again when the projections' gradients are computed.
+    let backward =
+      rows * (4 * c.keyDim + 2 * c.valueDim) + around + partials
+      + max(attention.backwardScratchCount, rows * (2 * c.hiddenSize + c.gateRank))
+    return max(mlp, forward, backward) + 64 * 16
   }
 
-  /// Multiplications and additions of one token's forward pass, matrix products only.
-  public var forwardFLOPsPerToken: Int {
+  /// The block's linear maps, in the order of the forward pass.
+  public var linearShapes: [LinearShape] {
     let c = configuration
-    let gate = c.hasOutputGate ? c.valueDim : 0
-    let projections =
-      c.hiddenSize * (c.keyDim + c.projectedKeyDim + c.projectedValueDim + gate + c.valueDim)
-      + c.gateRank * (c.hiddenSize + c.projectedKeyDim)
-    let mlp = 3 * c.hiddenSize * c.intermediateSize
-    let recurrence =
-      2 * c.recurrentStateCount
-      + GLADims.chunk * (c.headCount * c.stateKeyDim + c.valueDim)
-    return 2 * (projections + mlp + recurrence)
+    func from(_ inputs: Int, _ outputs: Int) -> LinearShape {
+      LinearShape(outputs: outputs, inputs: inputs)
+    }
+    return [
+      from(c.hiddenSize, c.keyDim), from(c.hiddenSize, c.projectedKeyDim),
+      from(c.hiddenSize, c.projectedValueDim),
+    ] + (c.hasOutputGate ? [from(c.hiddenSize, c.valueDim)] : []) + [
+      from(c.hiddenSize, c.gateRank), from(c.gateRank, c.projectedKeyDim),
+      from(c.valueDim, c.hiddenSize), from(c.hiddenSize, c.intermediateSize),
+      from(c.hiddenSize, c.intermediateSize), from(c.intermediateSize, c.hiddenSize),
+    ]
+  }
+
+  /// Multiplications and additions of one token in the recurrence, matrix products only.
+  public var recurrenceFLOPsPerToken: Int {
+    let c = configuration
+    return 2
+      * (2 * c.recurrentStateCount + GLADims.chunk * (c.headCount * c.stateKeyDim + c.valueDim))
   }
 
   /// Activations kept from forward to backward.

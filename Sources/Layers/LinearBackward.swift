@@ -7,6 +7,13 @@ extension BlockContext {
     return gradients + offset
   }
 
+  /// Calls `body` with an operand of several weights' gradients, shared by their products.
+  ///
+  /// In a frozen block nothing reads it, so it may hold anything and is not prepared.
+  func withWeightOperand(_ input: Matrix, _ gradients: Floats?, _ body: (Matrix) -> Void) {
+    if gradients == nil { body(input) } else { withSharedOperand(input, body) }
+  }
+
   /// Gradients of `out = input weight^T`: the weight's is added to the arena, the input's to `dinput`
   /// (or written there).
   ///

@@ -106,9 +106,9 @@ extension Mamba2Block {
         x, weight: w + offsets.norm, rstd: saved.rstd, into: normed, rows: tokens,
         width: c.hiddenSize)
     }
-    func part(_ rows: Range<Int>, _ dout: Floats, accumulate: Bool) {
+    func part(_ rows: Range<Int>, _ dout: Floats, of input: Matrix, accumulate: Bool) {
       context.linearBackward(
-        Matrix(dout, tokens, rows.count), input: Matrix(normed, tokens, c.hiddenSize),
+        Matrix(dout, tokens, rows.count), input: input,
         offset: offsets.input + rows.lowerBound * c.hiddenSize,
         into: Matrix(dnormed, tokens, c.hiddenSize), accumulate: accumulate, gradients)
       guard let dbias = context.gradient(offsets.inputBias, gradients) else { return }
@@ -116,9 +116,11 @@ extension Mamba2Block {
         dout, rows: tokens, width: rows.count, scratch: partials,
         accumulatingInto: dbias + rows.lowerBound)
     }
-    part(layout.z, saved.z, accumulate: false)
-    part(layout.convolved, projected.convolved, accumulate: true)
-    part(layout.dt, projected.steps, accumulate: true)
+    context.withWeightOperand(Matrix(normed, tokens, c.hiddenSize), gradients) { normed in
+      part(layout.z, saved.z, of: normed, accumulate: false)
+      part(layout.convolved, projected.convolved, of: normed, accumulate: true)
+      part(layout.dt, projected.steps, of: normed, accumulate: true)
+    }
     rmsNormBackward(
       dnormed, x: x, weight: w + offsets.norm, rstd: saved.rstd, accumulatingInto: dx,
       dweight: gradients.map { $0 + offsets.norm }, scratch: partials, rows: tokens,

@@ -16,9 +16,11 @@ extension Mamba2Block {
     rmsNormForward(
       x, weight: w + offsets.norm, into: normed, rstd: saved.rstd, rows: dims.rows,
       width: c.hiddenSize, epsilon: c.normEpsilon)
-    project(normed, saved.z, rows: layout.z, context)
-    project(normed, saved.projected, rows: layout.convolved, context)
-    project(normed, saved.steps, rows: layout.dt, context)
+    withSharedOperand(Matrix(normed, dims.rows, c.hiddenSize)) { normed in
+      project(normed, saved.z, rows: layout.z, context)
+      project(normed, saved.projected, rows: layout.convolved, context)
+      project(normed, saved.steps, rows: layout.dt, context)
+    }
 
     let state = State(state, self, batch: dims.batch)
     let start = exchangeTail(saved, state, context, &plan)
@@ -33,12 +35,12 @@ extension Mamba2Block {
 
   /// Some rows of `in_proj` applied to normed tokens.
   private func project(
-    _ normed: Floats, _ target: Floats, rows: Range<Int>, _ context: BlockContext
+    _ normed: Matrix, _ target: Floats, rows: Range<Int>, _ context: BlockContext
   ) {
     let (width, tokens) = (configuration.hiddenSize, context.dims.rows)
     let weight = context.parameters + offsets.input + rows.lowerBound * width
     matrixProduct(
-      Matrix(normed, tokens, width), Matrix(weight, rows.count, width).transposed,
+      normed, Matrix(weight, rows.count, width).transposed,
       into: Matrix(target, tokens, rows.count))
     if let bias = offsets.inputBias {
       addBias(

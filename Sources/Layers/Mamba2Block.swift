@@ -89,12 +89,15 @@ public struct Mamba2Block: RecurrentBlock {
     let (c, rows) = (configuration, dims.rows)
     let kernels = max(
       convolutionDims(dims).scratchCount, recurrenceDims(dims).backwardScratchCount)
-    // dy and normed of the output, both sides of the convolution, dt and its gradient, the
-    // projection's input and its gradient.
-    let activations =
-      rows * (2 * c.innerSize + 2 * layout.channelCount + 2 * c.headCount + 2 * c.hiddenSize)
-    return activations + c.headCount + partialCount(dims) + kernels + partsScratchCount(dims)
-      + 64 * 16
+    // The recurrence's inputs; then, one after the other in the same place, what the kernels need and
+    // the projection's input and its gradient.
+    let inputs =
+      rows * (layout.channelCount + c.headCount) + c.headCount + partsScratchCount(dims)
+    let forward = rows * (c.hiddenSize + c.innerSize) + inputs + kernels
+    let backward =
+      rows * (c.innerSize + layout.channelCount + c.headCount) + inputs
+      + max(kernels, rows * 2 * c.hiddenSize) + partialCount(dims)
+    return max(forward, backward, rows * 2 * c.innerSize + partialCount(dims)) + 64 * 16
   }
 
   /// Floats of scratch for sums over tiles of rows.
@@ -103,13 +106,19 @@ public struct Mamba2Block: RecurrentBlock {
     return max(RowTiles(dims.rows).count * width, gatedRMSNormScratchCount(normDims(dims)))
   }
 
-  /// Multiplications and additions of one token's forward pass, matrix products only.
-  public var forwardFLOPsPerToken: Int {
+  /// The block's linear maps, in the order of the forward pass.
+  public var linearShapes: [LinearShape] {
     let c = configuration
-    let projections = c.hiddenSize * (layout.rowCount + c.innerSize)
-    let recurrence =
-      2 * c.recurrentStateCount + SSDDims.chunk * (c.groupCount * c.stateSize + c.innerSize)
-    return 2 * (projections + recurrence)
+    return [layout.z, layout.convolved, layout.dt].map {
+      LinearShape(outputs: $0.count, inputs: c.hiddenSize)
+    } + [LinearShape(outputs: c.hiddenSize, inputs: c.innerSize)]
+  }
+
+  /// Multiplications and additions of one token in the recurrence, matrix products only.
+  public var recurrenceFLOPsPerToken: Int {
+    let c = configuration
+    return 2
+      * (2 * c.recurrentStateCount + SSDDims.chunk * (c.groupCount * c.stateSize + c.innerSize))
   }
 
   /// Activations kept from forward to backward.

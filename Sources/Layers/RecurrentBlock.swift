@@ -56,6 +56,20 @@ public struct BlockContext {
   }
 }
 
+/// Shape of a linear map's weight.
+public struct LinearShape: Sendable, Equatable {
+  /// Numbers that come out for a token.
+  public var outputs: Int
+  /// Numbers that go in.
+  public var inputs: Int
+
+  /// Names the sizes.
+  public init(outputs: Int, inputs: Int) {
+    self.outputs = outputs
+    self.inputs = inputs
+  }
+}
+
 /// A residual block with a recurrent state: the one interface that models are built from.
 ///
 /// A block computes `(y, next state) = f(x, state)` over a segment of tokens. Its backward takes the
@@ -83,8 +97,11 @@ public protocol RecurrentBlock {
   /// pass; 0 for `dims.parts == 1`.
   func shareCount(_ dims: SegmentDims) -> Int
 
-  /// Multiplications and additions of one token's forward pass, matrix products only.
-  var forwardFLOPsPerToken: Int { get }
+  /// The block's linear maps, in the order of the forward pass.
+  var linearShapes: [LinearShape] { get }
+
+  /// Multiplications and additions of one token in the recurrence, matrix products only.
+  var recurrenceFLOPsPerToken: Int { get }
 
   /// Computes `y` and the next state.
   ///
@@ -108,4 +125,11 @@ public protocol RecurrentBlock {
   func backward(
     inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats?,
     _ context: BlockContext)
+}
+
+extension RecurrentBlock {
+  /// Multiplications and additions of one token's forward pass, matrix products only.
+  public var forwardFLOPsPerToken: Int {
+    linearShapes.reduce(recurrenceFLOPsPerToken) { $0 + 2 * $1.outputs * $1.inputs }
+  }
 }

@@ -41,6 +41,7 @@ public final class Trainer {
   private let ranks: Ranks
   private let reducer: GradientReducer
   private let pass: SequencePass
+  private let products: BFloat16Products?
   private let batch: SampleBatch
   private let carried: CarriedStates?
   /// The state that a micro-batch begins or ends with, when lanes carry states.
@@ -58,10 +59,14 @@ public final class Trainer {
   ///   - stream: the data.
   ///   - ranks: all ranks.
   ///   - sharing: those that share sequences with this one, as the recipe says.
+<<<<<<< HEAD
+  ///   - precision: of the products of forward and backward passes, the same on all ranks.
+=======
+>>>>>>> opt
   /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows; `CollectiveError`.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
-    ranks: Ranks, sharing: SequenceSharing? = nil
+    ranks: Ranks, sharing: SequenceSharing? = nil, precision: ProductPrecision = .fp32
   ) throws {
     precondition(sharing?.parts ?? 1 == recipe.parallel.sequenceRanks, "ranks share otherwise")
     self.recipe = recipe
@@ -71,7 +76,11 @@ public final class Trainer {
     self.ranks = ranks
     schedule = recipe.train.learningRate
     // The same on all ranks: none is left alone with what follows, which is collective.
+<<<<<<< HEAD
+    let memory = try TrainingMemory(recipe, model, ranks: ranks.size, precision: precision)
+=======
     let memory = try TrainingMemory(recipe, model, ranks: ranks.size)
+>>>>>>> opt
     let tree = recipe.reductionTree(ranks: ranks.size)
     let reducer = try GradientReducer(
       count: model.layout.trainableCount, tree: tree, communicator: ranks.communicator,
@@ -92,6 +101,13 @@ public final class Trainer {
         seed: recipe.run.seed) : nil
     laneState = FloatBuffer(
       count: carried == nil ? 0 : model.stateCount(batch: recipe.train.microBatch))
+    products =
+      switch precision {
+      case .fp32: nil
+      case .bf16(let backEnd):
+        BFloat16Products(
+          backEnd, parameters: parameters.buffer, operandCount: recipe.largestOperandCount(model))
+      }
     let microBatches = tree.microBatches(of: ranks.rank)
     firstMicroBatch = microBatches.lowerBound
     batch = SampleBatch(
@@ -122,6 +138,7 @@ public final class Trainer {
       throw TrainingError.notFinite(step: step, what: "no target of the step has a weight")
     }
     let scale = Float(1 / weight)
+    products?.convertWeights()
     let sum = try reducer.reduce { leaf, gradients, isLast in
       self.pass.blockIsFinal = isLast ? self.blockIsFinal : nil
       return try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
@@ -139,16 +156,21 @@ public final class Trainer {
       exchange: reducer.seconds)
   }
 
-  /// Adds the gradient of one micro-batch, or of a part of it, from the states that its lanes carry.
+  /// Adds the gradient of one micro-batch, or of a part of it, from the states that its lanes carry, its
+  /// products in the run's precision.
   private func gradient(
     ofLeaf leaf: Int, step: Int, scale: Float, into gradients: FloatBuffer
   ) throws -> Double {
     let (size, microBatch) = (recipe.train.microBatch, reducer.tree.microBatch(ofLeaf: leaf))
     let lanes = (microBatch * size)..<((microBatch + 1) * size)
     carried?.load(lanes, step: step, into: laneState.pointer)
-    let sum = try pass.gradient(
-      of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
-      accumulatingInto: gradients.pointer, stateInPlace: carried == nil ? nil : laneState.pointer)
+    func gradient() throws -> Double {
+      try pass.gradient(
+        of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
+        accumulatingInto: gradients.pointer,
+        stateInPlace: carried == nil ? nil : laneState.pointer)
+    }
+    let sum = try products?.run(gradient) ?? gradient()
     carried?.store(lanes, from: laneState.pointer)
     return sum
   }

@@ -1,5 +1,6 @@
 import DataParallel
 import Foundation
+import Kernels
 import LanguageModels
 import TensorStorage
 
@@ -21,8 +22,11 @@ package struct TrainingMemory {
   ///   - recipe: what is trained.
   ///   - model: the model.
   ///   - ranks: ranks that share the work.
+  ///   - precision: of matrix products.
   /// - Throws: `TrainingError.unsupported` when the recipe's budget is too small.
-  package init(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) throws(TrainingError) {
+  package init(
+    _ recipe: Recipe, _ model: LanguageModel, ranks: Int, precision: ProductPrecision = .fp32
+  ) throws(TrainingError) {
     let train = recipe.train
     let (length, segments) = (recipe.data.sequenceLength, recipe.segments)
     let trained = model.layout.trainableCount
@@ -40,12 +44,22 @@ package struct TrainingMemory {
     let carried =
       train.statePassing > 0
       ? train.sequencesPerStep * model.stateCount(batch: 1) + pass.state : 0
+    let converted =
+      switch precision {
+      case .fp32: (mirror: 0, operands: 0)
+      case .bf16(let backEnd):
+        BFloat16Products.memory(
+          backEnd, parameterCount: model.layout.count,
+          operandCount: recipe.largestOperandCount(model))
+      }
     parts = [
       ("parameters", model.layout.count), ("gradients and their exchange", reducer),
       ("optimizer moments", train.optimizer.moments.byteCount * moments / 2),
       ("activations of a segment", pass.activations),
       ("recurrent state and its gradient", 2 * pass.state), ("carried states", carried),
       ("samples", microBatches * train.microBatch * length * arrays),
+      ("weights converted to bf16", converted.mirror),
+      ("operands converted to bf16", converted.operands),
     ].filter { $0.1 > 0 }
     state = pass.state
     starts = train.truncatesBackpropagation ? 1 : segments.segmentCount

@@ -26,7 +26,8 @@ public struct TrainingPlan: CustomStringConvertible {
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
     let model = run.languageModel()
-    let memory = try TrainingMemory(recipe, model, ranks: ranks)
+    let precision = RunPrecision(recipe.train.precision).products
+    let memory = try TrainingMemory(recipe, model, ranks: ranks, precision: precision)
     expansion = run.expansion
     sections = [
       ("model", Self.modelItems(model, run)),
@@ -57,6 +58,9 @@ public struct TrainingPlan: CustomStringConvertible {
     let recomputed = memory.starts - 1 + memory.storage.recomputedSegments(memory.starts)
     let again = (model.forwardFLOPsPerToken - head) * recomputed / segments
     var items = [
+      Item(
+        name: "precision on this machine",
+        value: RunPrecision(recipe.train.precision).products.description),
       Item(name: "steps", value: String(recipe.train.steps)),
       Item(name: "tokens a step", value: count(tokens)),
       Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),
@@ -76,10 +80,13 @@ public struct TrainingPlan: CustomStringConvertible {
     return items
   }
 
+<<<<<<< HEAD
+=======
   private static func trainedCount(_ model: LanguageModel) -> Int {
     model.layout.trainableSlots.reduce(0) { $0 + $1.count }
   }
 
+>>>>>>> opt
   /// How ranks divide micro-batches and segments.
   private static func divisionItems(
     _ recipe: Recipe, _ model: LanguageModel, ranks: Int
@@ -91,7 +98,8 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(
         name: "ranks x micro-batches",
         value: parts == 1
-          ? "\(ranks) x \(microBatches)" : "\(groups) groups of \(parts) x \(microBatches)"),
+          ? "\(ranks) x \(microBatches)"
+          : "\(groups) group\(groups == 1 ? "" : "s") of \(parts) x \(microBatches)"),
       Item(name: "segments a sequence", value: String(segments)),
     ]
     if parts > 1 {
@@ -103,6 +111,13 @@ public struct TrainingPlan: CustomStringConvertible {
             + "forward, the same backward"))
     }
     return items
+<<<<<<< HEAD
+  }
+
+  private static func trainedCount(_ model: LanguageModel) -> Int {
+    model.layout.trainableSlots.reduce(0) { $0 + $1.count }
+=======
+>>>>>>> opt
   }
 
   private static func memoryItems(_ memory: TrainingMemory) -> [Item] {

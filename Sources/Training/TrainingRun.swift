@@ -30,6 +30,7 @@ public final class TrainingRun {
   private let lock: RunLock?
   private let checkpoints: CheckpointWriter
   private let threads: Int
+  private let precision: RunPrecision
   private var metrics: RunMetrics?
   private var step: Int
   private var savedStep: Int
@@ -50,6 +51,8 @@ public final class TrainingRun {
         "\(threads) threads on each of \(ranks.size) ranks are more than the processors they may use; lower parallel.threads_per_rank or start fewer ranks"
       )
     }
+    let precision = try RunPrecision(recipe.train.precision, ranks: ranks)
+    self.precision = precision
     (model, data, evaluation) = try ranks.agree {
       try Self.checkSupported(recipe, ranks: ranks.size)
       let model = try RunModel(recipe)
@@ -83,7 +86,11 @@ public final class TrainingRun {
     trainer = try ranks.agree {
       try Trainer(
         recipe, model: runModel.languageModel(), parameters: parameters, stream: data.stream,
+<<<<<<< HEAD
+        ranks: ranks, sharing: sharing, precision: precision.products)
+=======
         ranks: ranks, sharing: sharing)
+>>>>>>> opt
     }
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
@@ -106,10 +113,13 @@ public final class TrainingRun {
 
   /// Refuses what the recipe may say but this program cannot do.
   static func checkSupported(_ recipe: Recipe, ranks: Int) throws {
+<<<<<<< HEAD
+=======
     if recipe.train.precision == .bf16 {
       throw TrainingError.unsupported(
         "train.precision: bf16 is not available in this version; use fp32")
     }
+>>>>>>> opt
     try checkDivision(recipe, ranks: ranks)
   }
 
@@ -169,8 +179,13 @@ public final class TrainingRun {
       "\(recipe.run.name): \(count) parameters, \(model.configuration.recurrentStateCount) numbers of recurrent state"
     )
     log.info(
-      "\(ranks.size) rank\(ranks.size == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"), fp32; \(ranks.communicator.library.split(separator: ",").first ?? ""); \(blasDescription())"
+      "\(ranks.size) rank\(ranks.size == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"), \(precision.products); \(ranks.communicator.library.split(separator: ",").first ?? ""); \(blasDescription())"
     )
+    switch precision.note {
+    case .information(let text): log.info("\(text)")
+    case .warning(let text): log.warning("\(text)")
+    case nil: break
+    }
     if let expansion = model.expansion, path == nil { log.info("state expansion:\n\(expansion)") }
     if let path {
       let restarts = ProcessInfo.processInfo.environment["SLURM_RESTART_COUNT"]
@@ -249,7 +264,8 @@ public final class TrainingRun {
       stores: trainer.stores, training: record.json,
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
-        time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription()))
+        time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription(),
+        products: precision.products.description))
     let report = try checkpoints.save(
       contents, coordination: RankCoordination(communicator: ranks.communicator))
     savedStep = step

@@ -21,14 +21,16 @@ extern void *__libc_memalign(size_t, size_t);
 static atomic_int counting;
 static atomic_long allocations;
 static _Thread_local int inside;
-static uintptr_t exempt_start, exempt_end;
+enum { SHOWN = 3, DEPTH = 24, EXEMPT = 8 };
 
-enum { SHOWN = 3, DEPTH = 24 };
+static struct { uintptr_t start, end; } exempt[EXEMPT];
+static int exempt_count;
 
 // A callers' list is written by functions that may allocate themselves.
 static void count(void *caller) {
   if (!atomic_load_explicit(&counting, memory_order_relaxed) || inside) return;
-  if ((uintptr_t)caller >= exempt_start && (uintptr_t)caller < exempt_end) return;
+  for (int i = 0; i < exempt_count; i++)
+    if ((uintptr_t)caller >= exempt[i].start && (uintptr_t)caller < exempt[i].end) return;
   inside = 1;
   if (atomic_fetch_add(&allocations, 1) < SHOWN) {
     void *frames[DEPTH];
@@ -78,20 +80,32 @@ void *mmap(void *address, size_t length, int protection, int flags, int file, of
   return (void *)syscall(SYS_mmap, address, length, protection, flags, file, offset);
 }
 
-static int find_exempt(struct dl_phdr_info *library, size_t size, void *name) {
-  (void)size;
-  if (strstr(library->dlpi_name, name) == NULL) return 0;
-  for (int i = 0; i < library->dlpi_phnum; i++) {
-    const ElfW(Phdr) *segment = &library->dlpi_phdr[i];
-    if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X)) continue;
-    exempt_start = library->dlpi_addr + segment->p_vaddr;
-    exempt_end = exempt_start + segment->p_memsz;
+// Whether one of the names, separated by spaces, is part of the path.
+static int is_named(const char *path, const char *names) {
+  while (*names != '\0') {
+    size_t length = strcspn(names, " ");
+    if (length > 0 && memmem(path, strlen(path), names, length) != NULL) return 1;
+    names += length + strspn(names + length, " ");
   }
-  return 1;
+  return 0;
 }
 
-void statex_start_counting_allocations(const char *exempt) {
-  dl_iterate_phdr(find_exempt, (void *)exempt);
+static int find_exempt(struct dl_phdr_info *library, size_t size, void *names) {
+  (void)size;
+  if (!is_named(library->dlpi_name, names)) return 0;
+  for (int i = 0; i < library->dlpi_phnum && exempt_count < EXEMPT; i++) {
+    const ElfW(Phdr) *segment = &library->dlpi_phdr[i];
+    if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X)) continue;
+    exempt[exempt_count].start = library->dlpi_addr + segment->p_vaddr;
+    exempt[exempt_count].end = exempt[exempt_count].start + segment->p_memsz;
+    exempt_count++;
+  }
+  return 0;
+}
+
+void statex_start_counting_allocations(const char *exempt_libraries) {
+  exempt_count = 0;
+  dl_iterate_phdr(find_exempt, (void *)exempt_libraries);
   void *frames[DEPTH];
   backtrace(frames, DEPTH);  // Its first call loads a library.
   atomic_store(&allocations, 0);

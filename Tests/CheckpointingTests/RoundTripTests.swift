@@ -17,6 +17,7 @@ import Testing
     #expect(reader.manifest.shards.count == shards)
     #expect(reader.manifest.training["seed"]?.integer(as: UInt64.self) == .max)
     #expect(reader.manifest.creation.openBLAS == "SkylakeX")
+    #expect(reader.manifest.creation.products == "fp32")
     try reader.require(sample.layout)
     #expect(try readAll(reader) == sample.arrays)
     for ranks in [1, 3, 8, 20] { try readInParts(reader, ranks, sample) }

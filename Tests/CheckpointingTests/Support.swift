@@ -73,7 +73,8 @@ struct Sample {
       training: .object([
         JSONMember("step", .integer(step)), JSONMember("seed", .integer(UInt64.max)),
       ]),
-      creation: CheckpointCreation(host: "here", ranks: 1, openBLAS: "SkylakeX"), grain: grain)
+      creation: CheckpointCreation(host: "here", ranks: 1, openBLAS: "SkylakeX", products: "fp32"),
+      grain: grain)
   }
 
   /// All values as they should be read back.

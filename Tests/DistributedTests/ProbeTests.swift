@@ -23,6 +23,12 @@ extension DistributedTests {
       Case(
         testDescription: "Mamba2 in segments on two threads",
         settings: [TrainingJob.mamba2, "train.segment_length=40", "parallel.threads_per_rank=2"]),
+      Case(
+        testDescription: "bf16 products on two threads",
+        settings: ["train.precision=bf16", "parallel.threads_per_rank=2"]),
+      Case(
+        testDescription: "bf16 products of Mamba2",
+        settings: [TrainingJob.mamba2, "train.precision=bf16"]),
       Case(testDescription: "MPI_Allreduce", settings: ["parallel.reproducible=false"]),
       Case(
         testDescription: "sharded moments in bf16",
@@ -55,7 +61,7 @@ extension DistributedTests {
       return count
     }
 
-    @Test("a warm step allocates nothing outside OpenBLAS", arguments: cases)
+    @Test("a warm step allocates nothing outside the libraries of products", arguments: cases)
     func allocations(_ c: Case) throws {
       let job = try TrainingJob()
       #expect(try allocations(job, c.settings) == 0)

@@ -134,12 +134,16 @@ final class TrainingJob {
     }
   }
 
-  /// The loss of the last logged step.
-  func lastLoss(_ run: String) throws -> Double {
-    let row = try #require(rows(run).last)
-    let text = try #require(row.split(separator: ",").first { $0.contains("\"loss\"") })
-    return try #require(Double(text.split(separator: " ").last ?? ""))
+  /// The losses of the logged steps.
+  func losses(_ run: String) throws -> [Double] {
+    try rows(run).map { row in
+      let text = try #require(row.split(separator: ",").first { $0.contains("\"loss\"") })
+      return try #require(Double(text.split(separator: " ").last ?? ""))
+    }
   }
+
+  /// The loss of the last logged step.
+  func lastLoss(_ run: String) throws -> Double { try #require(losses(run).last) }
 
   /// Names inside a run's `checkpoints`.
   func checkpoints(_ run: String) throws -> [String] {

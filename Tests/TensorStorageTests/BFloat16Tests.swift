@@ -45,4 +45,44 @@ struct BFloat16Tests {
     let buffer = BFloat16Buffer(count: 65)
     #expect((0..<65).allSatisfy { buffer.pointer[$0].bitPattern == 0 } && buffer.count == 65)
   }
+
+  /// The nearest of all bf16 numbers, ties to even, by search.
+  private func nearestBits(_ value: Float) -> UInt16 {
+    let low = UInt16(value.magnitude.bitPattern >> 16)
+    let sign = UInt16(value.sign == .minus ? 0x8000 : 0)
+    let below = Double(Float(BFloat16(bitPattern: low)))
+    // Beyond the largest finite number lies 2^128, which infinity stands for.
+    let above = low == 0x7F7F ? 0x1p128 : Double(Float(BFloat16(bitPattern: low + 1)))
+    let (down, up) = (Double(value.magnitude) - below, above - Double(value.magnitude))
+    let roundsUp = up < down || (up == down && low % 2 == 1)
+    return sign | (roundsUp ? low + 1 : low)
+  }
+
+  @Test("agrees with a search for the nearest, ties to even")
+  func searched() {
+    var random = CounterRandom(seed: 1, purpose: "bf16")
+    var values: [Float] = [0, -0.0, 1, -1, .pi, .greatestFiniteMagnitude, .leastNonzeroMagnitude]
+    values += [0x1.01p0, 0x1.03p0, 0x1.010002p0, 0x1.02fffep0, 0x1.fffffep-1]
+    for _ in 0..<20_000 {
+      let value = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
+      if value.isFinite { values.append(value) }
+    }
+    for value in values {
+      #expect(BFloat16(value).bitPattern == nearestBits(value), "\(value)")
+    }
+  }
+
+  @Test("infinity and NaN stay what they are, every bf16 is its own rounding")
+  func special() {
+    #expect(Float(BFloat16(.infinity)) == .infinity)
+    #expect(Float(BFloat16(-.infinity)) == -.infinity)
+    for bits: UInt32 in [0x7F80_0001, 0x7FFF_FFFF, 0xFF80_0001, 0xFFFF_FFFF] {
+      #expect(Float(BFloat16(Float(bitPattern: bits))).isNaN)
+    }
+    for bits in UInt16.min...UInt16.max {
+      let number = BFloat16(bitPattern: bits)
+      let value = Float(number)
+      if !value.isNaN { #expect(BFloat16(value) == number) }
+    }
+  }
 }

@@ -11,10 +11,15 @@ import Training
 ///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
 ///     training-probe shared-allocations RECIPE [key.path=value ...]
 ///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
+<<<<<<< HEAD
+///     training-probe profile RECIPE [key.path=value ...]
+=======
+>>>>>>> opt
 ///
 /// The first prints how often memory was asked for during five warm steps, the second does so for a
-/// part of shared sequences, the third sums known
-/// gradients of COUNT elements over the ranks and says whether every bit is right.
+/// part of shared sequences, the third sums known gradients of COUNT elements over the ranks and says
+/// whether every bit is right. The last runs three warm steps and tells `perf record --control` on the
+/// fifo STATEX_PERF_CONTROL when they begin and end.
 @main
 struct TrainingProbe {
   static func main() throws {
@@ -27,6 +32,12 @@ struct TrainingProbe {
         Recipe.load(path: arguments[1], overrides: Array(overrides)), communicator,
         addingOne: arguments.contains("--add-one"))
       print("allocations: \(count)")
+<<<<<<< HEAD
+    case "profile" where arguments.count > 1:
+      try profile(
+        Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2))), communicator)
+=======
+>>>>>>> opt
     case "shared-allocations" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       print("allocations: \(try SharedPass.allocations(recipe))")
@@ -47,23 +58,40 @@ struct TrainingProbe {
     try communicator.finalize()
   }
 
-  /// Allocations in steps 4 to 8, those inside OpenBLAS left out; `addingOne` makes one more, to show that they are counted.
+  /// Allocations in steps 4 to 8, those of OpenBLAS and oneDNN left out; `addingOne` makes one more, to show that they are counted.
   private static func allocations(
     _ recipe: Recipe, _ communicator: Communicator, addingOne: Bool
   ) throws -> Int {
+    let trainer = try trainer(recipe, communicator)
+    for step in 1...3 { _ = try trainer.step(step) }
+    // OpenBLAS's kernels for small products allocate a panel in every call, and oneDNN the arguments of
+    // one, through C++'s `new`.
+    statex_start_counting_allocations("libopenblas libdnnl libstdc++")
+    for step in 4...8 { _ = try trainer.step(step) }
+    if addingOne { statex_allocate_once() }
+    return statex_stop_counting_allocations()
+  }
+  /// A trainer set up as `statex-train` does.
+  private static func trainer(_ recipe: Recipe, _ communicator: Communicator) throws -> Trainer {
     let ranks = try Ranks(communicator) { (70, "\($0)") }
     configureBLAS()
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
-    let trainer = try Trainer(
+    return try Trainer(
       recipe, model: model.languageModel(), parameters: try model.initialParameters(),
-      stream: data.stream, ranks: ranks)
-    for step in 1...3 { _ = try trainer.step(step) }
-    // OpenBLAS's kernels for small products allocate a panel in every call.
-    statex_start_counting_allocations("libopenblas")
-    for step in 4...8 { _ = try trainer.step(step) }
-    if addingOne { statex_allocate_once() }
-    return statex_stop_counting_allocations()
+      stream: data.stream, ranks: ranks,
+      precision: RunPrecision(recipe.train.precision).products)
+  }
+
+  private static func profile(_ recipe: Recipe, _ communicator: Communicator) throws {
+    let trainer = try trainer(recipe, communicator)
+    let fifo = ProcessInfo.processInfo.environment["STATEX_PERF_CONTROL"].flatMap {
+      FileHandle(forWritingAtPath: $0)
+    }
+    _ = try trainer.step(1)
+    fifo?.write(Data("enable\n".utf8))
+    for step in 2...4 { _ = try trainer.step(step) }
+    fifo?.write(Data("disable\n".utf8))
   }
 }

@@ -1,4 +1,6 @@
+import Kernels
 import LanguageModels
+import Layers
 import TensorStorage
 import Testing
 import Training
@@ -46,6 +48,23 @@ import Training
       #expect(error.description.hasPrefix("train.memory_budget: 1.00 MB are less than the "))
       #expect(error.description.hasSuffix("or give train.scratch"))
     }
+  }
+
+  @Test func convertedWeightsAndOperandsCount() throws {
+    let recipe = try Recipe.decode(yaml: Self.yaml)
+    let model = LanguageModel(try RunModel(recipe).configuration)
+    func part(_ precision: ProductPrecision, _ name: String) throws -> Int? {
+      try TrainingMemory(recipe, model, ranks: 1, precision: precision).parts
+        .first { $0.name == name }?.count
+    }
+    let count = model.layout.count
+    #expect(try part(.fp32, "weights converted to bf16") == nil)
+    #expect(try part(.bf16(.oneDNN), "weights converted to bf16") == count / 2)
+    #expect(try part(.bf16(.portable), "weights converted to bf16") == count)
+    // 64 rows of the MLP's width, three buffers.
+    let operand =
+      64 * max(model.vocabulary, model.blocks.flatMap(\.linearShapes).map(\.outputs).max() ?? 0)
+    #expect(try part(.bf16(.portable), "operands converted to bf16") == 3 * operand)
   }
 
   @Test func lanesKeepTheirStatesWhateverTheMicroBatch() throws {

@@ -6,9 +6,9 @@
 #ifndef STATEX_ALLOCATION_COUNTER_H
 #define STATEX_ALLOCATION_COUNTER_H
 
-// Starts counting from zero. The first few callers are shown on standard error. What the library
-// whose name contains `exempt` asks for itself is not counted.
-void statex_start_counting_allocations(const char *exempt);
+// Starts counting from zero. The first few callers are shown on standard error. What libraries whose
+// name contains one of the words of `exempt_libraries` ask for themselves is not counted.
+void statex_start_counting_allocations(const char *exempt_libraries);
 
 // Stops counting and returns how many allocations any thread made.
 long statex_stop_counting_allocations(void);
