@@ -33,6 +33,13 @@ def record(arguments, work):
             yield float(fields[0][:-1]), fields[1], fields[2][4:]
 
 
+def short(symbol):
+    """A Swift symbol without closures, specializations and argument types."""
+    for mark in (" in ", " of "):
+        symbol = symbol.rsplit(mark, 1)[-1]
+    return symbol.split("(", 1)[0][:90]
+
+
 def main(arguments):
     with tempfile.TemporaryDirectory() as work:
         lines = list(record(arguments, work))
@@ -41,11 +48,11 @@ def main(arguments):
     share = 100 * sum(line[0] for line in products) / total
     print(f"matrix products  {share:5.1f} %")
     for percent, _, symbol in products[:6]:
-        print(f"    {100 * percent / total:5.1f} %  {symbol[:90]}")
+        print(f"    {100 * percent / total:5.1f} %  {short(symbol)}")
     print(f"everything else  {100 - share:5.1f} %")
     for percent, library, symbol in lines:
         if (percent, library, symbol) not in products and percent >= SMALLEST:
-            print(f"    {100 * percent / total:5.1f} %  {library}  {symbol[:90]}")
+            print(f"    {100 * percent / total:5.1f} %  {library}  {short(symbol)}")
 
 
 if __name__ == "__main__":

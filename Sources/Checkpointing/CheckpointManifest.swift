@@ -118,7 +118,8 @@ extension StoreRecord {
   fileprivate var json: JSONValue {
     .object([
       JSONMember("name", .string(name)), JSONMember("dtype", .string(dataType.rawValue)),
-      JSONMember("elements", .integer(count)),
+      JSONMember("first", .integer(covered.lowerBound)),
+      JSONMember("elements", .integer(covered.count)),
     ])
   }
 }

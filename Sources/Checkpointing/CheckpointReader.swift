@@ -81,13 +81,14 @@ public final class CheckpointReader {
   ) throws(CheckpointError) {
     let index = try index(of: store)
     for range in range.map({ [$0] }) ?? store.parts.map(\.range) {
-      let partition = ArenaPartition(
-        count: manifest.stores[index].count, parts: manifest.shards.count, grain: manifest.grain)
+      let record = manifest.stores[index]
       precondition(
-        store.part(holding: range) != nil && range.upperBound <= partition.count,
+        store.part(holding: range) != nil && range.clamped(to: record.covered) == range,
         "elements \(range) are not held, or not stored")
       for shard in manifest.shards.indices
-      where partition.ranges(of: shard).contains(where: { $0.overlaps(range) }) {
+      where record.ranges(of: shard, shards: manifest.shards.count, grain: manifest.grain)
+        .contains(where: { $0.overlaps(range) })
+      {
         try copy(self.shard(shard), store: index, range, into: store)
       }
       clearPadding(store, range)
@@ -106,8 +107,8 @@ public final class CheckpointReader {
     guard wanted == stored else {
       throw .invalid(
         path: path, field: "stores",
-        reason: "\(store.name) is \(stored.count) x \(stored.dataType.rawValue),"
-          + " not \(wanted.count) x \(wanted.dataType.rawValue)")
+        reason: "\(store.name) is \(stored.covered.count) x \(stored.dataType.rawValue),"
+          + " not \(wanted.covered.count) x \(wanted.dataType.rawValue)")
     }
     return index
   }

@@ -26,8 +26,8 @@ public struct CheckpointStore {
   /// The values' type: `float32` or `bfloat16`.
   public let dataType: TensorDataType
 
-  /// Elements of the whole store, over all processes: the first ones of the arena; nil for all of them.
-  public let count: Int?
+  /// Elements of the arena that the whole store covers, over all processes; nil for all of them.
+  public let covered: Range<Int>?
 
   /// What this process holds, in ascending order.
   public let parts: [Part]
@@ -39,15 +39,15 @@ public struct CheckpointStore {
   /// - Parameters:
   ///   - name: the store's name.
   ///   - dataType: the values' type.
-  ///   - count: elements of the whole store; nil for all of the arena.
+  ///   - covered: the elements of the arena that the whole store covers; nil for all of them.
   ///   - parts: what this process holds.
   ///   - owner: kept as long as the store.
   public init(
-    _ name: String, dataType: TensorDataType, count: Int?, parts: [Part], owner: AnyObject
+    _ name: String, dataType: TensorDataType, covered: Range<Int>?, parts: [Part], owner: AnyObject
   ) {
     self.name = name
     self.dataType = dataType
-    self.count = count
+    self.covered = covered
     self.parts = parts
     self.owner = owner
   }
@@ -56,7 +56,7 @@ public struct CheckpointStore {
   public init(_ name: String, _ values: FloatBuffer, firstElement: Int = 0) {
     let range = firstElement..<(firstElement + values.count)
     self.init(
-      name, dataType: .float32, count: nil,
+      name, dataType: .float32, covered: nil,
       parts: [Part(range, at: UnsafeMutableRawPointer(values.pointer))], owner: values)
   }
 
@@ -100,20 +100,29 @@ public struct StoreRecord: Sendable, Equatable {
   public let name: String
   /// The type of its values.
   public let dataType: TensorDataType
-  /// How many of the arena's elements it covers, from the first.
-  public let count: Int
+  /// The elements of the arena that it covers.
+  public let covered: Range<Int>
+
+  /// How they are divided among shards.
+  func ranges(of shard: Int, shards: Int, grain: ArenaPartition.Grain) -> [Range<Int>] {
+    ArenaPartition(count: covered.count, parts: shards, grain: grain).ranges(of: shard).map {
+      ($0.lowerBound + covered.lowerBound)..<($0.upperBound + covered.lowerBound)
+    }
+  }
 }
 
 extension CheckpointStore {
   /// The store as the manifest describes it.
   func record(_ layout: ParameterLayout) -> StoreRecord {
-    StoreRecord(name: name, dataType: dataType, count: count ?? layout.count)
+    StoreRecord(name: name, dataType: dataType, covered: covered ?? 0..<layout.count)
   }
 }
 
 extension StoreRecord {
-  /// Whether a store may end there: between two tensors, or with the last one.
+  /// Whether a store may begin and end there: between two tensors, or with the first or last one.
   func isAligned(to layout: ParameterLayout) -> Bool {
-    count == layout.count || layout.slots.contains { $0.offset == count }
+    [covered.lowerBound, covered.upperBound].allSatisfy { bound in
+      bound == 0 || bound == layout.count || layout.slots.contains { $0.offset == bound }
+    }
   }
 }

@@ -177,10 +177,10 @@ public final class CheckpointWriter {
         record.isAligned(to: contents.layout)
       else {
         throw failure(
-          "store \(store.name)", "\(record.count) x \(record.dataType.rawValue) cannot be stored")
+          "store \(store.name)",
+          "\(record.covered) x \(record.dataType.rawValue) cannot be stored")
       }
-      let needed = ArenaPartition(count: record.count, parts: shardCount, grain: contents.grain)
-        .ranges(of: shard)
+      let needed = record.ranges(of: shard, shards: shardCount, grain: contents.grain)
       if let lacking = needed.first(where: { store.part(holding: $0) == nil }) {
         throw failure(
           "store \(store.name)",

@@ -31,8 +31,12 @@ struct ManifestFields {
       guard let type = TensorDataType(rawValue: try fields.string("dtype")),
         CheckpointStore.dataTypes.contains(type)
       else { throw fields.failure("dtype", "is not F32 or BF16") }
+      let (first, count) = (try fields.count("first"), try fields.count("elements"))
+      guard first <= layout.count, count <= layout.count - first else {
+        throw fields.failure("elements", "is more than the tensors have")
+      }
       let store = StoreRecord(
-        name: try fields.string("name"), dataType: type, count: try fields.count("elements"))
+        name: try fields.string("name"), dataType: type, covered: first..<(first + count))
       guard store.isAligned(to: layout) else {
         throw fields.failure("elements", "is not where a tensor begins or the last one ends")
       }

@@ -32,7 +32,7 @@ final class SaveTransaction {
   var fingerprint: String {
     let stores = contents.stores.map { store in
       let record = store.record(contents.layout)
-      return "\(record.name):\(record.dataType.rawValue):\(record.count)"
+      return "\(record.name):\(record.dataType.rawValue):\(record.covered)"
     }.joined(separator: ",")
     return "\(writer.runID)/\(contents.step)/\(contents.layout.count)/\(shardCount)/\(stores)"
   }

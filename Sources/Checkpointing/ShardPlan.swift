@@ -57,8 +57,7 @@ struct ShardPlan {
     var entries: [SafetensorsHeader.Entry] = []
     var parts: [(store: Int, range: Range<Int>)] = []
     for (index, store) in stores.enumerated() {
-      let partition = ArenaPartition(count: store.count, parts: identity.count, grain: grain)
-      for range in partition.ranges(of: identity.index) {
+      for range in store.ranges(of: identity.index, shards: identity.count, grain: grain) {
         for slot in layout.slots where slot.range.overlaps(range) {
           let part = slot.range.clamped(to: range)
           let name = Self.name(of: part, in: slot)

@@ -118,8 +118,11 @@ public final class SequencePass {
     return (activations, model.stateCount(batch: batch))
   }
 
+  /// Which part of shared sequences is computed here; 0 where they are not shared.
+  public var part: Int { sharing?.part ?? 0 }
+
   /// The tokens of each sequence that are computed here, in a segment.
-  func range(_ segment: Int) -> Range<Int> { plan.range(segment, part: sharing?.part ?? 0) }
+  func range(_ segment: Int) -> Range<Int> { plan.range(segment, part: part) }
 
   func segmentDims(_ segment: Int) -> SegmentDims {
     SegmentDims(batch: dims.batch, length: range(segment).count, parts: plan.parts)

@@ -1,3 +1,4 @@
+import Collectives
 import Kernels
 import LanguageModels
 import TensorStorage
@@ -7,10 +8,10 @@ import TensorStorage
 /// A lane is a place among the sequences of a step. Its states are kept in the order of the lanes, so
 /// they do not depend on how lanes are shared by micro-batches and ranks.
 package final class CarriedStates {
-  /// States of all lanes, `[lanes, floats of a sequence]`; each rank computes those of its own lanes.
+  /// States of all lanes, as a checkpoint's layout has them; each rank computes those of its own lanes.
   package let buffer: FloatBuffer
-  /// Floats of one lane.
-  package let laneCount: Int
+  /// Floats from one lane's state to the next.
+  private let laneStride: Int
 
   private let parts: [Int]
   private let lanes: Int
@@ -27,11 +28,39 @@ package final class CarriedStates {
   ///   - seed: the run's seed.
   package init(_ model: LanguageModel, lanes: Int, probability: Double, seed: UInt64) {
     parts = model.blocks.flatMap(\.stateParts)
-    laneCount = parts.reduce(0, +)
+    let states = Self.layout(extending: model, lanes: lanes).states
+    laneStride = states.count / lanes
     self.lanes = lanes
     self.probability = probability
     self.seed = seed
-    buffer = FloatBuffer(count: lanes * laneCount)
+    buffer = FloatBuffer(count: states.count)
+  }
+
+  /// A checkpoint's tensors: the model's, then one for each lane.
+  package static func layout(
+    extending model: LanguageModel, lanes: Int
+  ) -> (layout: ParameterLayout, states: Range<Int>) {
+    var layout = model.layout
+    let first = layout.count
+    let count = model.blocks.flatMap(\.stateParts).reduce(0, +)
+    for lane in 0..<lanes {
+      layout.append(name: "lanes.\(lane).state", shape: [count], isTrainable: false)
+    }
+    return (layout, first..<layout.count)
+  }
+
+  /// Lets every rank have the states of all lanes; collective.
+  ///
+  /// - Parameters:
+  ///   - own: lanes whose states this rank gives to the others; each lane is given by one rank.
+  ///   - communicator: the ranks.
+  /// - Throws: `CollectiveError`.
+  func gather(_ own: Range<Int>, _ communicator: Communicator) throws {
+    guard communicator.size > 1 else { return }
+    for lane in 0..<lanes where !own.contains(lane) {
+      zero(buffer.pointer + lane * laneStride, count: laneStride)
+    }
+    try communicator.sum(inPlace: buffer.pointer, count: buffer.count)
   }
 
   /// Whether the lane's sample of this step begins with the state that the lane carries.
@@ -64,7 +93,7 @@ package final class CarriedStates {
     var before = 0
     for part in parts {
       for (index, lane) in lanes.enumerated() {
-        body(lane, lane * laneCount + before, before * lanes.count + index * part, part)
+        body(lane, lane * laneStride + before, before * lanes.count + index * part, part)
       }
       before += part
     }

@@ -59,10 +59,7 @@ public final class Trainer {
   ///   - stream: the data.
   ///   - ranks: all ranks.
   ///   - sharing: those that share sequences with this one, as the recipe says.
-<<<<<<< HEAD
   ///   - precision: of the products of forward and backward passes, the same on all ranks.
-=======
->>>>>>> opt
   /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows; `CollectiveError`.
   public init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
@@ -76,11 +73,7 @@ public final class Trainer {
     self.ranks = ranks
     schedule = recipe.train.learningRate
     // The same on all ranks: none is left alone with what follows, which is collective.
-<<<<<<< HEAD
     let memory = try TrainingMemory(recipe, model, ranks: ranks.size, precision: precision)
-=======
-    let memory = try TrainingMemory(recipe, model, ranks: ranks.size)
->>>>>>> opt
     let tree = recipe.reductionTree(ranks: ranks.size)
     let reducer = try GradientReducer(
       count: model.layout.trainableCount, tree: tree, communicator: ranks.communicator,
@@ -193,12 +186,34 @@ public final class Trainer {
       step: step, what: "the gradient norm is \(gradientNorm), first in \(name)")
   }
 
-  /// What a checkpoint holds of this training: parameters, and the moments that this rank has.
+  /// What a checkpoint holds of this training: parameters, the moments that this rank has, and the
+  /// states that lanes carry.
   var stores: [CheckpointStore] {
-    [
-      CheckpointStore("parameters", parameters.buffer),
+    var stores = [
+      CheckpointStore(parameters: parameters),
       momentStore("exp_avg", optimizer.moment1), momentStore("exp_avg_sq", optimizer.moment2),
     ]
+    if let carried {
+      let states = recipe.checkpointLayout(model).states
+      stores.append(
+        CheckpointStore(
+          "states", dataType: .float32, covered: states,
+          parts: [.init(states, at: UnsafeMutableRawPointer(carried.buffer.pointer))],
+          owner: carried.buffer))
+    }
+    return stores
+  }
+
+  /// Prepares `stores` to be saved: every rank gets the states of all lanes; collective.
+  func gatherStates() throws {
+    guard let carried else { return }
+    let size = recipe.train.microBatch
+    let microBatches = reducer.tree.microBatches(of: ranks.rank)
+    // Of the ranks that share sequences all have the same states, and the first one gives them.
+    let own =
+      pass.part == 0
+      ? (microBatches.lowerBound * size)..<(microBatches.upperBound * size) : 0..<0
+    try carried.gather(own, ranks.communicator)
   }
 
   private func momentStore(_ name: String, _ moments: Moments) -> CheckpointStore {
@@ -210,7 +225,7 @@ public final class Trainer {
     }
     return CheckpointStore(
       name, dataType: moments.precision == .fp32 ? .float32 : .bfloat16,
-      count: model.layout.trainableCount, parts: parts, owner: moments.owner)
+      covered: 0..<model.layout.trainableCount, parts: parts, owner: moments.owner)
   }
 
   /// Reads the samples of a step that this rank computes or shares, and no others.
@@ -249,5 +264,24 @@ public final class Trainer {
       sum += Double(batch.weights[index])
     }
     return sum
+  }
+}
+
+extension Recipe {
+  /// The tensors of this recipe's checkpoints, and which elements are states that lanes carry.
+  func checkpointLayout(_ model: LanguageModel) -> (layout: ParameterLayout, states: Range<Int>) {
+    CarriedStates.layout(
+      extending: model, lanes: train.statePassing > 0 ? train.sequencesPerStep : 0)
+  }
+}
+
+extension CheckpointStore {
+  /// The parameters, which come first among a checkpoint's tensors.
+  init(parameters: ParameterArena) {
+    let range = 0..<parameters.layout.count
+    self.init(
+      "parameters", dataType: .float32, covered: range,
+      parts: [.init(range, at: UnsafeMutableRawPointer(parameters.buffer.pointer))],
+      owner: parameters.buffer)
   }
 }

@@ -80,13 +80,6 @@ public struct TrainingPlan: CustomStringConvertible {
     return items
   }
 
-<<<<<<< HEAD
-=======
-  private static func trainedCount(_ model: LanguageModel) -> Int {
-    model.layout.trainableSlots.reduce(0) { $0 + $1.count }
-  }
-
->>>>>>> opt
   /// How ranks divide micro-batches and segments.
   private static func divisionItems(
     _ recipe: Recipe, _ model: LanguageModel, ranks: Int
@@ -111,13 +104,10 @@ public struct TrainingPlan: CustomStringConvertible {
             + "forward, the same backward"))
     }
     return items
-<<<<<<< HEAD
   }
 
   private static func trainedCount(_ model: LanguageModel) -> Int {
     model.layout.trainableSlots.reduce(0) { $0 + $1.count }
-=======
->>>>>>> opt
   }
 
   private static func memoryItems(_ memory: TrainingMemory) -> [Item] {

@@ -76,7 +76,7 @@ public final class TrainingRun {
     let parameters: ParameterArena
     do {
       (reader, parameters) = try ranks.agree {
-        try Self.parameters(point, runModel, identity: Self.identity(recipe, data))
+        try Self.parameters(point, runModel, recipe, identity: Self.identity(recipe, data))
       }
     } catch {
       if ranks.leads { removeUnusedRun(output) }
@@ -86,11 +86,7 @@ public final class TrainingRun {
     trainer = try ranks.agree {
       try Trainer(
         recipe, model: runModel.languageModel(), parameters: parameters, stream: data.stream,
-<<<<<<< HEAD
         ranks: ranks, sharing: sharing, precision: precision.products)
-=======
-        ranks: ranks, sharing: sharing)
->>>>>>> opt
     }
     step = reader?.manifest.step ?? 0
     savedStep = resume == .auto || reader == nil ? step : -1
@@ -113,13 +109,6 @@ public final class TrainingRun {
 
   /// Refuses what the recipe may say but this program cannot do.
   static func checkSupported(_ recipe: Recipe, ranks: Int) throws {
-<<<<<<< HEAD
-=======
-    if recipe.train.precision == .bf16 {
-      throw TrainingError.unsupported(
-        "train.precision: bf16 is not available in this version; use fp32")
-    }
->>>>>>> opt
     try checkDivision(recipe, ranks: ranks)
   }
 
@@ -159,16 +148,17 @@ public final class TrainingRun {
 
   /// The parameters to start with, from the checkpoint or from the model.
   private static func parameters(
-    _ point: StartingPoint, _ model: RunModel, identity: [(field: String, value: String)]
+    _ point: StartingPoint, _ model: RunModel, _ recipe: Recipe,
+    identity: [(field: String, value: String)]
   ) throws -> (CheckpointReader?, ParameterArena) {
     guard let path = point.checkpoint else { return (nil, try model.initialParameters()) }
     let reader = try CheckpointReader(path: path)
     // Before the tensors, whose order depends on what is trained.
     try TrainingRecord.check(reader.manifest.training, against: identity)
-    let layout = model.configuration.layout(trainable: model.trainable)
-    try reader.require(layout)
-    let parameters = ParameterArena(layout: layout)
-    try reader.read(into: CheckpointStore("parameters", parameters.buffer))
+    let languageModel = model.languageModel()
+    try reader.require(recipe.checkpointLayout(languageModel).layout)
+    let parameters = ParameterArena(layout: languageModel.layout)
+    try reader.read(into: CheckpointStore(parameters: parameters))
     return (reader, parameters)
   }
 
@@ -259,8 +249,9 @@ public final class TrainingRun {
     let record = TrainingRecord(
       step: step, tokens: step * trainer.tokensPerStep, identity: Self.identity(recipe, data))
     try ranks.agree { try metrics?.synchronize() }
+    try trainer.gatherStates()
     let contents = CheckpointContents(
-      step: step, layout: trainer.model.layout,
+      step: step, layout: recipe.checkpointLayout(trainer.model).layout,
       stores: trainer.stores, training: record.json,
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,

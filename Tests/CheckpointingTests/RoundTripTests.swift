@@ -103,7 +103,7 @@ import Testing
     for i in 0..<end { half.pointer[i] = BFloat16(sample.buffers[1].pointer[i]) }
     func store(_ buffer: BFloat16Buffer, count: Int) -> CheckpointStore {
       CheckpointStore(
-        "exp_avg", dataType: .bfloat16, count: count,
+        "exp_avg", dataType: .bfloat16, covered: 0..<count,
         parts: [.init(0..<count, at: UnsafeMutableRawPointer(buffer.pointer))], owner: buffer)
     }
     func contents(_ moment: CheckpointStore) -> CheckpointContents {

@@ -26,6 +26,18 @@ extension DistributedTests {
         testDescription: "segments", settings: ["train.segment_length=24", "train.steps=4"],
         launches: [.alone, .ranks(3), .ranks(4)]),
       Case(
+        testDescription: "states carried, thinned; two sequences a micro-batch",
+        settings: [
+          "train.state_passing=0.7", "train.micro_batch=2", "train.segment_length=8",
+          "train.memory_budget=800kB",
+        ], launches: [.alone, .ranks(2), .ranks(4)]),
+      Case(
+        testDescription: "states carried, documents told apart, gradients truncated",
+        settings: [
+          TrainingJob.mamba2, "train.state_passing=0.7", "data.reset_state_at_documents=true",
+          "train.segment_length=24", "train.truncated_backpropagation=true",
+        ], launches: [.alone, .ranks(3)]),
+      Case(
         testDescription: "expansion", settings: [],
         appending: "expansion: {layers: {every: 2}, heads: 1}\n",
         launches: [.alone, .ranks(2), .ranks(3)]),

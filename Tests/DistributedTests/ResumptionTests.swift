@@ -29,9 +29,11 @@ extension DistributedTests {
       return process.wait()
     }
 
-    @Test("three stops and three resumptions on other ranks give the bits of one run")
-    func chain() throws {
-      let job = try TrainingJob(Self.settings)
+    @Test(
+      "three stops and three resumptions on other ranks give the bits of one run",
+      arguments: [[], ["train.state_passing=0.8"]])
+    func chain(_ settings: [String]) throws {
+      let job = try TrainingJob(Self.settings + settings)
       let reference = try job.finish(.alone, run: "whole")
       #expect(reference.rows.count == 12)
       let parts: [(TrainingJob.Launch, Int)] = [(.ranks(2), 1), (.alone, 4), (.ranks(3), 8)]

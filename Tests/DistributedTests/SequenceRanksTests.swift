@@ -118,13 +118,3 @@ extension DistributedTests {
     }
   }
 }
-
-extension TrainingJob {
-  /// The losses of all logged steps.
-  fileprivate func losses(_ run: String) throws -> [Double] {
-    try rows(run).map { row in
-      let text = try #require(row.split(separator: ",").first { $0.contains("\"loss\"") })
-      return try #require(Double(text.split(separator: " ").last ?? ""))
-    }
-  }
-}

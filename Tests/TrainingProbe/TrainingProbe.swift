@@ -11,10 +11,7 @@ import Training
 ///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
 ///     training-probe shared-allocations RECIPE [key.path=value ...]
 ///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
-<<<<<<< HEAD
 ///     training-probe profile RECIPE [key.path=value ...]
-=======
->>>>>>> opt
 ///
 /// The first prints how often memory was asked for during five warm steps, the second does so for a
 /// part of shared sequences, the third sums known gradients of COUNT elements over the ranks and says
@@ -32,12 +29,9 @@ struct TrainingProbe {
         Recipe.load(path: arguments[1], overrides: Array(overrides)), communicator,
         addingOne: arguments.contains("--add-one"))
       print("allocations: \(count)")
-<<<<<<< HEAD
     case "profile" where arguments.count > 1:
       try profile(
         Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2))), communicator)
-=======
->>>>>>> opt
     case "shared-allocations" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       print("allocations: \(try SharedPass.allocations(recipe))")

@@ -49,11 +49,7 @@ let leastRecipe = """
           trainable: expanded
           optimizer: {lr: 1.0e-3, min_lr: 1e-5, betas: [0.8, 0.99], eps: 1.0e-6, weight_decay: 0, grad_clip: 2, moments: bf16}
           schedule: {kind: wsd, warmup_steps: 10, decay_steps: 40}
-<<<<<<< HEAD
         parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false, sequence_ranks: 2, overlap: false}
-=======
-        parallel:   {threads_per_rank: 4, optimizer_sharding: zero1, reproducible: false, overlap: false, sequence_ranks: 2}
->>>>>>> opt
         checkpoint: {every: 50, keep: 1}
         evaluation:
           every: 25
@@ -281,13 +277,8 @@ let leastRecipe = """
           threads_per_rank: auto
           optimizer_sharding: none
           reproducible: true
-<<<<<<< HEAD
           sequence_ranks: 1
           overlap: true
-=======
-          overlap: true
-          sequence_ranks: 1
->>>>>>> opt
         checkpoint:
           every: 1000
           keep: 3

@@ -17,7 +17,6 @@ extension Recipe {
     public var optimizerSharding: OptimizerSharding
     /// Whether sums run in one fixed order, whatever the number of ranks; default true.
     public var isReproducible: Bool
-<<<<<<< HEAD
     /// Consecutive ranks that share each sequence, a divisor of the number of ranks; default 1.
     public var sequenceRanks: Int
     /// Whether ranks exchange gradients while backward still runs (with `isReproducible` only; changes
@@ -26,16 +25,6 @@ extension Recipe {
 
     static let keys = [
       "threads_per_rank", "optimizer_sharding", "reproducible", "sequence_ranks", "overlap",
-=======
-    /// Whether ranks exchange gradients while backward still runs (with `isReproducible` only; changes
-    /// no number); default true.
-    public var overlaps: Bool
-    /// Consecutive ranks that share each sequence, a divisor of the number of ranks; default 1.
-    public var sequenceRanks: Int
-
-    static let keys = [
-      "threads_per_rank", "optimizer_sharding", "reproducible", "overlap", "sequence_ranks",
->>>>>>> opt
     ]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
@@ -52,26 +41,16 @@ extension Recipe {
       optimizerSharding = try reader.choice(
         "optimizer_sharding", default: OptimizerSharding.none)
       isReproducible = try reader.flag("reproducible", default: true)
-<<<<<<< HEAD
       sequenceRanks = try reader.integer("sequence_ranks", default: 1, .atLeast(1))
       overlaps = try reader.flag("overlap", default: true)
-=======
-      overlaps = try reader.flag("overlap", default: true)
-      sequenceRanks = try reader.integer("sequence_ranks", default: 1, .atLeast(1))
->>>>>>> opt
     }
 
     var value: RecipeValue {
       .mapping([
         ("threads_per_rank", threadsPerRank.map(RecipeValue.integer) ?? .text("auto")),
         ("optimizer_sharding", .text(optimizerSharding.rawValue)),
-<<<<<<< HEAD
         ("reproducible", .flag(isReproducible)), ("sequence_ranks", .integer(sequenceRanks)),
         ("overlap", .flag(overlaps)),
-=======
-        ("reproducible", .flag(isReproducible)), ("overlap", .flag(overlaps)),
-        ("sequence_ranks", .integer(sequenceRanks)),
->>>>>>> opt
       ])
     }
   }
