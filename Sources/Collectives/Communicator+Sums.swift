@@ -11,16 +11,6 @@ extension Communicator {
     }
   }
 
-  /// Sums `count` floats over ranks in MPI's own order: exact where at most one rank's is not zero.
-  public func sum(inPlace values: UnsafeMutablePointer<Float>, count: Int) throws {
-    try inPieces(count) { first, length in
-      try Self.check(
-        MPI_Allreduce(
-          statex_mpi_in_place(), values + first, Int32(length), statex_mpi_float(),
-          statex_mpi_sum(), handle), "MPI_Allreduce")
-    }
-  }
-
   /// Sums floats over ranks in MPI's own order and gives each rank its block of the sum.
   ///
   /// - Parameters:

@@ -47,10 +47,11 @@ extension LanguageModel {
   ///   - state: the state before the segment; overwritten with that after it.
   ///   - activations: the activations of the segment that runs.
   ///   - dims: the sizes.
+  ///   - wantsOutput: whether anything but the state is wanted of the last block.
   ///   - observe: called with (block index, its output) after each block.
   public func forward(
     _ input: SegmentTokens, parameters: Floats, stateInPlace state: Floats,
-    _ activations: SegmentActivations, dims: SegmentDims,
+    _ activations: SegmentActivations, dims: SegmentDims, wantsOutput: Bool = true,
     observe: ((Int, UnsafePointer<Float>) -> Void)? = nil
   ) {
     embeddingForward(
@@ -60,8 +61,9 @@ extension LanguageModel {
     for index in blocks.indices {
       let block = blocks[index]
       let output = activations.output(of: index)
+      let isWanted = wantsOutput || index < blocks.count - 1
       block.forward(
-        activations.input(of: index), into: output, stateInPlace: state,
+        activations.input(of: index), into: isWanted ? output : nil, stateInPlace: state,
         context(parameters, activations, index, dims, input))
       state += block.stateCount(batch: dims.batch)
       observe?(index, UnsafePointer(output))

@@ -217,7 +217,7 @@ public final class SequencePass {
     let input = load(segment, of: work.samples)
     model.forward(
       input, parameters: work.parameters, stateInPlace: state, activations,
-      dims: segmentDims(segment))
+      dims: segmentDims(segment), wantsOutput: false)
   }
 
   /// Gradients of one segment, from its start; `state` must hold it too and ends as that at the end.

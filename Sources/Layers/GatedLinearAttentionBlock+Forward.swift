@@ -4,17 +4,17 @@ import TensorStorage
 extension GatedLinearAttentionBlock {
   /// Mixes tokens, then channels, as `RecurrentBlock` says.
   public func forward(
-    _ x: Floats, into y: Floats, stateInPlace state: Floats, _ context: BlockContext
+    _ x: Floats, into y: Floats?, stateInPlace state: Floats, _ context: BlockContext
   ) {
     var savedPlan = MemoryPlan(context.saved)
     let saved = Saved(&savedPlan, configuration, context.dims)
-    mixerForward(x, into: saved.middle, state: state, saved, context)
-    feedForward(saved.middle, into: y, saved, context)
+    mixerForward(x, into: y.map { _ in saved.middle }, state: state, saved, context)
+    if let y { feedForward(saved.middle, into: y, saved, context) }
   }
 
-  /// `middle = x + o_proj(norm_h(o) silu(g_proj y))`.
+  /// `middle = x + o_proj(norm_h(o) silu(g_proj y))`; nothing but the next state without `middle`.
   private func mixerForward(
-    _ x: Floats, into middle: Floats, state: Floats, _ saved: Saved, _ context: BlockContext
+    _ x: Floats, into middle: Floats?, state: Floats, _ saved: Saved, _ context: BlockContext
   ) {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
     let rows = dims.rows
@@ -23,7 +23,7 @@ extension GatedLinearAttentionBlock {
     rmsNormForward(
       x, weight: w + offsets.attentionNorm, into: y, rstd: saved.attentionRstd, rows: rows,
       width: c.hiddenSize, epsilon: normEpsilon)
-    project(y, saved, context)
+    project(y, saved, wantsGate: middle != nil, context)
 
     let state = State(state, self, batch: dims.batch)
     let start = exchangeTails(saved, state, context, &plan)
@@ -33,6 +33,7 @@ extension GatedLinearAttentionBlock {
     recurrenceForward(
       inputs, start: start.recurrent, into: saved.o, final: state.recurrent, context, &plan)
 
+    guard let middle else { return }
     let normed = plan.take(rows * c.valueDim)
     gatedHeadNormForward(
       saved.o, weight: offsets.outputNorm.map { w + $0 },
@@ -45,8 +46,10 @@ extension GatedLinearAttentionBlock {
       accumulatingInto: Matrix(middle, rows, c.hiddenSize))
   }
 
-  /// q, k, v, the output gate and the gate logits of normed rows `y`.
-  private func project(_ y: Floats, _ saved: Saved, _ context: BlockContext) {
+  /// q, k, v, the output gate (if it is wanted) and the gate logits of normed rows `y`.
+  private func project(
+    _ y: Floats, _ saved: Saved, wantsGate: Bool, _ context: BlockContext
+  ) {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
     withSharedOperand(Matrix(y, rows, c.hiddenSize)) { y in
       func linear(_ offset: Int, _ width: Int, into target: Floats) {
@@ -56,7 +59,9 @@ extension GatedLinearAttentionBlock {
       linear(offsets.query, c.keyDim, into: saved.q)
       linear(offsets.key, c.projectedKeyDim, into: saved.k)
       linear(offsets.value, c.projectedValueDim, into: saved.v)
-      if let gate = offsets.outputGate { linear(gate, c.valueDim, into: saved.outputGate) }
+      if wantsGate, let gate = offsets.outputGate {
+        linear(gate, c.valueDim, into: saved.outputGate)
+      }
       linear(offsets.low, c.gateRank, into: saved.low)
     }
     matrixProduct(

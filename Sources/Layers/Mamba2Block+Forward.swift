@@ -6,7 +6,7 @@ extension Mamba2Block {
   ///
   /// See `RecurrentBlock`.
   public func forward(
-    _ x: Floats, into out: Floats, stateInPlace state: Floats, _ context: BlockContext
+    _ x: Floats, into out: Floats?, stateInPlace state: Floats, _ context: BlockContext
   ) {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
     var savedPlan = MemoryPlan(context.saved)
@@ -17,7 +17,7 @@ extension Mamba2Block {
       x, weight: w + offsets.norm, into: normed, rstd: saved.rstd, rows: dims.rows,
       width: c.hiddenSize, epsilon: c.normEpsilon)
     withSharedOperand(Matrix(normed, dims.rows, c.hiddenSize)) { normed in
-      project(normed, saved.z, rows: layout.z, context)
+      if out != nil { project(normed, saved.z, rows: layout.z, context) }
       project(normed, saved.projected, rows: layout.convolved, context)
       project(normed, saved.steps, rows: layout.dt, context)
     }
@@ -28,6 +28,7 @@ extension Mamba2Block {
       saved, start, advancesTail: context.parts == nil, context, &plan)
     stateSpaceForward(
       inputs, start: start.recurrent, into: saved.y, final: state.recurrent, context, &plan)
+    guard let out else { return }
     skipForward(
       inputs.x, weight: w + offsets.skip, accumulatingInto: saved.y, dims: recurrenceDims(dims))
     output(x, into: out, saved, context, &plan)

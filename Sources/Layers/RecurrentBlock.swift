@@ -107,10 +107,10 @@ public protocol RecurrentBlock {
   ///
   /// - Parameters:
   ///   - x: `[B, T, D]`, must be kept for backward.
-  ///   - y: `[B, T, D]`, overwritten.
+  ///   - y: `[B, T, D]`, overwritten; nil when only the next state is wanted: then no backward follows.
   ///   - state: the state before the first token; overwritten with that after the last one.
   ///   - context: parameters, activations and sizes of the segment.
-  func forward(_ x: Floats, into y: Floats, stateInPlace state: Floats, _ context: BlockContext)
+  func forward(_ x: Floats, into y: Floats?, stateInPlace state: Floats, _ context: BlockContext)
 
   /// Computes gradients. Uses up what forward saved.
   ///

@@ -106,9 +106,19 @@ import Testing
         "exp_avg", dataType: .bfloat16, covered: 0..<count,
         parts: [.init(0..<count, at: UnsafeMutableRawPointer(buffer.pointer))], owner: buffer)
     }
+    /// The last tensor's values only.
+    func lateStore(_ buffer: FloatBuffer) -> CheckpointStore {
+      let range = end..<sample.layout.count
+      return CheckpointStore(
+        "states", dataType: .float32, covered: range,
+        parts: [.init(range, at: UnsafeMutableRawPointer(buffer.pointer))], owner: buffer)
+    }
+    let tail = FloatBuffer(count: sample.layout.count - end)
+    for i in 0..<tail.count { tail.pointer[i] = sample.buffers[2].pointer[end + i] }
     func contents(_ moment: CheckpointStore) -> CheckpointContents {
       CheckpointContents(
-        step: 4, layout: sample.layout, stores: [sample.stores[0], moment], training: .null,
+        step: 4, layout: sample.layout, stores: [sample.stores[0], moment, lateStore(tail)],
+        training: .null,
         creation: CheckpointCreation(host: "here", ranks: 1), grain: sample.grain)
     }
     let writer = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
@@ -116,7 +126,11 @@ import Testing
       contents(store(half, count: end)), coordination: SingleProcess(shards: shards))
     let reader = try CheckpointReader(path: run.stepPath(4))
     #expect(reader.verify(contents: true) == [])
-    #expect(reader.manifest.stores.map(\.count) == [sample.layout.count, end])
+    let total = sample.layout.count
+    #expect(reader.manifest.stores.map(\.covered) == [0..<total, 0..<end, end..<total])
+    let late = FloatBuffer(count: total - end)
+    try reader.read(into: lateStore(late))
+    #expect(late.array() == Array(sample.buffers[2].array()[end...]))
     let again = BFloat16Buffer(count: end)
     for i in 0..<end { again.pointer[i] = BFloat16(9) }
     try reader.read(into: store(again, count: end))
@@ -217,6 +231,6 @@ extension CheckpointStore {
       parts.append(Part(range, at: UnsafeMutableRawPointer(copy.pointer + first)))
       first += range.count
     }
-    self.init(name, dataType: .float32, count: nil, parts: parts, owner: copy)
+    self.init(name, dataType: .float32, covered: nil, parts: parts, owner: copy)
   }
 }
