@@ -2,6 +2,7 @@ import DataParallel
 import Foundation
 import Kernels
 import LanguageModels
+import TensorFiles
 import TensorStorage
 
 /// What a training run holds in memory on its largest rank, and how states at segment starts are kept
@@ -86,6 +87,14 @@ package struct TrainingMemory {
       "train.memory_budget: \(byteText(budget)) are less than the \(byteText(needed)) that a rank "
         + "needs; lower train.segment_length or train.micro_batch"
         + (train.scratch == nil ? ", or give train.scratch" : ""))
+  }
+
+  /// Makes sure, before anything is done, that spilled states have a place.
+  ///
+  /// - Throws: `.io` when the scratch directory cannot be written or has not enough room.
+  func checkScratch() throws(TensorFileError) {
+    guard case .spilled(let directory) = storage else { return }
+    _ = try ScratchFile(directory: directory, count: starts * state)
   }
 
   /// Floats of the states at segment starts that are in memory.

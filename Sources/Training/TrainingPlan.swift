@@ -114,7 +114,7 @@ public struct TrainingPlan: CustomStringConvertible {
     let starts =
       switch memory.storage {
       case .memory: "states at segment starts"
-      case .thinned(let n): "states at every \(n)th segment start"
+      case .thinned(let n): "states at segment starts, one of \(n)"
       case .spilled(let directory): "a state; all starts in \(directory)"
       }
     let parts = memory.parts + [(name: starts, count: memory.startingStates)]

@@ -56,6 +56,9 @@ public final class TrainingRun {
     (model, data, evaluation) = try ranks.agree {
       try Self.checkSupported(recipe, ranks: ranks.size)
       let model = try RunModel(recipe)
+      try TrainingMemory(
+        recipe, model.languageModel(), ranks: ranks.size, precision: precision.products
+      ).checkScratch()
       return (
         model, try RunData(recipe, model: model), try RunEvaluation(recipe, model: model)
       )
