@@ -113,6 +113,25 @@ extension DistributedTests {
       #expect(job.files() == before)
     }
 
+    @Test("a scratch directory that is not there is one line, before anything is written")
+    func scratch() throws {
+      let job = try TrainingJob([
+        "train.micro_batch=2", "train.segment_length=8", "train.memory_budget=770kB",
+      ])
+      for launch in [TrainingJob.Launch.alone, .ranks(2)] {
+        let refused = try job.start(
+          launch, run: "run",
+          ["train.scratch=/nowhere", "parallel.reproducible=false", "train.memory_budget=570kB"]
+        ).wait()
+        #expect(refused.code == 74 && refused.errorLines.count == 1, "\(refused.stderr)")
+        #expect(refused.stderr.contains("create a scratch file in /nowhere"))
+        #expect(!FileManager.default.fileExists(atPath: job.output("run")))
+      }
+      let spilled = try job.finish(
+        .alone, run: "spilled", ["train.scratch=\(job.directory.path)"])
+      #expect(try job.finish(.alone, run: "kept", ["train.memory_budget=1GB"]) == spilled)
+    }
+
     @Test("--debug passes on a sound build and refuses a launcher")
     func debug() throws {
       let job = try TrainingJob(["train.segment_length=32", "train.micro_batch=2"])
