@@ -24,7 +24,7 @@ package struct GradientCheck {
   /// - Parameter disturb: changes the gradients before they are compared: a check that cannot fail is
   ///   none.
   /// - Returns: whether every tensor's gradient is right.
-  /// - Throws: nothing by itself.
+  /// - Throws: nothing in practice: the pass keeps its states in memory, and only spilled ones can fail.
   package func run(disturb: (ParameterArena) -> Void = { _ in }) throws -> Bool {
     let model = LanguageModel(configuration)
     let parameters = startingPoint(model)
