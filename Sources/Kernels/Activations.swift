@@ -121,6 +121,18 @@ public enum ElementwiseFunction: Sendable, CaseIterable {
   /// `x (1 + tanh(u)) / 2 = x sigmoid(2 u)` with `u = 0.79788456 x (1 + 0.044715 x^2)`.
   case tanhGELU
 
+  // Called on constants: the loop is compiled, and vectorized, for each function.
+
+  @inline(__always)
+  fileprivate func apply(_ x: Floats, into y: Floats, _ range: Range<Int>) {
+    for i in range { y[i] = value(x[i]) }
+  }
+
+  @inline(__always)
+  fileprivate func applyDerivative(_ x: Floats, inPlace dy: Floats, _ range: Range<Int>) {
+    for i in range { dy[i] *= derivative(x[i]) }
+  }
+
   @inline(__always)
   fileprivate func value(_ x: Float) -> Float {
     switch self {
@@ -156,7 +168,14 @@ public func elementwiseForward(
 ) {
   forElementBlocks(count, (function, x, y)) { job, range in
     let (function, x, y) = job
-    for i in range { y[i] = function.value(x[i]) }
+    switch function {
+    case .relu: ElementwiseFunction.relu.apply(x, into: y, range)
+    case .sigmoid: ElementwiseFunction.sigmoid.apply(x, into: y, range)
+    case .logSigmoid: ElementwiseFunction.logSigmoid.apply(x, into: y, range)
+    case .silu: ElementwiseFunction.silu.apply(x, into: y, range)
+    case .squaredReLU: ElementwiseFunction.squaredReLU.apply(x, into: y, range)
+    case .tanhGELU: ElementwiseFunction.tanhGELU.apply(x, into: y, range)
+    }
   }
 }
 
@@ -166,6 +185,13 @@ public func elementwiseBackward(
 ) {
   forElementBlocks(count, (function, x, dy)) { job, range in
     let (function, x, dy) = job
-    for i in range { dy[i] *= function.derivative(x[i]) }
+    switch function {
+    case .relu: ElementwiseFunction.relu.applyDerivative(x, inPlace: dy, range)
+    case .sigmoid: ElementwiseFunction.sigmoid.applyDerivative(x, inPlace: dy, range)
+    case .logSigmoid: ElementwiseFunction.logSigmoid.applyDerivative(x, inPlace: dy, range)
+    case .silu: ElementwiseFunction.silu.applyDerivative(x, inPlace: dy, range)
+    case .squaredReLU: ElementwiseFunction.squaredReLU.applyDerivative(x, inPlace: dy, range)
+    case .tanhGELU: ElementwiseFunction.tanhGELU.applyDerivative(x, inPlace: dy, range)
+    }
   }
 }

@@ -72,55 +72,89 @@ public func chunkGLAGradients(
   _ dout: Floats, _ x: GLAInputs, initialState: Floats, dstateInPlace dstate: Floats,
   into gradients: GLAGradients, scratch: Floats, dims: GLADims
 ) {
-  let s = dims.scratch(scratch)
-  let job = (x, dout, s, initialState, dstate, gradients.dv, dims)
-  parallelFor(2 * dims.columnTasks, job) { job, task in
-    let (x, dout, s, initialState, dstate, dv, dims) = job
-    if task % 2 == 0 {
-      storeStates(x, s, initialState, dims, dims.columnTask(task / 2))
-    } else {
-      storeStateGradients(dout, s, dstate, dv, dims, dims.columnTask(task / 2))
+  let (s, spans) = (dims.scratch(scratch), dims.spans)
+  storeSpanStarts(x, s, initialState, dims)
+  for index in (0..<spans.count).reversed() {
+    let span = spans[index]
+    let start = index == 0 ? initialState : s.starts + (index - 1) * dims.stateCount
+    parallelFor(2 * dims.columnTasks, (x, dout, s, start, dstate, gradients.dv, span, dims)) {
+      job, task in
+      let (x, dout, s, start, dstate, dv, span, dims) = job
+      if task % 2 == 0 {
+        storeStates(x, s, start, span, dims, dims.columnTask(task / 2))
+      } else {
+        storeStateGradients(dout, s, dstate, dv, span, dims, dims.columnTask(task / 2))
+      }
+    }
+    let tasks = dims.batch * dims.heads * span.count
+    parallelFor(tasks, (x, dout, s, gradients, span, dims)) { job, task in
+      let (x, dout, s, gradients, span, dims) = job
+      let keys = GLAKeyGradients(dq: gradients.dq, dk: gradients.dk, dg: gradients.dg)
+      chunkKeyGradients(x, dout, keys, s, dims.chunkTask(task, in: span), in: span, dims)
     }
   }
-  parallelFor(dims.chunkTasks, (x, dout, s, gradients, dims)) { job, task in
-    let (x, dout, s, gradients, dims) = job
-    let keys = GLAKeyGradients(dq: gradients.dq, dk: gradients.dk, dg: gradients.dg)
-    chunkKeyGradients(x, dout, keys, s, dims.chunkTask(task), dims)
+}
+
+/// The states at the starts of all spans but the first.
+private func storeSpanStarts(
+  _ x: GLAInputs, _ s: GLAScratch, _ initialState: Floats, _ dims: GLADims
+) {
+  guard dims.spans.startCount > 0 else { return }
+  parallelFor(dims.columnTasks, (x, s, initialState, dims)) { job, task in
+    let (x, s, initialState, dims) = job
+    let task = dims.columnTask(task)
+    var state = dims.state(initialState, task)
+    for index in 0..<dims.spans.startCount {
+      let next = dims.state(s.starts + index * dims.stateCount, task)
+      copyRows(state, into: next)
+      for n in dims.spans[index] {
+        let chunk = dims.chunk(n, task)
+        advance(next, by: chunk, dims.values(x.v, chunk, task.columns), s, dims)
+      }
+      state = next
+    }
   }
 }
 
-/// The states at all chunk boundaries, for one block of columns.
+/// The states at a span's chunk boundaries, for one block of columns.
 private func storeStates(
-  _ x: GLAInputs, _ s: GLAScratch, _ initialState: Floats, _ dims: GLADims,
+  _ x: GLAInputs, _ s: GLAScratch, _ start: Floats, _ span: Range<Int>, _ dims: GLADims,
   _ task: (sequence: Int, head: Int, columns: Range<Int>)
 ) {
-  func state(_ n: Int) -> Matrix { dims.state(s.states + n * dims.stateCount, task) }
-  copyRows(dims.state(initialState, task), into: state(0))
-  for n in 0..<dims.chunks {
-    let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
-    copyRows(state(n), into: state(n + 1))
-    advance(state(n + 1), by: chunk, dims.values(x.v, chunk, task.columns), s, dims)
+  var state = dims.state(s.states, task)
+  copyRows(dims.state(start, task), into: state)
+  for n in span {
+    var next = state
+    next.pointer += dims.stateCount
+    copyRows(state, into: next)
+    let chunk = dims.chunk(n, task)
+    advance(next, by: chunk, dims.values(x.v, chunk, task.columns), s, dims)
+    state = next
   }
 }
 
-/// The state gradients at all chunk boundaries and the gradient of v, for one block of columns.
+/// The state gradients at a span's chunk boundaries and the gradient of v, for one block of columns;
+/// `dstate` moves from the span's end to its start.
 private func storeStateGradients(
-  _ dout: Floats, _ s: GLAScratch, _ dstate: Floats, _ dv: Floats, _ dims: GLADims,
-  _ task: (sequence: Int, head: Int, columns: Range<Int>)
+  _ dout: Floats, _ s: GLAScratch, _ dstate: Floats, _ dv: Floats, _ span: Range<Int>,
+  _ dims: GLADims, _ task: (sequence: Int, head: Int, columns: Range<Int>)
 ) {
-  func gradient(_ n: Int) -> Matrix { dims.state(s.dstates + n * dims.stateCount, task) }
   let outer = dims.state(dstate, task)
-  copyRows(outer, into: gradient(dims.chunks))
-  for n in (0..<dims.chunks).reversed() {
-    let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
+  var gradient = dims.state(s.dstates + span.count * dims.stateCount, task)
+  copyRows(outer, into: gradient)
+  for n in span.reversed() {
+    let chunk = dims.chunk(n, task)
     let dout = dims.values(dout, chunk, task.columns)
     let dv = dims.values(dv, chunk, task.columns)
     serialProduct(dims.square(s.attention, chunk).transposed, dout, into: dv)
-    serialProduct(dims.keys(s.keys, chunk), gradient(n + 1), into: dv, accumulate: true)
-    copyRows(gradient(n + 1), into: gradient(n))
-    retreat(gradient(n), by: chunk, dout, s, dims)
+    serialProduct(dims.keys(s.keys, chunk), gradient, into: dv, accumulate: true)
+    var before = gradient
+    before.pointer -= dims.stateCount
+    copyRows(gradient, into: before)
+    retreat(before, by: chunk, dout, s, dims)
+    gradient = before
   }
-  copyRows(gradient(0), into: outer)
+  copyRows(gradient, into: outer)
 }
 
 /// `G = diag(exp(gamma)) G' + q~^T do` for one chunk and block of columns, G' becoming G.

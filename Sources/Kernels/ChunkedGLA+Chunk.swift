@@ -112,19 +112,18 @@ struct GLAKeyGradients {
 ///     dk = exp(gamma - b) (v G^T)     + sum_t dA[t, s] scale q_t exp(b_t - b_s)
 ///     dg_t = sum_{u >= t} (q_u dq_u - k_u dk_u) + rowsum(G S')
 ///
-/// with S the state at the chunk's start, S' at its end and G the gradient of S'.
+/// with S the state at the chunk's start, S' at its end and G the gradient of S', as `s` holds them of
+/// the span that the chunk belongs to.
 func chunkKeyGradients(
   _ x: GLAInputs, _ dout: Floats, _ gradients: GLAKeyGradients, _ s: GLAScratch, _ chunk: GLAChunk,
-  _ dims: GLADims
+  in span: Range<Int>, _ dims: GLADims
 ) {
   let all = 0..<dims.valueDim
-  let offset = dims.stateOffset(chunk.sequence, chunk.head)
-  let start = Matrix(
-    s.states + chunk.index * dims.stateCount + offset, dims.keyDim, dims.valueDim)
-  let end = Matrix(
-    s.states + (chunk.index + 1) * dims.stateCount + offset, dims.keyDim, dims.valueDim)
-  let dend = Matrix(
-    s.dstates + (chunk.index + 1) * dims.stateCount + offset, dims.keyDim, dims.valueDim)
+  let place = (chunk.index - span.lowerBound) * dims.stateCount
+  let offset = place + dims.stateOffset(chunk.sequence, chunk.head)
+  let start = Matrix(s.states + offset, dims.keyDim, dims.valueDim)
+  let end = Matrix(s.states + dims.stateCount + offset, dims.keyDim, dims.valueDim)
+  let dend = Matrix(s.dstates + dims.stateCount + offset, dims.keyDim, dims.valueDim)
   let (dq, dk) = (dims.keys(gradients.dq, chunk), dims.keys(gradients.dk, chunk))
   let da = dims.square(s.dattention, chunk)
   serialProduct(dims.values(dout, chunk, all), start.transposed, into: dq)

@@ -40,7 +40,7 @@ public func chunkGLALocalState(
     let state = dims.state(target, task)
     clearRows(state)
     for n in 0..<dims.chunks {
-      let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
+      let chunk = dims.chunk(n, task)
       advance(state, by: chunk, dims.values(x.v, chunk, task.columns), s, dims)
     }
   }
@@ -68,7 +68,7 @@ public func chunkGLALocalStateGradient(
     let gradient = dims.state(target, task)
     clearRows(gradient)
     for n in (0..<dims.chunks).reversed() {
-      let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
+      let chunk = dims.chunk(n, task)
       retreat(gradient, by: chunk, dims.values(dout, chunk, task.columns), s, dims)
     }
   }

@@ -74,33 +74,48 @@ public struct GLADims: Sendable {
     rows * (4 * keyStride + heads * Self.chunk) + batch * chunks * keyStride
   }
 
-  /// Floats of scratch for the backward pass: the forward's, dA, and the state and its gradient at
-  /// every chunk boundary.
+  /// The cut of the backward pass.
+  var spans: ChunkSpans { ChunkSpans(chunks: chunks, tasksPerChunk: batch * heads) }
+
+  /// Floats of scratch for the backward pass: the forward's, dA, the states at the starts of spans, and
+  /// the state and its gradient at every chunk boundary of one span.
   public var backwardScratchCount: Int {
-    forwardScratchCount + rows * heads * Self.chunk + 2 * (chunks + 1) * stateCount
+    forwardScratchCount + rows * heads * Self.chunk
+      + (spans.startCount + 2 * (spans.length + 1)) * stateCount
   }
 
   func scratch(_ base: Floats) -> GLAScratch {
     let keys = rows * keyStride
     let attention = rows * heads * Self.chunk
-    let states = base + forwardScratchCount + attention
+    let starts = base + forwardScratchCount + attention
+    let states = starts + spans.startCount * stateCount
     return GLAScratch(
       cumulative: base, remaining: base + keys, queries: base + 2 * keys, keys: base + 3 * keys,
       attention: base + 4 * keys, decay: base + 4 * keys + attention,
-      dattention: base + forwardScratchCount, states: states,
-      dstates: states + (chunks + 1) * stateCount)
+      dattention: base + forwardScratchCount, starts: starts, states: states,
+      dstates: states + (spans.length + 1) * stateCount)
   }
 
   /// The chunk, head and rows of a task inside chunks.
   @inline(__always)
-  func chunkTask(_ task: Int) -> GLAChunk {
-    let chunk = task % chunks
-    let head = task / chunks % heads
-    let sequence = task / chunks / heads
+  func chunkTask(_ task: Int) -> GLAChunk { chunkTask(task, in: 0..<chunks) }
+
+  /// The chunk, head and rows of one of the `B * H * span.count` tasks inside a span's chunks.
+  @inline(__always)
+  func chunkTask(_ task: Int, in span: Range<Int>) -> GLAChunk {
+    let chunk = span.lowerBound + task % span.count
+    let head = task / span.count % heads
+    let sequence = task / span.count / heads
     let first = chunk * Self.chunk
     return GLAChunk(
       sequence: sequence, head: head, index: chunk, row: sequence * length + first,
       count: min(Self.chunk, length - first))
+  }
+
+  /// Chunk `n` of the sequence and head of a task on the state.
+  @inline(__always)
+  func chunk(_ n: Int, _ task: (sequence: Int, head: Int, columns: Range<Int>)) -> GLAChunk {
+    chunkTask((task.sequence * heads + task.head) * chunks + n)
   }
 
   /// Sequence, head and value columns of a task on the state.
@@ -144,9 +159,11 @@ struct GLAScratch {
   let decay: Floats
   /// Gradient of `A`.
   let dattention: Floats
-  /// States at chunk starts and the final one, `[N + 1, B, H, K, V]`.
+  /// States at the starts of spans but the first, `[spans - 1, B, H, K, V]`.
+  let starts: Floats
+  /// States at the starts of a span's n chunks and at its end, `[n + 1, B, H, K, V]`.
   let states: Floats
-  /// Gradients of the states at chunk ends, index `n + 1` for chunk n's end, `[N + 1, B, H, K, V]`.
+  /// Gradients of the same.
   let dstates: Floats
 }
 
@@ -216,7 +233,7 @@ public func chunkGLAOutput(
     let state = dims.state(finalState, task)
     if initialState != finalState { copyRows(dims.state(initialState, task), into: state) }
     for n in 0..<dims.chunks {
-      let chunk = dims.chunkTask((task.sequence * dims.heads + task.head) * dims.chunks + n)
+      let chunk = dims.chunk(n, task)
       let v = dims.values(x.v, chunk, task.columns)
       let output = dims.values(o, chunk, task.columns)
       serialProduct(dims.keys(s.queries, chunk), state, into: output)

@@ -69,37 +69,61 @@ public func chunkSSDGradients(
   _ dy: Floats, _ x: SSDInputs, initialState: Floats, dstateInPlace dstate: Floats,
   into gradients: SSDGradients, scratch: Floats, dims: SSDDims
 ) {
-  let s = SSDScratch(scratch, dims, backward: true)
-  parallelFor(2 * dims.columnBlocks.count, (x, s, initialState, dstate, dims)) { job, task in
-    let (x, s, initialState, dstate, dims) = job
-    let (set, columns) = dims.columnBlocks[task / 2]
-    if task % 2 == 0 {
-      storeStates(x, s, initialState, set, columns, dims)
-    } else {
-      storeStateGradients(x, s, dstate, set, columns, dims)
+  let (s, spans) = (SSDScratch(scratch, dims, backward: true), dims.spans)
+  storeSpanStarts(x, s, initialState, dims)
+  for index in (0..<spans.count).reversed() {
+    let span = spans[index]
+    let start = index == 0 ? initialState : s.starts + (index - 1) * dims.stateCount
+    parallelFor(2 * dims.columnBlocks.count, (x, s, start, dstate, span, dims)) { job, task in
+      let (x, s, start, dstate, span, dims) = job
+      let (set, columns) = dims.columnBlocks[task / 2]
+      if task % 2 == 0 {
+        storeStates(x, s, start, span, set, columns, dims)
+      } else {
+        storeStateGradients(x, s, dstate, span, set, columns, dims)
+      }
     }
-  }
-  parallelFor(dims.chunkTasks, (x, dy, gradients, s, dims)) { job, task in
-    let (x, dy, gradients, s, dims) = job
-    chunkGradients(x, dy, gradients, s, dims.chunkTask(task), dims)
-  }
-  parallelFor(dims.batch * dims.chunks * dims.groups, (gradients, s, dims)) { job, index in
-    let (gradients, s, dims) = job
-    addShares(gradients, s, firstTask: index * dims.groupTasks, dims)
+    parallelFor(dims.chunkTasks(in: span), (x, dy, gradients, s, span, dims)) { job, task in
+      let (x, dy, gradients, s, span, dims) = job
+      chunkGradients(x, dy, gradients, s, dims.chunkTask(task, in: span), in: span, dims)
+    }
+    let sums = dims.batch * span.count * dims.groups
+    parallelFor(sums, (gradients, s, span, dims)) { job, index in
+      let (gradients, s, span, dims) = job
+      addShares(gradients, s, firstTask: index * dims.groupTasks, in: span, dims)
+    }
   }
   guard let daLog = gradients.daLog else { return }
   addTilePartials(
     s.drates, tiles: dims.batch * dims.chunks, width: dims.heads, accumulatingInto: daLog)
 }
 
-/// The states at all chunk boundaries, for one block of columns.
+/// The states at the starts of all spans but the first.
+private func storeSpanStarts(
+  _ x: SSDInputs, _ s: SSDScratch, _ initialState: Floats, _ dims: SSDDims
+) {
+  guard dims.spans.startCount > 0 else { return }
+  parallelFor(dims.columnBlocks.count, (x, s, initialState, dims)) { job, task in
+    let (x, s, initialState, dims) = job
+    let (set, columns) = dims.columnBlocks[task]
+    var state = dims.state(initialState, set, columns)
+    for index in 0..<dims.spans.startCount {
+      let next = dims.state(s.starts + index * dims.stateCount, set, columns)
+      copyRows(state, into: next)
+      for chunk in dims.spans[index] { advance(next, x, s, set, chunk, columns, dims) }
+      state = next
+    }
+  }
+}
+
+/// The states at a span's chunk boundaries, for one block of columns.
 private func storeStates(
-  _ x: SSDInputs, _ s: SSDScratch, _ initialState: Floats, _ set: Int, _ columns: Range<Int>,
-  _ dims: SSDDims
+  _ x: SSDInputs, _ s: SSDScratch, _ start: Floats, _ span: Range<Int>, _ set: Int,
+  _ columns: Range<Int>, _ dims: SSDDims
 ) {
   var state = dims.state(s.states, set, columns)
-  copyRows(dims.state(initialState, set, columns), into: state)
-  for chunk in 0..<dims.chunks {
+  copyRows(dims.state(start, set, columns), into: state)
+  for chunk in span {
     var next = state
     next.pointer += dims.stateCount
     copyRows(state, into: next)
@@ -108,15 +132,16 @@ private func storeStates(
   }
 }
 
-/// The state gradients at all chunk boundaries, for one block of columns.
+/// The state gradients at a span's chunk boundaries, for one block of columns; `dstate` moves from the
+/// span's end to its start.
 private func storeStateGradients(
-  _ x: SSDInputs, _ s: SSDScratch, _ dstate: Floats, _ set: Int, _ columns: Range<Int>,
-  _ dims: SSDDims
+  _ x: SSDInputs, _ s: SSDScratch, _ dstate: Floats, _ span: Range<Int>, _ set: Int,
+  _ columns: Range<Int>, _ dims: SSDDims
 ) {
   let outer = dims.state(dstate, set, columns)
-  var gradient = dims.state(s.dstates + dims.chunks * dims.stateCount, set, columns)
+  var gradient = dims.state(s.dstates + span.count * dims.stateCount, set, columns)
   copyRows(outer, into: gradient)
-  for chunk in (0..<dims.chunks).reversed() {
+  for chunk in span.reversed() {
     var before = gradient
     before.pointer -= dims.stateCount
     copyRows(gradient, into: before)
@@ -143,17 +168,18 @@ func retreat(
 ///     d(dt x) = M^T dy + exp(gamma - b) (B dS'),     dM = dy (dt x)^T
 ///     dC = sum over heads of exp(b) dy S^T + (dM L) B,     dB = ... dt x dS'^T + (dM L)^T C
 ///
-/// with `L = exp(b_t - b_s)`, S the state at the chunk's start and dS' the gradient of that at its end.
+/// with `L = exp(b_t - b_s)`, S the state at the chunk's start and dS' the gradient of that at its end,
+/// as `s` holds them of the span that the chunk belongs to.
 /// The gate of token t decays every pair (u, s) with s < t <= u, every read of S at u >= t and every
 /// write to S' at u < t; its gradient is the sum over just those (`gateGradients`). No two large
 /// numbers are subtracted, so gates that shut keep an exact gradient, however small.
 private func chunkGradients(
   _ x: SSDInputs, _ dy: Floats, _ gradients: SSDGradients, _ s: SSDScratch, _ task: SSDTask,
-  _ dims: SSDDims
+  in span: Range<Int>, _ dims: SSDDims
 ) {
   let memory = s.memory(task, dims)
-  let start = s.states + task.chunk * dims.stateCount
-  let dend = s.dstates + (task.chunk + 1) * dims.stateCount
+  let start = s.states + (task.chunk - span.lowerBound) * dims.stateCount
+  let dend = s.dstates + (task.chunk - span.lowerBound + 1) * dims.stateCount
   let (b, c) = (dims.states(x.b, task), dims.states(x.c, task))
   let db = Matrix(memory.db, task.count, dims.stateSize)
   let dc = Matrix(memory.dc, task.count, dims.stateSize)
@@ -303,10 +329,10 @@ private func gateGradients(
 
 /// Sums the shares of the tasks of one chunk and group, in order, into the gradients of B and C.
 private func addShares(
-  _ gradients: SSDGradients, _ s: SSDScratch, firstTask: Int, _ dims: SSDDims
+  _ gradients: SSDGradients, _ s: SSDScratch, firstTask: Int, in span: Range<Int>, _ dims: SSDDims
 ) {
   for index in firstTask..<(firstTask + dims.groupTasks) {
-    let task = dims.chunkTask(index)
+    let task = dims.chunkTask(index, in: span)
     let memory = s.memory(task, dims)
     let (db, dc) = (dims.states(gradients.db, task), dims.states(gradients.dc, task))
     for t in 0..<task.count {

@@ -12,13 +12,15 @@ struct SSDScratch {
   let inputs: Floats
   /// `C B^T`, a square for each (sequence, chunk, group).
   let products: Floats
-  /// Areas of the tasks inside chunks.
+  /// Areas of the tasks inside chunks that run together: all, in the backward pass those of a span.
   let areas: Floats
   /// `exp(b) dy`, `[B, T, H, P]`; this and what follows only in the backward pass.
   let doutputs: Floats
-  /// States at chunk starts and the final one, `[chunks + 1, B, G, N, R, P]`.
+  /// States at the starts of spans but the first, `[spans - 1, B, G, N, R, P]`.
+  let starts: Floats
+  /// States at the starts of a span's n chunks and at its end, `[n + 1, B, G, N, R, P]`.
   let states: Floats
-  /// Gradients of the states at chunk starts, and of the final one; the same shape.
+  /// Gradients of the same.
   let dstates: Floats
   /// Gradients of `A_log`, one row a chunk, `[B, chunks, H]`.
   let drates: Floats
@@ -43,10 +45,13 @@ struct SSDScratch {
     decay = plan.take(dims.batch * dims.chunks * dims.width)
     inputs = plan.take(channels)
     products = plan.take(dims.batch * dims.chunks * dims.groups * Self.square)
-    areas = plan.take(dims.chunkTasks * areaStride)
+    let spans = dims.spans
+    areas = plan.take(
+      (backward ? dims.chunkTasks(in: 0..<spans.length) : dims.chunkTasks) * areaStride)
     doutputs = plan.take(backward ? channels : 0)
-    states = plan.take(backward ? (dims.chunks + 1) * dims.stateCount : 0)
-    dstates = plan.take(backward ? (dims.chunks + 1) * dims.stateCount : 0)
+    starts = plan.take(backward ? spans.startCount * dims.stateCount : 0)
+    states = plan.take(backward ? (spans.length + 1) * dims.stateCount : 0)
+    dstates = plan.take(backward ? (spans.length + 1) * dims.stateCount : 0)
     drates = plan.take(backward ? dims.batch * dims.chunks * dims.heads : 0)
   }
 

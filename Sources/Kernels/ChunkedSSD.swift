@@ -79,13 +79,25 @@ public struct SSDDims: Sendable {
   /// Tasks inside chunks.
   var chunkTasks: Int { batch * chunks * groups * groupTasks }
 
+  /// The cut of the backward pass.
+  var spans: ChunkSpans {
+    ChunkSpans(chunks: chunks, tasksPerChunk: batch * groups * groupTasks)
+  }
+
+  /// Tasks inside a span's chunks.
+  func chunkTasks(in span: Range<Int>) -> Int { batch * span.count * groups * groupTasks }
+
   /// A task inside a chunk.
   @inline(__always)
-  func chunkTask(_ task: Int) -> SSDTask {
+  func chunkTask(_ task: Int) -> SSDTask { chunkTask(task, in: 0..<chunks) }
+
+  /// One of the tasks inside a span's chunks.
+  @inline(__always)
+  func chunkTask(_ task: Int, in span: Range<Int>) -> SSDTask {
     let part = task % groupTasks
     let group = task / groupTasks % groups
-    let chunk = task / groupTasks / groups % chunks
-    let sequence = task / groupTasks / groups / chunks
+    let chunk = span.lowerBound + task / groupTasks / groups % span.count
+    let sequence = task / groupTasks / groups / span.count
     let first = group * groupHeads + part * taskHeads
     return SSDTask(
       index: task, sequence: sequence, chunk: chunk, row: sequence * length + chunk * Self.chunk,
@@ -96,13 +108,13 @@ public struct SSDDims: Sendable {
   /// Floats of scratch for the forward pass.
   public var forwardScratchCount: Int { SSDScratch.count(self, backward: false) }
 
-  /// Floats of scratch for the backward pass, the states at all chunk boundaries included.
+  /// Floats of scratch for the backward pass, with states of one span of chunks (`ChunkSpans`).
   public var backwardScratchCount: Int { SSDScratch.count(self, backward: true) }
 }
 
 /// Some heads of one group in one chunk.
 struct SSDTask {
-  /// The task's number.
+  /// The task's number among those that run together.
   let index: Int
   let sequence: Int
   let chunk: Int

@@ -50,7 +50,7 @@ public func gatedRMSNormScratchCount(_ dims: HeadNormDims) -> Int {
 ///   - gate: as given to the forward pass.
 ///   - weight: `[H, V]`.
 ///   - rstd: as the forward pass left it.
-///   - dx: overwritten with the gradient of `x`; may be `dy` itself.
+///   - dx: overwritten with the gradient of `x`; may be `dy` or `x` itself.
 ///   - dgate: overwritten with the gradient of `gate`; may be `gate` itself.
 ///   - dweight: `[H, V]`, added to; nil for a weight that is not trained.
 ///   - scratch: `gatedRMSNormScratchCount(dims)` floats.

@@ -25,17 +25,16 @@ public struct LinearCrossEntropyDims {
 
   private var block: Int { min(rows, Self.blockRows) }
 
-  /// Floats of scratch: a block of logits, of gathered hidden rows and of their gradients, and the
-  /// list of rows that count.
-  public var scratchCount: Int { block * (vocabulary + 2 * width) + rows }
+  /// Floats of scratch: a block of logits, of gathered hidden rows or their gradients, and the list of
+  /// rows that count.
+  public var scratchCount: Int { block * (vocabulary + width) + rows }
 
-  func parts(_ scratch: Floats) -> (logits: Floats, hidden: Floats, dhidden: Floats) {
-    let hidden = scratch + block * vocabulary
-    return (scratch, hidden, hidden + block * width)
+  func parts(_ scratch: Floats) -> (logits: Floats, hidden: Floats) {
+    (scratch, scratch + block * vocabulary)
   }
 
   func rowList(_ scratch: Floats) -> UnsafeMutablePointer<Int32> {
-    let start = scratch + block * (vocabulary + 2 * width)
+    let start = scratch + block * (vocabulary + width)
     return UnsafeMutableRawPointer(start).assumingMemoryBound(to: Int32.self)
   }
 }
@@ -116,7 +115,7 @@ func gatherRows(
   _ hidden: Floats, scratch: Floats, dims: LinearCrossEntropyDims,
   rows: UnsafeMutablePointer<Int32>, count: Int
 ) -> Matrix {
-  let (_, gathered, _) = dims.parts(scratch)
+  let gathered = dims.parts(scratch).hidden
   parallelFor(count, (hidden, gathered, rows, dims.width)) { job, i in
     let (hidden, gathered, rows, width) = job
     (gathered + i * width).update(from: hidden + Int(rows[i]) * width, count: width)
@@ -139,9 +138,8 @@ private func block(
   rows: UnsafeMutablePointer<Int32>, count: Int
 ) {
   let gathered = gatherRows(hidden, scratch: scratch, dims: dims, rows: rows, count: count)
-  let (_, _, dgathered) = dims.parts(scratch)
   let (width, vocabulary) = (dims.width, dims.vocabulary)
-  withSharedOperand(gathered) { x in
+  let l = withSharedOperand(gathered) { x in
     let l = blockLogits(x, weight: weight, scratch: scratch, dims: dims)
     let wantsGradient = gradients != nil
     parallelFor(count, (l, rows, wanted, nll, wantsGradient)) { job, i in
@@ -151,14 +149,15 @@ private func block(
         l.row(i), count: l.columns, target: Int(wanted.targets[row]),
         gradientScale: wantsGradient ? wanted.weights[row] * wanted.scale : nil)
     }
-    guard let gradients else { return }
-    matrixProduct(l, Matrix(weight, vocabulary, width), into: Matrix(dgathered, count, width))
-    if let dweight = gradients.dweight {
+    if let dweight = gradients?.dweight {
       matrixProduct(l.transposed, x, accumulatingInto: Matrix(dweight, vocabulary, width))
     }
+    return l
   }
   guard let gradients else { return }
-  parallelFor(count, (gradients.dhidden, dgathered, rows, width)) { job, i in
+  // The gradients take the place of the gathered rows.
+  matrixProduct(l, Matrix(weight, vocabulary, width), into: gathered)
+  parallelFor(count, (gradients.dhidden, gathered.pointer, rows, width)) { job, i in
     let (dhidden, dgathered, rows, width) = job
     (dhidden + Int(rows[i]) * width).update(from: dgathered + i * width, count: width)
   }

@@ -46,7 +46,7 @@ public func rmsNormRecompute(
   }
 }
 
-/// Adds the input's gradient to `dx` and the weight's to `dweight`.
+/// Gradients of `rmsNormForward`.
 ///
 /// `dx = rstd (dy w - x rstd^2 mean(dy w x))`, `dw = sum over rows of dy x rstd`.
 ///
@@ -55,18 +55,20 @@ public func rmsNormRecompute(
 ///   - x: as in forward.
 ///   - weight: `[D]`, as in forward.
 ///   - rstd: what forward stored.
-///   - dx: `[R, D]`, added to.
+///   - dx: `[R, D]`, the gradient of `x`; unless added to, it may be `dy` itself.
+///   - accumulate: whether `dx` is added to.
 ///   - dweight: `[D]`, added to; nil for a weight that is not trained.
 ///   - scratch: at least `RowTiles(R).count * D` floats.
 ///   - rows: number of rows.
 ///   - width: numbers in a row.
 public func rmsNormBackward(
-  _ dy: Floats, x: Floats, weight: Floats, rstd: Floats, accumulatingInto dx: Floats,
+  _ dy: Floats, x: Floats, weight: Floats, rstd: Floats, into dx: Floats, accumulate: Bool,
   dweight: Floats?, scratch: Floats, rows: Int, width: Int
 ) {
   let tiles = RowTiles(rows)
-  parallelFor(tiles.count, (dy, x, weight, rstd, dx, scratch, tiles, width)) { job, tile in
-    let (dy, x, weight, rstd, dx, scratch, tiles, width) = job
+  let job = (dy, x, weight, rstd, dx, accumulate, scratch, tiles, width)
+  parallelFor(tiles.count, job) { job, tile in
+    let (dy, x, weight, rstd, dx, accumulate, scratch, tiles, width) = job
     let partial = scratch + tile * width
     for j in 0..<width { partial[j] = 0 }
     for row in tiles[tile] {
@@ -74,12 +76,13 @@ public func rmsNormBackward(
       let dy = dy + row * width
       let dx = dx + row * width
       let r = rstd[row]
-      // partial holds dy x rstd of this row first, so that its weighted sum is one dot product.
       let mean = weightedDot(dy, x, weight, width) / Float(width)
       let c = r * r * r * mean
-      for j in 0..<width {
-        partial[j] += dy[j] * x[j] * r
-        dx[j] += r * dy[j] * weight[j] - c * x[j]
+      for j in 0..<width { partial[j] += dy[j] * x[j] * r }
+      if accumulate {
+        for j in 0..<width { dx[j] += r * dy[j] * weight[j] - c * x[j] }
+      } else {
+        for j in 0..<width { dx[j] = r * dy[j] * weight[j] - c * x[j] }
       }
     }
   }
@@ -170,7 +173,7 @@ public func gatedHeadNormForward(
 ///   - weight: `[V]`, as in forward.
 ///   - gate: as in forward.
 ///   - rstd: what forward stored.
-///   - dx: overwritten with the gradient of `x`; may be `dy` itself.
+///   - dx: overwritten with the gradient of `x`; may be `dy` or `x` itself.
 ///   - dgate: overwritten with the gradient of `gate`; may be `gate` itself; nil without a gate.
 ///   - dweight: `[V]`, added to; nil without a weight, or for one that is not trained.
 ///   - scratch: at least `RowTiles(R).count * V + RowTiles(R).count * V` floats.

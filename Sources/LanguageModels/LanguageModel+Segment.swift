@@ -124,11 +124,11 @@ extension LanguageModel {
     dstateInPlace dstate: Floats, _ activations: SegmentActivations, dims: SegmentDims,
     observe: ((Int, UnsafePointer<Float>) -> Void)? = nil
   ) {
-    let dx = activations.dstream
-    zero(dx, count: dims.rows * width)
+    // The head left the gradient of the normed rows there; from now on it is that of the stream.
+    let dx = activations.normed
     rmsNormBackward(
-      activations.normed, x: activations.output(of: blocks.count - 1),
-      weight: parameters + finalNorm, rstd: activations.finalRstd, accumulatingInto: dx,
+      dx, x: activations.output(of: blocks.count - 1), weight: parameters + finalNorm,
+      rstd: activations.finalRstd, into: dx, accumulate: false,
       dweight: trainable == .all ? gradients + finalNorm : nil, scratch: activations.scratch,
       rows: dims.rows, width: width)
     var offset = stateCount(batch: dims.batch)

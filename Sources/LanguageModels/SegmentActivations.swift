@@ -12,9 +12,9 @@ public final class SegmentActivations {
 
   let streams: [Floats]
   let saved: [Floats]
+  /// The rows that the head reads; in backward the gradient of the residual stream.
   let normed: Floats
   let finalRstd: Floats
-  let dstream: Floats
   let nll: Floats
   let scratch: Floats
   private let buffer: FloatBuffer
@@ -29,7 +29,7 @@ public final class SegmentActivations {
   private struct Parts {
     var streams: [Floats] = []
     var saved: [Floats] = []
-    let normed, finalRstd, dstream, nll, scratch: Floats
+    let normed, finalRstd, nll, scratch: Floats
 
     init(_ model: LanguageModel, _ dims: SegmentDims, trains: Bool, _ plan: inout MemoryPlan) {
       let stream = dims.rows * model.width
@@ -43,11 +43,10 @@ public final class SegmentActivations {
       }
       normed = plan.take(stream)
       finalRstd = plan.take(dims.rows)
-      dstream = plan.take(trains ? stream : 0)
       nll = plan.take(dims.rows)
       let head = LinearCrossEntropyDims(
         rows: dims.rows, width: model.width, vocabulary: model.vocabulary)
-      let norm = dims.rows * model.width + RowTiles(dims.rows).count * model.width + 64
+      let norm = RowTiles(dims.rows).count * model.width
       let blocks = model.blocks.map { $0.scratchCount(dims) }.max() ?? 0
       scratch = plan.take(max(head.scratchCount, norm, blocks))
     }
@@ -69,21 +68,10 @@ public final class SegmentActivations {
     let parts = Parts(model, dims, trains: trains, &plan)
     streams = parts.streams
     saved = parts.saved
-    (normed, finalRstd, dstream) = (parts.normed, parts.finalRstd, parts.dstream)
+    (normed, finalRstd) = (parts.normed, parts.finalRstd)
     (nll, scratch) = (parts.nll, parts.scratch)
   }
 
   /// Nats of each row of the segment that the head processed last, `[B, T]`.
   public var tokenNLL: UnsafePointer<Float> { UnsafePointer(nll) }
-
-  /// Residual stream after block `index - 1` (0: the embeddings) of the last forward pass, `[B, T, D]`.
-  ///
-  /// Only kept when training.
-  public func stream(_ index: Int) -> UnsafePointer<Float> { UnsafePointer(streams[index]) }
-
-  /// The normed rows that the head reads, `[B, T, D]`.
-  public var headInput: UnsafePointer<Float> { UnsafePointer(normed) }
-
-  /// The gradient of the residual stream as it stands, `[B, T, D]`; only when training.
-  public var streamGradient: UnsafePointer<Float> { UnsafePointer(dstream) }
 }

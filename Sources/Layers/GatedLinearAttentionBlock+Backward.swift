@@ -20,21 +20,22 @@ extension GatedLinearAttentionBlock {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
     let (width, inner) = (c.hiddenSize, c.intermediateSize)
     var plan = MemoryPlan(context.scratch)
-    let y = plan.take(rows * width)
-    let dy = plan.take(rows * width)
-    let hidden = plan.take(rows * inner)
-    let dhidden = plan.take(rows * inner)
     let partials = plan.take(RowTiles(rows).count * width)
-
+    let mark = plan.used
+    // The hidden rows, then their gradient in the same place.
+    let hidden = plan.take(rows * inner)
     if gradients != nil {
       swiGLUForward(gate: saved.gate, up: saved.up, into: hidden, count: rows * inner)
     }
     context.linearBackward(
       Matrix(dx, rows, width), input: Matrix(hidden, rows, inner), offset: offsets.mlpDown,
-      into: Matrix(dhidden, rows, inner), accumulate: false, gradients)
+      into: Matrix(hidden, rows, inner), accumulate: false, gradients)
     swiGLUBackward(
-      dhidden, gateInPlace: saved.gate, upInPlace: saved.up, count: rows * inner)
+      hidden, gateInPlace: saved.gate, upInPlace: saved.up, count: rows * inner)
 
+    plan.rewind(to: mark)
+    let y = plan.take(rows * width)
+    let dy = plan.take(rows * width)
     if gradients != nil {
       rmsNormRecompute(
         saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: y, rows: rows,
@@ -49,8 +50,9 @@ extension GatedLinearAttentionBlock {
         into: Matrix(dy, rows, width), accumulate: true, gradients)
     }
     rmsNormBackward(
-      dy, x: saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, accumulatingInto: dx,
-      dweight: gradients.map { $0 + offsets.mlpNorm }, scratch: partials, rows: rows, width: width)
+      dy, x: saved.middle, weight: w + offsets.mlpNorm, rstd: saved.mlpRstd, into: dx,
+      accumulate: true, dweight: gradients.map { $0 + offsets.mlpNorm }, scratch: partials,
+      rows: rows, width: width)
   }
 
   /// Adds the mixer's share to `dx`, the gradient of `middle`.
@@ -63,10 +65,10 @@ extension GatedLinearAttentionBlock {
     var plan = MemoryPlan(context.scratch)
     let partials = plan.take(
       RowTiles(rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim))
-    let doutput = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
+    outputBackward(dx, saved, gradients, context, partials: partials, plan)
 
     let projected = recurrenceBackward(
-      doutput, startState(state, saved, context), State(dstate, self, batch: dims.batch),
+      startState(state, saved, context), State(dstate, self, batch: dims.batch),
       saved, gradients, context, partials: partials, &plan)
     let y = plan.take(rows * c.hiddenSize)
     let dy = plan.take(rows * c.hiddenSize)
@@ -83,7 +85,7 @@ extension GatedLinearAttentionBlock {
     }
     rmsNormBackward(
       dy, x: x, weight: w + offsets.attentionNorm, rstd: saved.attentionRstd,
-      accumulatingInto: dx, dweight: gradients.map { $0 + offsets.attentionNorm },
+      into: dx, accumulate: true, dweight: gradients.map { $0 + offsets.attentionNorm },
       scratch: partials, rows: rows, width: c.hiddenSize)
   }
 
@@ -115,16 +117,15 @@ extension GatedLinearAttentionBlock {
       dlow, input: input, offset: offsets.low, into: dinput, accumulate: true, gradients)
   }
 
-  /// From the gradient of `middle` to that of the recurrence's output; `saved.outputGate` becomes its
-  /// own gradient.
+  /// From the gradient of `middle` to those of the recurrence's output and of the output gate, which
+  /// take the places of `saved.o` and `saved.outputGate`.
   private func outputBackward(
     _ dmiddle: Floats, _ saved: Saved, _ gradients: Floats?, _ context: BlockContext,
-    partials: Floats, _ plan: inout MemoryPlan
-  ) -> Floats {
+    partials: Floats, _ plan: MemoryPlan
+  ) {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
-    let doutput = plan.take(rows * c.valueDim)
-    let mark = plan.used
-    defer { plan.rewind(to: mark) }
+    var plan = plan
+    // The normed rows, then their gradient in the same place.
     let normed = plan.take(rows * c.valueDim)
     let dims = normDims(context.dims)
     let norm = offsets.outputNorm.map { w + $0 }
@@ -135,18 +136,17 @@ extension GatedLinearAttentionBlock {
     }
     context.linearBackward(
       Matrix(dmiddle, rows, c.hiddenSize), input: Matrix(normed, rows, c.valueDim),
-      offset: offsets.output, into: Matrix(doutput, rows, c.valueDim), accumulate: false,
+      offset: offsets.output, into: Matrix(normed, rows, c.valueDim), accumulate: false,
       gradients)
     gatedHeadNormBackward(
-      doutput, x: saved.o, weight: norm, gate: gate, rstd: saved.outputRstd, into: doutput,
+      normed, x: saved.o, weight: norm, gate: gate, rstd: saved.outputRstd, into: saved.o,
       dgate: gate, dweight: context.gradient(offsets.outputNorm, gradients), scratch: partials,
       dims: dims)
-    return doutput
   }
 
-  /// Gradients of the projected q, k, v and gate logits.
+  /// Gradients of the projected q, k, v and gate logits, from that of the output in `saved.o`.
   private func recurrenceBackward(
-    _ doutput: Floats, _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats?,
+    _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats?,
     _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
   ) -> GLAGradients {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
@@ -155,9 +155,11 @@ extension GatedLinearAttentionBlock {
     var d = GLAGradients(
       dq: plan.take(keys), dk: plan.take(keys), dv: plan.take(rows * c.valueDim),
       dg: plan.take(keys))
-    let inputs = recurrenceInputs(saved, state, advancesTails: false, context, &plan)
+    let logits = gateLogits(saved, context, &plan)
+    let inputs = recurrenceInputs(
+      saved, logits: logits, state, advancesTails: false, context, &plan)
     let read = mixed(inputs, context, &plan)
-    attentionBackward(doutput, read, state, dstate, into: d, context, &plan)
+    attentionBackward(saved.o, read, state, dstate, into: d, context, &plan)
     d = unmixed(d, of: inputs, gradients, context, &plan)
 
     let dtails = localTailGradients(dstate, context, &plan)
@@ -176,10 +178,10 @@ extension GatedLinearAttentionBlock {
     d.dv = transformed(
       valueTransform, d.dv, saved.v, offsets.valueConv, state.tails.value, dtails.value, &plan)
     d.dg = transformed(
-      gateTransform, d.dg, saved.z, nil, state.recurrent, dstate.recurrent, &plan)
+      gateTransform, d.dg, logits, nil, state.recurrent, dstate.recurrent, &plan)
     exchangeTailGradients(dtails, dstate, accumulatingInto: d, context, &plan)
     logGateBackward(
-      saved.z, bias: w + offsets.gateBias, inPlace: d.dg, rows: rows, width: c.projectedKeyDim,
+      logits, bias: w + offsets.gateBias, inPlace: d.dg, rows: rows, width: c.projectedKeyDim,
       normalizer: c.gateNormalizer, minimum: minimumGate, history: context.history)
     if let gradients {
       columnSums(

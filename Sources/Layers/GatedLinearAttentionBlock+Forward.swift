@@ -24,16 +24,20 @@ extension GatedLinearAttentionBlock {
       x, weight: w + offsets.attentionNorm, into: y, rstd: saved.attentionRstd, rows: rows,
       width: c.hiddenSize, epsilon: normEpsilon)
     project(y, saved, wantsGate: middle != nil, context)
+    plan.rewind(to: 0)
 
     let state = State(state, self, batch: dims.batch)
     let start = exchangeTails(saved, state, context, &plan)
+    let logits = gateLogits(saved, context, &plan)
     let inputs = mixed(
-      recurrenceInputs(saved, start, advancesTails: context.parts == nil, context, &plan), context,
-      &plan)
+      recurrenceInputs(
+        saved, logits: logits, start, advancesTails: context.parts == nil, context, &plan),
+      context, &plan)
     recurrenceForward(
       inputs, start: start.recurrent, into: saved.o, final: state.recurrent, context, &plan)
 
     guard let middle else { return }
+    plan.rewind(to: 0)
     let normed = plan.take(rows * c.valueDim)
     gatedHeadNormForward(
       saved.o, weight: offsets.outputNorm.map { w + $0 },
@@ -46,7 +50,7 @@ extension GatedLinearAttentionBlock {
       accumulatingInto: Matrix(middle, rows, c.hiddenSize))
   }
 
-  /// q, k, v, the output gate (if it is wanted) and the gate logits of normed rows `y`.
+  /// q, k, v, the output gate (if it is wanted) and the gates' low rank of normed rows `y`.
   private func project(
     _ y: Floats, _ saved: Saved, wantsGate: Bool, _ context: BlockContext
   ) {
@@ -64,15 +68,24 @@ extension GatedLinearAttentionBlock {
       }
       linear(offsets.low, c.gateRank, into: saved.low)
     }
+  }
+
+  /// The logits of the forget gates, before the bias: a product so small that backward repeats it.
+  func gateLogits(
+    _ saved: Saved, _ context: BlockContext, _ plan: inout MemoryPlan
+  ) -> Floats {
+    let (c, rows) = (configuration, context.dims.rows)
+    let logits = plan.take(rows * c.projectedKeyDim)
     matrixProduct(
       Matrix(saved.low, rows, c.gateRank),
-      Matrix(w + offsets.gate, c.projectedKeyDim, c.gateRank).transposed,
-      into: Matrix(saved.z, rows, c.projectedKeyDim))
+      Matrix(context.parameters + offsets.gate, c.projectedKeyDim, c.gateRank).transposed,
+      into: Matrix(logits, rows, c.projectedKeyDim))
+    return logits
   }
 
   /// What the recurrence reads, but for head mixing: transformed q, k, v and the log gates.
   func recurrenceInputs(
-    _ saved: Saved, _ state: State, advancesTails: Bool, _ context: BlockContext,
+    _ saved: Saved, logits: Floats, _ state: State, advancesTails: Bool, _ context: BlockContext,
     _ plan: inout MemoryPlan
   ) -> GLAInputs {
     let (c, w, dims) = (configuration, context.parameters, context.dims)
@@ -87,7 +100,7 @@ extension GatedLinearAttentionBlock {
       advancesTail: advancesTails, dims: dims, plan: &plan)
     let logGates = plan.take(dims.rows * c.projectedKeyDim)
     logGateForward(
-      saved.z, bias: w + offsets.gateBias, into: logGates, rows: dims.rows,
+      logits, bias: w + offsets.gateBias, into: logGates, rows: dims.rows,
       width: c.projectedKeyDim, normalizer: c.gateNormalizer, minimum: minimumGate,
       history: context.history)
     let g = gateTransform.forward(
@@ -100,9 +113,8 @@ extension GatedLinearAttentionBlock {
     _ x: Floats, into out: Floats, _ saved: Saved, _ context: BlockContext
   ) {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
-    var plan = MemoryPlan(context.scratch)
-    let y = plan.take(rows * c.hiddenSize)
-    let hidden = plan.take(rows * c.intermediateSize)
+    // The hidden rows take the place of the normed ones.
+    let (y, hidden) = (context.scratch, context.scratch)
     rmsNormForward(
       x, weight: w + offsets.mlpNorm, into: y, rstd: saved.mlpRstd, rows: rows,
       width: c.hiddenSize, epsilon: normEpsilon)

@@ -119,13 +119,14 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
       .reduce(0) { $0 + 2 * $1.scratchCount(dims) }
     let partials = RowTiles(dims.rows).count * max(c.hiddenSize, 2 * c.headValueDim, c.keyDim)
     let rows = dims.rows
-    let mlp = rows * (2 * c.hiddenSize + 2 * c.intermediateSize) + partials
+    let mlp = rows * max(2 * c.hiddenSize, c.intermediateSize) + partials
     let around = transforms + mixingScratchCount(dims) + partsScratchCount(dims)
+    let gates = rows * (c.projectedKeyDim + c.keyDim)
     let forward =
-      rows * (c.hiddenSize + c.keyDim + c.valueDim) + around + attention.forwardScratchCount
+      max(rows * c.hiddenSize, gates + around + attention.forwardScratchCount, rows * c.valueDim)
     // What the recurrence needs is free again when the projections' gradients are computed.
     let backward =
-      rows * (4 * c.keyDim + 2 * c.valueDim) + around + partials
+      rows * (3 * c.keyDim + c.valueDim) + gates + around + partials
       + max(attention.backwardScratchCount, rows * (2 * c.hiddenSize + c.gateRank))
     return max(mlp, forward, backward) + 64 * 16
   }
@@ -155,7 +156,7 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
 
   /// Activations kept from forward to backward.
   struct Saved {
-    let attentionRstd, q, k, v, outputGate, low, z, o, outputRstd, middle, mlpRstd, gate, up: Floats
+    let attentionRstd, q, k, v, outputGate, low, o, outputRstd, middle, mlpRstd, gate, up: Floats
     /// The state before this part of a shared segment.
     let start: Floats
 
@@ -167,7 +168,6 @@ public struct GatedLinearAttentionBlock: RecurrentBlock {
       v = plan.take(rows * c.projectedValueDim)
       outputGate = plan.take(c.hasOutputGate ? rows * c.valueDim : 0)
       low = plan.take(rows * c.gateRank)
-      z = plan.take(rows * c.projectedKeyDim)
       o = plan.take(rows * c.valueDim)
       outputRstd = plan.take(rows * c.headCount)
       middle = plan.take(rows * c.hiddenSize)

@@ -17,13 +17,13 @@ extension BlockContext {
   /// Gradients of `out = input weight^T`: the weight's is added to the arena, the input's to `dinput`
   /// (or written there).
   ///
-  /// In a frozen block `input` is not read.
+  /// In a frozen block `input` is not read. It is read before `dinput` is written.
   ///
   /// - Parameters:
   ///   - dout: `[R, outputs]`.
   ///   - input: `[R, inputs]`.
   ///   - offset: where the weight `[outputs, inputs]` starts in the arenas.
-  ///   - dinput: `[R, inputs]`.
+  ///   - dinput: `[R, inputs]`; unless added to, it may be `input` itself.
   ///   - accumulate: whether `dinput` is added to.
   ///   - gradients: the arena of gradients; nil in a frozen block.
   func linearBackward(

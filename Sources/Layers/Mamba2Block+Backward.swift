@@ -14,23 +14,23 @@ extension Mamba2Block {
     let saved = Saved(&savedPlan, self, dims)
     var plan = MemoryPlan(context.scratch)
     let partials = plan.take(partialCount(dims))
-    let dy = outputBackward(dx, saved, gradients, context, partials: partials, &plan)
+    outputBackward(dx, saved, gradients, context, partials: partials, plan)
     let projected = recurrenceBackward(
-      dy, startState(state, saved, context), State(dstate, self, batch: dims.batch), saved,
+      startState(state, saved, context), State(dstate, self, batch: dims.batch), saved,
       gradients, context, partials: partials, &plan)
     projectionBackward(
       inPlace: dx, x: x, saved, projected, gradients, context, partials: partials, &plan)
   }
 
-  /// From the gradient of the block's output to that of the gated norm's input; `saved.z` becomes its
-  /// own gradient.
+  /// From the gradient of the block's output to those of the gated norm's input and of its gate, which
+  /// take the places of `saved.y` and `saved.z`.
   private func outputBackward(
     _ dout: Floats, _ saved: Saved, _ gradients: Floats?, _ context: BlockContext,
-    partials: Floats, _ plan: inout MemoryPlan
-  ) -> Floats {
+    partials: Floats, _ plan: MemoryPlan
+  ) {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
-    let dy = plan.take(rows * c.innerSize)
-    let mark = plan.used
+    var plan = plan
+    // The norm's output, then its gradient in the same place.
     let gated = plan.take(rows * c.innerSize)
     let dims = normDims(context.dims)
     if gradients != nil {
@@ -40,25 +40,24 @@ extension Mamba2Block {
     }
     context.linearBackward(
       Matrix(dout, rows, c.hiddenSize), input: Matrix(gated, rows, c.innerSize),
-      offset: offsets.output, into: Matrix(dy, rows, c.innerSize), accumulate: false, gradients)
+      offset: offsets.output, into: Matrix(gated, rows, c.innerSize), accumulate: false, gradients)
     if let dbias = context.gradient(offsets.outputBias, gradients) {
       columnSums(
         dout, rows: rows, width: c.hiddenSize, scratch: partials, accumulatingInto: dbias)
     }
     gatedRMSNormBackward(
-      dy, x: saved.y, gate: saved.z, weight: w + offsets.gatedNorm, rstd: saved.gatedRstd,
-      into: dy, dgate: saved.z, dweight: gradients.map { $0 + offsets.gatedNorm },
+      gated, x: saved.y, gate: saved.z, weight: w + offsets.gatedNorm, rstd: saved.gatedRstd,
+      into: saved.y, dgate: saved.z, dweight: gradients.map { $0 + offsets.gatedNorm },
       scratch: partials, dims: dims)
-    plan.rewind(to: mark)
-    return dy
   }
 
-  /// Gradients of the projected `[x | B | C]` and of the time steps' logits.
+  /// Gradients of the projected `[x | B | C]` and of the time steps' logits, from that of the
+  /// recurrence's output in `saved.y`.
   private func recurrenceBackward(
-    _ dy: Floats, _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats?,
+    _ state: State, _ dstate: State, _ saved: Saved, _ gradients: Floats?,
     _ context: BlockContext, partials: Floats, _ plan: inout MemoryPlan
   ) -> (convolved: Floats, steps: Floats) {
-    let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
+    let (c, w, rows, dy) = (configuration, context.parameters, context.dims.rows, saved.y)
     let dconvolved = plan.take(rows * layout.channelCount)
     let ddt = plan.take(rows * c.headCount)
     let inputs = recurrenceInputs(saved, state, advancesTail: false, context, &plan)
@@ -122,7 +121,7 @@ extension Mamba2Block {
       part(layout.dt, projected.steps, of: normed, accumulate: true)
     }
     rmsNormBackward(
-      dnormed, x: x, weight: w + offsets.norm, rstd: saved.rstd, accumulatingInto: dx,
+      dnormed, x: x, weight: w + offsets.norm, rstd: saved.rstd, into: dx, accumulate: true,
       dweight: gradients.map { $0 + offsets.norm }, scratch: partials, rows: tokens,
       width: c.hiddenSize)
   }

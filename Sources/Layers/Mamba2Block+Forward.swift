@@ -21,6 +21,7 @@ extension Mamba2Block {
       project(normed, saved.projected, rows: layout.convolved, context)
       project(normed, saved.steps, rows: layout.dt, context)
     }
+    plan.rewind(to: 0)
 
     let state = State(state, self, batch: dims.batch)
     let start = exchangeTail(saved, state, context, &plan)
@@ -31,7 +32,7 @@ extension Mamba2Block {
     guard let out else { return }
     skipForward(
       inputs.x, weight: w + offsets.skip, accumulatingInto: saved.y, dims: recurrenceDims(dims))
-    output(x, into: out, saved, context, &plan)
+    output(x, into: out, saved, context)
   }
 
   /// Some rows of `in_proj` applied to normed tokens.
@@ -86,11 +87,10 @@ extension Mamba2Block {
 
   /// `out = x + out_proj(norm(y * silu(z)))`.
   private func output(
-    _ x: Floats, into out: Floats, _ saved: Saved, _ context: BlockContext,
-    _ plan: inout MemoryPlan
+    _ x: Floats, into out: Floats, _ saved: Saved, _ context: BlockContext
   ) {
     let (c, w, rows) = (configuration, context.parameters, context.dims.rows)
-    let gated = plan.take(rows * c.innerSize)
+    let gated = context.scratch
     gatedRMSNormForward(
       saved.y, gate: saved.z, weight: w + offsets.gatedNorm, into: gated, rstd: saved.gatedRstd,
       dims: normDims(context.dims))

@@ -93,11 +93,11 @@ public struct Mamba2Block: RecurrentBlock {
     // the projection's input and its gradient.
     let inputs =
       rows * (layout.channelCount + c.headCount) + c.headCount + partsScratchCount(dims)
-    let forward = rows * (c.hiddenSize + c.innerSize) + inputs + kernels
+    let forward = max(rows * max(c.hiddenSize, c.innerSize), inputs + kernels)
     let backward =
-      rows * (c.innerSize + layout.channelCount + c.headCount) + inputs
+      rows * (layout.channelCount + c.headCount) + inputs
       + max(kernels, rows * 2 * c.hiddenSize) + partialCount(dims)
-    return max(forward, backward, rows * 2 * c.innerSize + partialCount(dims)) + 64 * 16
+    return max(forward, backward, rows * c.innerSize + partialCount(dims)) + 64 * 16
   }
 
   /// Floats of scratch for sums over tiles of rows.

@@ -24,6 +24,9 @@ struct ChunkedGLATests {
     Case(batch: 1, length: 130, heads: 2, keyDim: 16, valueDim: 16, gate: -3),
     Case(batch: 1, length: 129, heads: 2, keyDim: 16, valueDim: 16, gate: -30),
     Case(batch: 1, length: 128, heads: 4, keyDim: 32, valueDim: 64, gate: -0.001),
+    // More chunks than one span of the backward pass.
+    Case(batch: 2, length: 1100, heads: 1, keyDim: 9, valueDim: 20, gate: -0.02),
+    Case(batch: 1, length: 1090, heads: 1, keyDim: 5, valueDim: 70, gate: -0.5),
   ]
 
   @Test("outputs, states and all gradients agree with the token loop", arguments: cases)

@@ -25,6 +25,9 @@ struct ChunkedSSDTests {
     Case(batch: 1, length: 130, heads: 8, headDim: 16, groups: 8, stateSize: 17, gate: 3),
     Case(batch: 1, length: 129, heads: 2, headDim: 33, groups: 1, stateSize: 20, gate: 30),
     Case(batch: 1, length: 128, heads: 4, headDim: 32, groups: 2, stateSize: 64, gate: 1e-4),
+    // More chunks than one span of the backward pass.
+    Case(batch: 2, length: 1100, heads: 4, headDim: 5, groups: 2, stateSize: 9, gate: 0.02),
+    Case(batch: 1, length: 1090, heads: 1, headDim: 70, groups: 1, stateSize: 6, gate: 0.3),
   ]
 
   static let names = ["y", "state", "dx", "ddt", "dA_log", "dB", "dC", "dstate"]

@@ -7,8 +7,10 @@ import Testing
 /// The kernels around Mamba2's recurrence, against their definitions in `Double`.
 @Suite("Mamba2 kernels", .serialized)
 struct Mamba2KernelTests {
-  @Test("gated RMSNorm", arguments: [(1, 70), (3, 17), (2, 32)])
-  func gatedNorm(groups: Int, width: Int) {
+  @Test(
+    "gated RMSNorm, its gradient in the place of dy or x",
+    arguments: [(1, 70, true), (3, 17, false), (2, 32, true)])
+  func gatedNorm(groups: Int, width: Int, inPlaceOfX: Bool) {
     let (rows, count) = (35, 35 * groups * width)
     let dims = HeadNormDims(rows: rows, heads: groups, width: width, epsilon: 1e-5)
     let (x, z, dy) = (normals(count, "x"), normals(count, "z", deviation: 4), normals(count, "dy"))
@@ -27,9 +29,10 @@ struct Mamba2KernelTests {
 
     let (d, dw) = (Guarded(dy), Guarded([Float](repeating: 2, count: w.count)))
     let scratch = Guarded(gatedRMSNormScratchCount(dims))
+    let dx = inPlaceOfX ? gx : d
     gatedRMSNormBackward(
       d.pointer, x: gx.pointer, gate: gz.pointer, weight: gw.pointer, rstd: rstd.pointer,
-      into: d.pointer, dgate: gz.pointer, dweight: dw.pointer, scratch: scratch.pointer,
+      into: dx.pointer, dgate: gz.pointer, dweight: dw.pointer, scratch: scratch.pointer,
       dims: dims)
     func loss(_ x: [Double], _ z: [Double], _ w: [Double]) -> Double {
       zip(forward(x, z, w), dy).reduce(0) { $0 + $1.0 * Double($1.1) }
@@ -37,10 +40,10 @@ struct Mamba2KernelTests {
     var random = CounterRandom(seed: 1, purpose: "elements")
     for _ in 0..<40 {
       let (i, k) = (random.below(count), random.below(w.count))
-      let dx = difference(x, i) { loss($0, z.doubles, w.doubles) }
+      let expected = difference(x, i) { loss($0, z.doubles, w.doubles) }
       let dz = difference(z, i) { loss(x.doubles, $0, w.doubles) }
       let dk = difference(w, k) { loss(x.doubles, z.doubles, $0) }
-      #expect(abs(Double(d.values[i]) - dx) < 1e-5)
+      #expect(abs(Double(dx.values[i]) - expected) < 1e-5)
       #expect(abs(Double(gz.values[i]) - dz) < 1e-5)
       #expect(abs(Double(dw.values[k]) - 2 - dk) < 5e-5)
     }

@@ -29,10 +29,13 @@ struct NormTests {
       let scratch = Guarded(RowTiles(rows).count * width)
       rmsNormBackward(
         gdy.pointer, x: gx.pointer, weight: gw.pointer, rstd: rstd.pointer,
-        accumulatingInto: dx.pointer, dweight: dw.pointer, scratch: scratch.pointer, rows: rows,
-        width: width)
+        into: dx.pointer, accumulate: true, dweight: dw.pointer, scratch: scratch.pointer,
+        rows: rows, width: width)
+      rmsNormBackward(
+        gdy.pointer, x: gx.pointer, weight: gw.pointer, rstd: rstd.pointer, into: gdy.pointer,
+        accumulate: false, dweight: nil, scratch: scratch.pointer, rows: rows, width: width)
       expectIntact(gx, gw, gdy, y, again, rstd, dx, dw, scratch)
-      return [y.values, again.values, dx.values, dw.values]
+      return [y.values, again.values, dx.values, dw.values, gdy.values]
     }
     let (x64, w64) = (x.doubles, w.doubles)
     let expected = rmsNorm(x64, weight: w64, width: width, epsilon: epsilon)
@@ -44,21 +47,27 @@ struct NormTests {
     }
     expectGradient("dx", results[2], at: x64) { loss($0, w64) }
     expectGradient("dw", results[3], at: w64) { loss(x64, $0) }
+    #expect(zip(before, results[4]).map { $0 + $1 } == results[2], "in the place of dy")
   }
 
   struct HeadCase: CustomTestStringConvertible, Sendable {
     let (rows, heads, width): (Int, Int, Int)
     let hasWeight: Bool
     let hasGate: Bool
-    var inPlace = false
+    /// Whose place the gradient of x takes; then the gate's takes the gate's.
+    var place: Place?
     var testDescription: String {
       "\(rows) x \(heads) x \(width)\(hasWeight ? " weight" : "")\(hasGate ? " gate" : "")"
+        + (place.map { " in the place of \($0)" } ?? "")
     }
+
+    enum Place { case dy, x }
   }
 
   static let headCases = [
     HeadCase(rows: 65, heads: 3, width: 17, hasWeight: true, hasGate: true),
-    HeadCase(rows: 65, heads: 3, width: 17, hasWeight: true, hasGate: true, inPlace: true),
+    HeadCase(rows: 65, heads: 3, width: 17, hasWeight: true, hasGate: true, place: .dy),
+    HeadCase(rows: 65, heads: 3, width: 17, hasWeight: true, hasGate: true, place: .x),
     HeadCase(rows: 33, heads: 2, width: 63, hasWeight: false, hasGate: true),
     HeadCase(rows: 31, heads: 1, width: 100, hasWeight: true, hasGate: false),
     HeadCase(rows: 1, heads: 4, width: 65, hasWeight: false, hasGate: false),
@@ -80,8 +89,8 @@ struct NormTests {
       gatedHeadNormForward(
         gx.pointer, weight: weight?.pointer, gate: gate?.pointer, into: y.pointer,
         rstd: rstd.pointer, dims: dims)
-      let dx = c.inPlace ? gdy : Guarded(count)
-      let dgate = c.inPlace ? gate : (c.hasGate ? Guarded(count) : nil)
+      let dx = c.place == .dy ? gdy : c.place == .x ? gx : Guarded(count)
+      let dgate = c.place != nil ? gate : (c.hasGate ? Guarded(count) : nil)
       let dw = c.hasWeight ? Guarded(before) : nil
       let scratch = Guarded(2 * RowTiles(c.rows).count * c.width)
       gatedHeadNormBackward(
