@@ -1,4 +1,5 @@
 import Collectives
+import Dispatch
 import Layers
 
 /// How ranks share sequences: each `parts` consecutive ranks are a group that computes the same
@@ -30,6 +31,9 @@ public final class RankSequenceExchange: SequenceExchange {
   private let group: Communicator
   private let fail: (any Error) -> Never
 
+  /// Seconds spent in `gather` so far.
+  public private(set) var seconds = 0.0
+
   /// Makes the group of ranks that share sequences with this one.
   ///
   /// Collective over all ranks.
@@ -49,6 +53,8 @@ public final class RankSequenceExchange: SequenceExchange {
 
   /// Fills in every part's block of `count` floats.
   public func gather(inPlace values: UnsafeMutablePointer<Float>, count: Int) {
+    let start = DispatchTime.now().uptimeNanoseconds
+    defer { seconds += Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9 }
     do {
       try group.gather(inPlace: values, count: count)
     } catch {

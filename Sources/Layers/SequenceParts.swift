@@ -9,6 +9,14 @@ public protocol SequenceExchange: AnyObject {
   /// All parts call it, in the same order, with the same count. Does not return when it fails: a block
   /// could not go on, and the other parts would wait for ever.
   func gather(inPlace values: Floats, count: Int)
+
+  /// Seconds that this part has spent in `gather` so far, waiting for the others included.
+  var seconds: Double { get }
+}
+
+extension SequenceExchange {
+  /// Not measured.
+  public var seconds: Double { 0 }
 }
 
 /// Who shares sequences: `parts` ranks, of which this one computes part `part` of each segment.

@@ -1,15 +1,20 @@
+import Checkpointing
 import Collectives
 import Kernels
 import LanguageModels
 import TensorStorage
 
-/// The final states that lanes hand on from one step to the next.
+/// The final states that a rank's lanes hand on from one step to the next.
 ///
 /// A lane is a place among the sequences of a step. Its states are kept in the order of the lanes, so
 /// they do not depend on how lanes are shared by micro-batches and ranks.
 package final class CarriedStates {
-  /// States of all lanes, as a checkpoint's layout has them; each rank computes those of its own lanes.
-  package let buffer: FloatBuffer
+  /// States of this rank's lanes, one after the other as a checkpoint's layout has them.
+  private let buffer: FloatBuffer
+  /// The lanes that this rank computes.
+  private let own: Range<Int>
+  /// Elements of a checkpoint's layout that are states of lanes.
+  private let states: Range<Int>
   /// Floats from one lane's state to the next.
   private let laneStride: Int
 
@@ -24,16 +29,20 @@ package final class CarriedStates {
   /// - Parameters:
   ///   - model: whose states they are.
   ///   - lanes: sequences of a step over all ranks.
+  ///   - own: those whose states this rank computes.
   ///   - probability: that a lane hands its state on.
   ///   - seed: the run's seed.
-  package init(_ model: LanguageModel, lanes: Int, probability: Double, seed: UInt64) {
+  package init(
+    _ model: LanguageModel, lanes: Int, own: Range<Int>, probability: Double, seed: UInt64
+  ) {
     parts = model.blocks.flatMap(\.stateParts)
-    let states = Self.layout(extending: model, lanes: lanes).states
+    states = Self.layout(extending: model, lanes: lanes).states
     laneStride = states.count / lanes
     self.lanes = lanes
+    self.own = own
     self.probability = probability
     self.seed = seed
-    buffer = FloatBuffer(count: states.count)
+    buffer = FloatBuffer(count: own.count * laneStride)
   }
 
   /// A checkpoint's tensors: the model's, then one for each lane.
@@ -49,18 +58,66 @@ package final class CarriedStates {
     return (layout, first..<layout.count)
   }
 
-  /// Lets every rank have the states of all lanes; collective.
+  /// The states of this rank's lanes among those of all lanes.
+  private var ownElements: Range<Int> {
+    (own.lowerBound * laneStride)..<(own.upperBound * laneStride)
+  }
+
+  /// A store of the states; `parts` are counted from the first lane's, and lie one after the other.
+  private func store(_ parts: [Range<Int>], _ values: FloatBuffer) -> CheckpointStore {
+    var next = values.pointer
+    let parts = parts.map { range in
+      defer { next += range.count }
+      return CheckpointStore.Part(
+        (states.lowerBound + range.lowerBound)..<(states.lowerBound + range.upperBound),
+        at: UnsafeMutableRawPointer(next))
+    }
+    return CheckpointStore(
+      "states", dataType: .float32, covered: states, parts: parts, owner: values)
+  }
+
+  /// The states of this rank's lanes, to be read from a checkpoint.
+  var ownStore: CheckpointStore { store(own.isEmpty ? [] : [ownElements], buffer) }
+
+  /// Floats that a rank holds while states are saved, besides those of its own lanes: its shard of all
+  /// states, and a bucket on the way there.
+  static func savingCount(_ model: LanguageModel, lanes: Int, ranks: Int) -> Int {
+    guard ranks > 1 else { return 0 }
+    let count = layout(extending: model, lanes: lanes).states.count
+    let partition = ArenaPartition(count: count, parts: ranks)
+    let shard = (0..<ranks).map { partition.count(of: $0) }.max() ?? 0
+    return shard + min(count, partition.grain.bucket)
+  }
+
+  /// The states that this rank's shard of a checkpoint has, from the ranks that computed them;
+  /// collective.
   ///
   /// - Parameters:
-  ///   - own: lanes whose states this rank gives to the others; each lane is given by one rank.
+  ///   - gives: whether this rank gives its lanes' states; each lane's are given by one rank.
   ///   - communicator: the ranks.
+  /// - Returns: what to save; a copy when there are several ranks.
   /// - Throws: `CollectiveError`.
-  func gather(_ own: Range<Int>, _ communicator: Communicator) throws {
-    guard communicator.size > 1 else { return }
-    for lane in 0..<lanes where !own.contains(lane) {
-      zero(buffer.pointer + lane * laneStride, count: laneStride)
+  func shardStore(gives: Bool, _ communicator: Communicator) throws -> CheckpointStore {
+    guard communicator.size > 1 else { return ownStore }
+    let partition = ArenaPartition(count: states.count, parts: communicator.size)
+    let shard = FloatBuffer(count: partition.count(of: communicator.rank))
+    let bucket = FloatBuffer(count: min(states.count, partition.grain.bucket))
+    let given = gives ? ownElements : 0..<0
+    var next = shard.pointer
+    for index in 0..<partition.bucketCount {
+      let elements = partition.bucket(index)
+      zero(bucket.pointer, count: elements.count)
+      let here = given.clamped(to: elements)
+      copy(
+        buffer.pointer + (here.lowerBound - ownElements.lowerBound), count: here.count,
+        into: bucket.pointer + (here.lowerBound - elements.lowerBound))
+      try communicator.sum(inPlace: bucket.pointer, count: elements.count)
+      let part = partition.range(of: communicator.rank, inBucket: index)
+      copy(
+        bucket.pointer + (part.lowerBound - elements.lowerBound), count: part.count, into: next)
+      next += part.count
     }
-    try communicator.sum(inPlace: buffer.pointer, count: buffer.count)
+    return store(partition.ranges(of: communicator.rank), shard)
   }
 
   /// Whether the lane's sample of this step begins with the state that the lane carries.
@@ -70,7 +127,7 @@ package final class CarriedStates {
     return random.uniform() < probability
   }
 
-  /// Writes the states that some lanes begin a step with into a micro-batch's state.
+  /// Writes the states that some of this rank's lanes begin a step with into a micro-batch's state.
   package func load(_ lanes: Range<Int>, step: Int, into state: Floats) {
     forEachPart(lanes) { lane, own, place, count in
       if carries(lane, step: step) {
@@ -81,7 +138,7 @@ package final class CarriedStates {
     }
   }
 
-  /// Keeps the states that some lanes ended with.
+  /// Keeps the states that some of this rank's lanes ended with.
   package func store(_ lanes: Range<Int>, from state: Floats) {
     forEachPart(lanes) { _, own, place, count in
       copy(state + place, count: count, into: buffer.pointer + own)
@@ -93,7 +150,8 @@ package final class CarriedStates {
     var before = 0
     for part in parts {
       for (index, lane) in lanes.enumerated() {
-        body(lane, lane * laneStride + before, before * lanes.count + index * part, part)
+        let place = (lane - own.lowerBound) * laneStride
+        body(lane, place + before, before * lanes.count + index * part, part)
       }
       before += part
     }

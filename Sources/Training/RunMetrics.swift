@@ -27,14 +27,18 @@ final class RunMetrics {
   ) throws {
     throughput.record(tokens: tokensPerStep, seconds: seconds)
     guard step == 1 || step.isMultiple(of: every) else { return }
+    var extras = [
+      (name: "exchange_seconds", value: result.exchange.exposed),
+      (name: "overlapped_seconds", value: result.exchange.overlapped),
+    ]
+    if let seconds = result.sequenceExchange {
+      extras.append((name: "sequence_exchange_seconds", value: seconds))
+    }
     let row = MetricsRow(
       step: step, loss: result.loss, gradientNorm: result.gradientNorm,
       learningRate: result.learningRate, tokens: step * tokensPerStep,
       tokensPerSecond: throughput.tokensPerSecond, seconds: seconds,
-      extras: [
-        (name: "exchange_seconds", value: result.exchange.exposed),
-        (name: "overlapped_seconds", value: result.exchange.overlapped),
-      ])
+      extras: extras)
     try log.append(row)
     try board?.append(row)
     line = String(

@@ -26,6 +26,9 @@ public final class Trainer {
     public var learningRate: Double
     /// What this rank spent on exchanging gradients, and with sharded moments parameters.
     public var exchange: GradientReducer.Seconds
+    /// Seconds that this rank spent on what ranks that share a sequence tell each other, waiting
+    /// included; nil where sequences are not shared.
+    public var sequenceExchange: Double?
   }
 
   /// The model.
@@ -41,6 +44,7 @@ public final class Trainer {
   private let ranks: Ranks
   private let reducer: GradientReducer
   private let pass: SequencePass
+  private let sharing: SequenceSharing?
   private let products: BFloat16Products?
   private let batch: SampleBatch
   private let carried: CarriedStates?
@@ -71,6 +75,7 @@ public final class Trainer {
     self.parameters = parameters
     self.stream = stream
     self.ranks = ranks
+    self.sharing = sharing
     schedule = recipe.train.learningRate
     // The same on all ranks: none is left alone with what follows, which is collective.
     let memory = try TrainingMemory(recipe, model, ranks: ranks.size, precision: precision)
@@ -87,13 +92,16 @@ public final class Trainer {
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
       segmentLength: recipe.train.segmentLength, storage: memory.storage,
       truncates: recipe.train.truncatesBackpropagation, sharing: sharing)
+    let microBatches = tree.microBatches(of: ranks.rank)
+    let size = recipe.train.microBatch
     carried =
       recipe.train.statePassing > 0
       ? CarriedStates(
-        model, lanes: recipe.train.sequencesPerStep, probability: recipe.train.statePassing,
-        seed: recipe.run.seed) : nil
+        model, lanes: recipe.train.sequencesPerStep,
+        own: (microBatches.lowerBound * size)..<(microBatches.upperBound * size),
+        probability: recipe.train.statePassing, seed: recipe.run.seed) : nil
     laneState = FloatBuffer(
-      count: carried == nil ? 0 : model.stateCount(batch: recipe.train.microBatch))
+      count: carried == nil ? 0 : model.stateCount(batch: size))
     products =
       switch precision {
       case .fp32: nil
@@ -101,10 +109,9 @@ public final class Trainer {
         BFloat16Products(
           backEnd, parameters: parameters.buffer, operandCount: recipe.largestOperandCount(model))
       }
-    let microBatches = tree.microBatches(of: ranks.rank)
     firstMicroBatch = microBatches.lowerBound
     batch = SampleBatch(
-      sampleCount: microBatches.count * recipe.train.microBatch,
+      sampleCount: microBatches.count * size,
       sequenceLength: recipe.data.sequenceLength,
       tracksDocuments: recipe.data.resetsStateAtDocuments)
     blockIsFinal = { block, _ in
@@ -126,6 +133,7 @@ public final class Trainer {
   ///   the parameters are touched; `CollectiveError`.
   public func step(_ step: Int) throws -> StepResult {
     try load(step)
+    let shared = sharing?.exchange.seconds
     let weight = try reducer.sum { self.weight(ofLeaf: $0) }
     guard weight > 0 else {
       throw TrainingError.notFinite(step: step, what: "no target of the step has a weight")
@@ -146,7 +154,8 @@ public final class Trainer {
     try reducer.shareParts(of: parameters.buffer)
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
-      exchange: reducer.seconds)
+      exchange: reducer.seconds,
+      sequenceExchange: shared.flatMap { before in sharing.map { $0.exchange.seconds - before } })
   }
 
   /// Adds the gradient of one micro-batch, or of a part of it, from the states that its lanes carry, its
@@ -186,34 +195,25 @@ public final class Trainer {
       step: step, what: "the gradient norm is \(gradientNorm), first in \(name)")
   }
 
-  /// What a checkpoint holds of this training: parameters, the moments that this rank has, and the
+  /// What a checkpoint holds of this training besides parameters, as this rank has it: moments, and the
   /// states that lanes carry.
-  var stores: [CheckpointStore] {
-    var stores = [
-      CheckpointStore(parameters: parameters),
-      momentStore("exp_avg", optimizer.moment1), momentStore("exp_avg_sq", optimizer.moment2),
-    ]
-    if let carried {
-      let states = recipe.checkpointLayout(model).states
-      stores.append(
-        CheckpointStore(
-          "states", dataType: .float32, covered: states,
-          parts: [.init(states, at: UnsafeMutableRawPointer(carried.buffer.pointer))],
-          owner: carried.buffer))
-    }
-    return stores
+  var progress: [CheckpointStore] {
+    moments + (carried.map { [$0.ownStore] } ?? [])
   }
 
-  /// Prepares `stores` to be saved: every rank gets the states of all lanes; collective.
-  func gatherStates() throws {
-    guard let carried else { return }
-    let size = recipe.train.microBatch
-    let microBatches = reducer.tree.microBatches(of: ranks.rank)
+  /// What this rank's shard of a checkpoint is made from; collective.
+  ///
+  /// - Throws: `CollectiveError`.
+  func storesToSave() throws -> [CheckpointStore] {
     // Of the ranks that share sequences all have the same states, and the first one gives them.
-    let own =
-      pass.part == 0
-      ? (microBatches.lowerBound * size)..<(microBatches.upperBound * size) : 0..<0
-    try carried.gather(own, ranks.communicator)
+    let states = try carried.map {
+      [try $0.shardStore(gives: pass.part == 0, ranks.communicator)]
+    }
+    return [CheckpointStore(parameters: parameters)] + moments + (states ?? [])
+  }
+
+  private var moments: [CheckpointStore] {
+    [momentStore("exp_avg", optimizer.moment1), momentStore("exp_avg_sq", optimizer.moment2)]
   }
 
   private func momentStore(_ name: String, _ moments: Moments) -> CheckpointStore {

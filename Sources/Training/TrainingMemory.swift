@@ -44,7 +44,8 @@ package struct TrainingMemory {
     let arrays = recipe.data.resetsStateAtDocuments ? 4 : 3
     let carried =
       train.statePassing > 0
-      ? train.sequencesPerStep * model.stateCount(batch: 1) + pass.state : 0
+      ? microBatches * pass.state + pass.state
+        + CarriedStates.savingCount(model, lanes: train.sequencesPerStep, ranks: ranks) : 0
     let converted =
       switch precision {
       case .fp32: (mirror: 0, operands: 0)

@@ -98,9 +98,7 @@ public final class TrainingRun {
     try ranks.agree {
       if ranks.leads { try CheckpointCatalog.removeInterruptedSaves(in: output) }
       guard let reader else { return }
-      for store in trainer.stores where store.name != "parameters" {
-        try reader.read(into: store)
-      }
+      for store in trainer.progress { try reader.read(into: store) }
     }
     metrics = try ranks.agree {
       guard ranks.leads else { return nil }
@@ -252,10 +250,9 @@ public final class TrainingRun {
     let record = TrainingRecord(
       step: step, tokens: step * trainer.tokensPerStep, identity: Self.identity(recipe, data))
     try ranks.agree { try metrics?.synchronize() }
-    try trainer.gatherStates()
     let contents = CheckpointContents(
       step: step, layout: recipe.checkpointLayout(trainer.model).layout,
-      stores: trainer.stores, training: record.json,
+      stores: try trainer.storesToSave(), training: record.json,
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
         time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription(),

@@ -43,7 +43,9 @@ extension DistributedTests {
           #expect(abs(loss - reference) < 1e-6, "\(ranks) ranks, step \(step + 1)")
         }
         #expect(try job.losses(run).count == 12)
+        #expect(job.lastRow(run).contains("\"sequence_exchange_seconds\""))
       }
+      #expect(!job.lastRow("one").contains("\"sequence_exchange_seconds\""))
     }
 
     @Test("bits do not depend on groups, threads or a restart", arguments: [false, true])

@@ -15,6 +15,7 @@ import json
 import os
 import resource
 import statistics
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -152,6 +153,7 @@ def measure(options):
             raise SystemExit(f"error: loss {loss} at step {step}")
         if step >= options.warmup:
             seconds.append(time.perf_counter() - start)
+        print(f"step {step + 1}", file=sys.stderr, flush=True)
     return seconds, count
 
 

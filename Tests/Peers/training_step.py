@@ -9,6 +9,7 @@ import os
 import json
 import resource
 import statistics
+import sys
 import time
 
 import torch
@@ -58,6 +59,7 @@ def measure(make_model, options):
             raise SystemExit(f"error: loss {loss.item()} at step {step}")
         if step >= options.warmup:
             seconds.append(time.perf_counter() - start)
+        print(f"step {step + 1}", file=sys.stderr, flush=True)
     return seconds, sum(p.numel() for p in model.parameters())
 
 

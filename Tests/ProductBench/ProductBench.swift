@@ -8,11 +8,13 @@ import Training
 /// What the matrix products of one training step take when nothing else is done.
 ///
 ///     product-bench RECIPE [--threads N] [--repeats N] [--list] [key.path=value ...]
+///     product-bench RECIPE [--threads N] --steps N [--bf16] [key.path=value ...]
 ///
 /// Times `matrixProduct` on every linear map of the recipe's model, forward and both products of
 /// backward, in fp32 and, where the processor has the instructions, in bf16. The products of the
 /// recurrence are counted at the speed of the others. Prints one JSON line; `--list` adds a line for each
-/// product.
+/// product. With `--steps` it multiplies what so many training steps do and prints a line after each,
+/// for `tools/interleave.py`.
 @main
 struct ProductBench {
   static func main() throws {
@@ -26,22 +28,33 @@ struct ProductBench {
     }
     let threads = option("--threads") ?? 2
     let repeats = option("--repeats") ?? 3
-    let lists = arguments.contains("--list")
-    arguments.removeAll { $0 == "--list" }
+    let steps = option("--steps")
+    func flag(_ name: String) -> Bool {
+      defer { arguments.removeAll { $0 == name } }
+      return arguments.contains(name)
+    }
+    let (lists, isBFloat16) = (flag("--list"), flag("--bf16"))
     guard let path = arguments.first else {
       FileHandle.standardError.write(
         Data(
-          "usage: product-bench RECIPE [--threads N] [--repeats N] [--list] [key=value ...]\n".utf8)
-      )
+          ("usage: product-bench RECIPE [--threads N] [--repeats N] [--list] [--steps N [--bf16]] "
+            + "[key=value ...]\n").utf8))
       exit(64)
     }
     let recipe = try Recipe.load(path: path, overrides: Array(arguments.dropFirst()))
     configureBLAS()
     ThreadPool.configure(threadCount: threads)
     let step = StepProducts(recipe, LanguageModel(try RunModel(recipe).configuration))
+    if let steps {
+      step.run(isBFloat16 ? .bf16(.oneDNN) : .fp32, steps: steps)
+      return
+    }
     var precisions: [(String, ProductPrecision)] = [("fp32", .fp32)]
     if BFloat16BackEnd.isAccelerated { precisions.append(("bf16", .bf16(.oneDNN))) }
-    var members = ["\"training_flops_per_token\": \(step.model.trainingFLOPsPerToken)"]
+    var members = [
+      "\"training_flops_per_token\": \(step.model.trainingFLOPsPerToken)",
+      "\"linear_share\": \(step.linearShare)",
+    ]
     for (name, precision) in precisions {
       let timed = step.time(precision, repeats: repeats)
       if lists { for line in timed.list { print(line) } }
@@ -61,6 +74,8 @@ struct StepProducts {
     let accumulates: Bool
 
     enum Kind: String { case forward, input, weight }
+
+    var flops: Double { 2 * Double(m) * Double(k) * Double(n) }
   }
 
   let model: LanguageModel
@@ -92,38 +107,68 @@ struct StepProducts {
     }
   }
 
+  /// The part of a step's operations that the linear maps are; the others are the recurrence's.
+  var linearShare: Double {
+    let flops = counts.reduce(0) { $0 + $1.product.flops * Double($1.count) }
+    return flops / (Double(model.trainingFLOPsPerToken) * Double(rows))
+  }
+
+  /// Memory to multiply in, for the largest of the products.
+  private struct Operands {
+    let a, b, c: FloatBuffer
+    let products: BFloat16Products?
+
+    init(_ list: [Product], _ precision: ProductPrecision) {
+      let operands = list.map { max($0.m * $0.k, $0.m * $0.n) }.max() ?? 0
+      let weights = list.map { $0.k * $0.n }.max() ?? 0
+      a = StepProducts.filled(operands)
+      b = StepProducts.filled(max(weights, operands))
+      c = FloatBuffer(count: max(weights, operands))
+      if case .bf16(let backEnd) = precision {
+        let products = BFloat16Products(backEnd, parameters: b, operandCount: operands)
+        products.convertWeights()
+        self.products = products
+      } else {
+        products = nil
+      }
+    }
+
+    func multiply(_ product: Product) {
+      let run = { StepProducts.multiply(product, a.pointer, b.pointer, c.pointer) }
+      products?.run(run) ?? run()
+    }
+  }
+
+  /// Multiplies what `steps` training steps do, with a line after each.
+  func run(_ precision: ProductPrecision, steps: Int) {
+    let operands = Operands(counts.map(\.product), precision)
+    for step in 1...max(steps, 1) {
+      for (product, count) in counts {
+        for _ in 0..<count { operands.multiply(product) }
+      }
+      print("step \(step)")
+      fflush(nil)
+    }
+  }
+
   /// Seconds of each product, the fastest of `repeats`, and what follows from them.
   func time(_ precision: ProductPrecision, repeats: Int) -> (
     limit: Double, gflops: Double, list: [String]
   ) {
-    let largest = counts.map { max($0.product.m * $0.product.k, $0.product.m * $0.product.n) }
-    let operands = largest.max() ?? 0
-    let weights = counts.map { $0.product.k * $0.product.n }.max() ?? 0
-    let a = Self.filled(operands)
-    let (b, c) = (Self.filled(max(weights, operands)), FloatBuffer(count: max(weights, operands)))
-    var products: BFloat16Products?
-    if case .bf16(let backEnd) = precision {
-      products = BFloat16Products(backEnd, parameters: b, operandCount: operands)
-      products?.convertWeights()
-    }
+    let operands = Operands(counts.map(\.product), precision)
     var (seconds, flops) = (0.0, 0.0)
     var list: [String] = []
     for (product, count) in counts {
-      let each = Self.fastest(repeats) {
-        let run = { Self.multiply(product, a.pointer, b.pointer, c.pointer) }
-        products?.run(run) ?? run()
-      }
-      let work = 2 * Double(product.m) * Double(product.k) * Double(product.n)
+      let each = Self.fastest(repeats) { operands.multiply(product) }
+      let work = product.flops
       seconds += each * Double(count)
       flops += work * Double(count)
       list.append(
         "\(precision) \(product.kind.rawValue) [\(product.m), \(product.k)] x [\(product.k), "
           + "\(product.n)]: \(count) times \(Self.rounded(work / each * 1e-9)) GFLOP/s")
     }
-    let all = Double(model.trainingFLOPsPerToken) * Double(rows)
     return (
-      Self.rounded(Double(rows) * flops / (seconds * all)), Self.rounded(flops / seconds * 1e-9),
-      list
+      Self.rounded(Double(rows) * linearShare / seconds), Self.rounded(flops / seconds * 1e-9), list
     )
   }
 

@@ -70,20 +70,19 @@ import Training
   @Test func lanesKeepTheirStatesWhateverTheMicroBatch() throws {
     let recipe = try Recipe.decode(yaml: Self.yaml)
     let model = LanguageModel(try RunModel(recipe).configuration)
-    let lanes = 4
-    let carried = CarriedStates(model, lanes: lanes, probability: 1, seed: 7)
+    let carried = CarriedStates(model, lanes: 7, own: 2..<6, probability: 1, seed: 7)
     let one = FloatBuffer(count: model.stateCount(batch: 1))
-    for lane in 0..<lanes {
+    for lane in 2..<6 {
       for i in 0..<one.count { one.pointer[i] = Float(lane * one.count + i) }
       carried.store(lane..<(lane + 1), from: one.pointer)
     }
     // Two lanes together: parts of the state follow one another, lanes within a part.
     let two = FloatBuffer(count: model.stateCount(batch: 2))
-    carried.load(1..<3, step: 1, into: two.pointer)
-    carried.store(1..<3, from: two.pointer)
+    carried.load(3..<5, step: 1, into: two.pointer)
+    carried.store(3..<5, from: two.pointer)
     let parts = model.blocks.flatMap(\.stateParts)
-    #expect(two.pointer[0] == Float(one.count) && two.pointer[parts[0]] == Float(2 * one.count))
-    for lane in 0..<lanes {
+    #expect(two.pointer[0] == Float(3 * one.count) && two.pointer[parts[0]] == Float(4 * one.count))
+    for lane in 2..<6 {
       carried.load(lane..<(lane + 1), step: 1, into: one.pointer)
       #expect(one.pointer[one.count - 1] == Float((lane + 1) * one.count - 1))
     }
@@ -92,11 +91,11 @@ import Training
   @Test func lanesAreDroppedWithTheGivenProbability() throws {
     let recipe = try Recipe.decode(yaml: Self.yaml)
     let model = LanguageModel(try RunModel(recipe).configuration)
-    let carried = CarriedStates(model, lanes: 8, probability: 0.9, seed: 7)
+    let carried = CarriedStates(model, lanes: 8, own: 0..<8, probability: 0.9, seed: 7)
     let decisions = (1...500).flatMap { step in (0..<8).map { carried.carries($0, step: step) } }
     let share = Double(decisions.count { $0 }) / Double(decisions.count)
     #expect(abs(share - 0.9) < 0.02)
-    let other = CarriedStates(model, lanes: 8, probability: 0.9, seed: 8)
+    let other = CarriedStates(model, lanes: 8, own: 0..<8, probability: 0.9, seed: 8)
     #expect(
       (0..<8).map { other.carries($0, step: 3) } != decisions[16..<24].map { $0 }
         || (0..<8).map { other.carries($0, step: 4) } != decisions[24..<32].map { $0 })
