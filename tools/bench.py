@@ -88,7 +88,8 @@ def whole_model(options, family):
         names = ["products alone", "statex", *(name for name, _ in others)]
         commands = [products(options, recipe, precision), statex(options, recipe, precision)]
         commands += [command for _, command in others]
-        print(f"{recipe}, {precision}, {options.threads} threads, {options.rounds} rounds")
+        print(f"{recipe}, {precision}, {options.threads} threads, {options.rounds} rounds; fp32 products at their best"
+              f" {known['fp32']['gflops']} GFLOP/s, the processor's multiply-adds {known['fma_gflops']}")
         turns, memory = interleave.measure(commands, [1] * len(commands), options.rounds)
         table(names, turns, memory, known["linear_share"])
     if options.python is None:

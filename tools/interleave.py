@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times training programs step by step in turn, so that a machine whose speed drifts treats them alike.
 
-    tools/interleave.py [--rounds 5] [--steps 1 1] 'COMMAND A' 'COMMAND B'
+    tools/interleave.py [--rounds 5] [--steps 1,1] 'COMMAND A' 'COMMAND B'
 
 All programs are started and stay in memory; one runs while the others are stopped (SIGSTOP), for one step or
 as many as --steps says. A step ends with a line that begins with `step`, as statex-train and the peers of
@@ -127,9 +127,9 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commands", nargs="+", help="a command each, quoted")
     parser.add_argument("--rounds", type=int, default=5, help="counted turns of each; default 5")
-    parser.add_argument("--steps", type=int, nargs="*", help="steps a turn of each command; default 1")
+    parser.add_argument("--steps", help="steps a turn of each command, for example 8,1; default 1 each")
     options = parser.parse_args()
-    steps = options.steps or [1] * len(options.commands)
+    steps = [int(word) for word in options.steps.split(",")] if options.steps else [1] * len(options.commands)
     if len(steps) != len(options.commands):
         parser.error("--steps needs a number for each command")
 

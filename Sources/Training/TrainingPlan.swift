@@ -119,9 +119,11 @@ public struct TrainingPlan: CustomStringConvertible {
       }
     let parts = memory.parts + [(name: starts, count: memory.startingStates)]
     let total = parts.reduce(0) { $0 + $1.count }
-    return (parts + [(name: "total", count: total)]).map {
-      Item(name: $0.name, value: byteText(4 * $0.count))
-    }
+    return parts.map { Item(name: $0.name, value: byteText(4 * $0.count)) } + [
+      Item(
+        name: "total",
+        value: byteText(4 * total) + "; the program, its libraries and MPI take about 70 MB more")
+    ]
   }
 
   private static func fileItems(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) -> [Item] {

@@ -12,8 +12,8 @@ import Training
 ///
 /// Times `matrixProduct` on every linear map of the recipe's model, forward and both products of
 /// backward, in fp32 and, where the processor has the instructions, in bf16. The products of the
-/// recurrence are counted at the speed of the others. Prints one JSON line; `--list` adds a line for each
-/// product. With `--steps` it multiplies what so many training steps do and prints a line after each,
+/// recurrence are counted at the speed of the others. Beside them stands what the processor does when it
+/// only multiplies and adds in registers. Prints one JSON line; `--list` adds a line for each product. With `--steps` it multiplies what so many training steps do and prints a line after each,
 /// for `tools/interleave.py`.
 @main
 struct ProductBench {
@@ -54,6 +54,7 @@ struct ProductBench {
     var members = [
       "\"training_flops_per_token\": \(step.model.trainingFLOPsPerToken)",
       "\"linear_share\": \(step.linearShare)",
+      "\"fma_gflops\": \(MultiplyAdd.measure(threads: threads))",
     ]
     for (name, precision) in precisions {
       let timed = step.time(precision, repeats: repeats)
