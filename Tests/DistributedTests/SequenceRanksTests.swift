@@ -52,7 +52,7 @@ extension DistributedTests {
     func bits(mamba2: Bool) throws {
       let settings = [
         "train.steps=4", "train.sequences_per_step=3", "train.segment_length=12",
-        "parallel.sequence_ranks=2", "checkpoint.every=2",
+        "train.state_passing=0.8", "parallel.sequence_ranks=2", "checkpoint.every=2",
       ]
       let job = try TrainingJob(settings + (mamba2 ? [TrainingJob.mamba2] : []))
       let reference = try job.finish(.ranks(2), run: "one-group")
@@ -65,7 +65,8 @@ extension DistributedTests {
       let resumed = try job.start(.ranks(4), run: "resumed", ["--resume", path]).wait()
       #expect(resumed.code == 0, "\(resumed.stderr)")
       let outcome = try job.outcome("resumed")
-      #expect(outcome.weights == reference.weights)
+      let hasSameWeights = outcome.weights == reference.weights
+      #expect(hasSameWeights)
       #expect(outcome.rows == Array(reference.rows.suffix(2)))
     }
 
