@@ -82,8 +82,11 @@ class Program:
         """Seconds of the next steps."""
         start = time.perf_counter()
         if self.process is None:
-            self.process = subprocess.Popen(
-                self.command, cwd=DIRECTORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            try:
+                self.process = subprocess.Popen(
+                    self.command, cwd=DIRECTORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            except OSError as error:
+                sys.exit(f"error: {self.command[0]}: {error.strerror}")
             threading.Thread(target=self._read, daemon=True).start()
         else:
             self._signal(signal.SIGCONT)
@@ -130,8 +133,8 @@ def main():
     parser.add_argument("--steps", help="steps a turn of each command, for example 8,1; default 1 each")
     options = parser.parse_args()
     steps = [int(word) for word in options.steps.split(",")] if options.steps else [1] * len(options.commands)
-    if len(steps) != len(options.commands):
-        parser.error("--steps needs a number for each command")
+    if len(steps) != len(options.commands) or min(steps) < 1 or options.rounds < 1:
+        parser.error("--steps needs a number from 1 on for each command, --rounds one")
 
     def report(number, seconds):
         print(f"round {number + 1}: " + "  ".join(f"{value:8.3f} s" for value in seconds), flush=True)

@@ -2,23 +2,6 @@ import Kernels
 import Layers
 import TensorStorage
 
-/// What a segment's loss is taken against.
-public struct SegmentTargets {
-  /// Wanted tokens `[B, T]`.
-  public var targets: UnsafePointer<Int32>
-  /// Their weights `[B, T]`.
-  public var weights: UnsafePointer<Float>
-  /// One over the global sum of weights of the step.
-  public var scale: Float
-
-  /// Names the arrays.
-  public init(targets: UnsafePointer<Int32>, weights: UnsafePointer<Float>, scale: Float) {
-    self.targets = targets
-    self.weights = weights
-    self.scale = scale
-  }
-}
-
 /// Where a segment's tokens are read.
 public struct SegmentTokens {
   /// Input tokens `[B, T]`, each below the vocabulary.
@@ -73,7 +56,7 @@ extension LanguageModel {
   /// Runs the final norm and the head over the segment that `forward` ran last.
   ///
   /// - Parameters:
-  ///   - wanted: targets and weights of the segment's rows.
+  ///   - wanted: targets `[B, T]` and weights of the segment's rows.
   ///   - parameters: the parameter arena.
   ///   - gradients: the arena of gradients, added to; nil to compute the loss only. With gradients,
   ///     `backward` must follow.
@@ -81,16 +64,13 @@ extension LanguageModel {
   ///   - dims: the sizes.
   /// - Returns: sum of `weight * nll` over the segment, not scaled.
   public func loss(
-    _ wanted: SegmentTargets, parameters: Floats, gradients: Floats?,
+    _ wanted: CrossEntropyTargets, parameters: Floats, gradients: Floats?,
     _ activations: SegmentActivations, dims: SegmentDims
   ) -> Double {
     normOutput(parameters: parameters, activations, dims: dims)
     let headDims = LinearCrossEntropyDims(rows: dims.rows, width: width, vocabulary: vocabulary)
     return linearCrossEntropy(
-      activations.normed, weight: parameters + head,
-      against: CrossEntropyTargets(
-        targets: wanted.targets, weights: wanted.weights, scale: wanted.scale),
-      nll: activations.nll,
+      activations.normed, weight: parameters + head, against: wanted, nll: activations.nll,
       gradients: gradients.map {
         LinearCrossEntropyGradients(
           dhidden: activations.normed, dweight: trainable == .all ? $0 + head : nil)

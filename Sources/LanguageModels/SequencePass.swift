@@ -233,7 +233,7 @@ public final class SequencePass {
       model.forward(
         input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
     }
-    let wanted = SegmentTargets(targets: targets, weights: weights, scale: work.scale)
+    let wanted = CrossEntropyTargets(targets: targets, weights: weights, scale: work.scale)
     let sum = model.loss(
       wanted, parameters: parameters, gradients: gradients, activations, dims: dims)
     if let observer {
@@ -269,7 +269,7 @@ public final class SequencePass {
       let input = load(segment, of: samples)
       model.forward(
         input, parameters: parameters, stateInPlace: state.pointer, activations, dims: dims)
-      let wanted = SegmentTargets(targets: targets, weights: weights, scale: 1)
+      let wanted = CrossEntropyTargets(targets: targets, weights: weights, scale: 1)
       sum += model.loss(wanted, parameters: parameters, gradients: nil, activations, dims: dims)
       visit(range(segment).lowerBound, dims.length, activations.tokenNLL)
     }

@@ -159,7 +159,9 @@ extension GatedLinearAttentionBlock {
     let inputs = recurrenceInputs(
       saved, logits: logits, state, advancesTails: false, context, &plan)
     let read = mixed(inputs, context, &plan)
-    attentionBackward(saved.o, read, state, dstate, into: d, context, &plan)
+    attentionDims(dims).backward(
+      saved.o, read, start: state.recurrent, dstateInPlace: dstate.recurrent, into: d,
+      context.parts, &plan)
     d = unmixed(d, of: inputs, gradients, context, &plan)
 
     let dtails = localTailGradients(dstate, context, &plan)

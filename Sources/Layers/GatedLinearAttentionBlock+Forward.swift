@@ -33,8 +33,8 @@ extension GatedLinearAttentionBlock {
       recurrenceInputs(
         saved, logits: logits, start, advancesTails: context.parts == nil, context, &plan),
       context, &plan)
-    recurrenceForward(
-      inputs, start: start.recurrent, into: saved.o, final: state.recurrent, context, &plan)
+    attentionDims(dims).forward(
+      inputs, start: start.recurrent, into: saved.o, final: state.recurrent, context.parts, &plan)
 
     guard let middle else { return }
     plan.rewind(to: 0)

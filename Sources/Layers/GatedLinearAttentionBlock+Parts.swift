@@ -1,13 +1,10 @@
 import Kernels
 import TensorStorage
 
-// The recurrence of a segment, and what changes when several ranks share it. Each rank then computes its
-// part's state from a zero start and that part's total decay, all ranks gather them, and each folds them
-// in order (`StateShares`): once in forward for the states, once in backward for their gradients. The
-// short convolutions' tails are gathered and put together in the same way.
-//
-// It costs a second pass over the states: 2 K V floating-point operations a token and head in each
-// forward and in each backward, K of all heads' channels with head mixing.
+// What changes when several ranks share a segment. The recurrence is `PhasedRecurrence`'s: its second pass
+// over the states costs 2 K V floating-point operations a token and head in each forward and in each
+// backward, K of all heads' channels with head mixing. The short convolutions' tails are gathered and put
+// together in the same way.
 
 extension GatedLinearAttentionBlock {
   private func tailCount(_ dims: SegmentDims) -> Int {
@@ -30,73 +27,6 @@ extension GatedLinearAttentionBlock {
   /// The state before the first token of the rows of `context`.
   func startState(_ state: Floats, _ saved: Saved, _ context: BlockContext) -> State {
     State(context.parts == nil ? state : saved.start, self, batch: context.dims.batch)
-  }
-
-  // MARK: Recurrence
-
-  /// Runs the recurrence.
-  ///
-  /// - Parameters:
-  ///   - x: what it reads.
-  ///   - start: the state before these rows: `final`'s own memory, or, for a part of a segment,
-  ///     overwritten here.
-  ///   - o: the outputs.
-  ///   - final: in, the state before the segment; out, after it.
-  ///   - context: sizes and parts.
-  ///   - plan: where scratch is taken from.
-  func recurrenceForward(
-    _ x: GLAInputs, start: Floats, into o: Floats, final: Floats, _ context: BlockContext,
-    _ plan: inout MemoryPlan
-  ) {
-    let dims = attentionDims(context.dims)
-    let mark = plan.used
-    let scratch = plan.take(dims.forwardScratchCount)
-    chunkGLAPrepare(x, scratch: scratch, dims: dims)
-    var end = final
-    if let parts = context.parts {
-      let shares = dims.shares(plan.take(parts.count * dims.shareCount), parts: parts.count)
-      chunkGLALocalState(x, into: shares, part: parts.part, scratch: scratch, dims: dims)
-      parts.gather(shares)
-      foldGLAStates(
-        shares, .forward, part: parts.part, stateInPlace: final, into: start, dims: dims)
-      end = shares.state(of: parts.part)
-    }
-    chunkGLAOutput(x, initialState: start, into: o, finalState: end, scratch: scratch, dims: dims)
-    plan.rewind(to: mark)
-  }
-
-  /// Gradients of the recurrence.
-  ///
-  /// - Parameters:
-  ///   - doutput: the gradient of its outputs.
-  ///   - x: what it read.
-  ///   - start: the state before these rows.
-  ///   - dstate: in, the gradient of the state after the segment; out, of that before it.
-  ///   - gradients: overwritten.
-  ///   - context: sizes and parts.
-  ///   - plan: where scratch is taken from.
-  func attentionBackward(
-    _ doutput: Floats, _ x: GLAInputs, _ start: State, _ dstate: State,
-    into gradients: GLAGradients, _ context: BlockContext, _ plan: inout MemoryPlan
-  ) {
-    let dims = attentionDims(context.dims)
-    let mark = plan.used
-    let scratch = plan.take(dims.backwardScratchCount)
-    chunkGLAPrepareBackward(doutput, x, scratch: scratch, dims: dims)
-    var dend = dstate.recurrent
-    if let parts = context.parts {
-      let shares = dims.shares(plan.take(parts.count * dims.shareCount), parts: parts.count)
-      dend = plan.take(dims.stateCount)
-      chunkGLALocalStateGradient(
-        doutput, into: shares, part: parts.part, scratch: scratch, dims: dims)
-      parts.gather(shares)
-      foldGLAStates(
-        shares, .backward, part: parts.part, stateInPlace: dstate.recurrent, into: dend, dims: dims)
-    }
-    chunkGLAGradients(
-      doutput, x, initialState: start.recurrent, dstateInPlace: dend, into: gradients,
-      scratch: scratch, dims: dims)
-    plan.rewind(to: mark)
   }
 
   // MARK: Convolution tails

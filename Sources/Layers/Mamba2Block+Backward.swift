@@ -66,7 +66,9 @@ extension Mamba2Block {
       dx: dconvolved + layout.xChannels.lowerBound, ddt: ddt,
       daLog: gradients.map { $0 + offsets.aLog },
       db: dconvolved + layout.bChannels.lowerBound, dc: dconvolved + layout.cChannels.lowerBound)
-    stateSpaceBackward(dy, inputs, state, dstate, into: d, context, &plan)
+    dims.backward(
+      dy, inputs, start: state.recurrent, dstateInPlace: dstate.recurrent, into: d, context.parts,
+      &plan)
     skipBackward(
       dy, x: inputs.x, weight: w + offsets.skip, accumulatingInto: d.dx,
       dweight: gradients.map { $0 + offsets.skip }, scratch: partials, dims: dims)

@@ -27,8 +27,8 @@ extension Mamba2Block {
     let start = exchangeTail(saved, state, context, &plan)
     let inputs = recurrenceInputs(
       saved, start, advancesTail: context.parts == nil, context, &plan)
-    stateSpaceForward(
-      inputs, start: start.recurrent, into: saved.y, final: state.recurrent, context, &plan)
+    recurrenceDims(dims).forward(
+      inputs, start: start.recurrent, into: saved.y, final: state.recurrent, context.parts, &plan)
     guard let out else { return }
     skipForward(
       inputs.x, weight: w + offsets.skip, accumulatingInto: saved.y, dims: recurrenceDims(dims))

@@ -1,9 +1,9 @@
 import Kernels
 import TensorStorage
 
-// The recurrence of a segment, and what changes when several ranks share it; see
-// `GatedLinearAttentionBlock+Parts.swift`, which does the same. A second pass over the states costs
-// 2 N P floating-point operations a token and head in each forward and in each backward.
+// What changes when several ranks share a segment. The recurrence is `PhasedRecurrence`'s: its second pass
+// over the states costs 2 N P floating-point operations a token and head in each forward and in each
+// backward. The convolution's tail is gathered and put together in the same way.
 
 extension Mamba2Block {
   private func tailCount(_ dims: SegmentDims) -> Int {
@@ -26,72 +26,6 @@ extension Mamba2Block {
   /// The state before the first token of the rows of `context`.
   func startState(_ state: Floats, _ saved: Saved, _ context: BlockContext) -> State {
     State(context.parts == nil ? state : saved.start, self, batch: context.dims.batch)
-  }
-
-  // MARK: Recurrence
-
-  /// Runs the recurrence.
-  ///
-  /// - Parameters:
-  ///   - x: what it reads.
-  ///   - start: the state before these rows: `final`'s own memory, or, for a part of a segment,
-  ///     overwritten here.
-  ///   - y: the outputs.
-  ///   - final: in, the state before the segment; out, after it.
-  ///   - context: sizes and parts.
-  ///   - plan: where scratch is taken from.
-  func stateSpaceForward(
-    _ x: SSDInputs, start: Floats, into y: Floats, final: Floats, _ context: BlockContext,
-    _ plan: inout MemoryPlan
-  ) {
-    let dims = recurrenceDims(context.dims)
-    let mark = plan.used
-    let scratch = plan.take(dims.forwardScratchCount)
-    chunkSSDPrepare(x, scratch: scratch, dims: dims)
-    var end = final
-    if let parts = context.parts {
-      let shares = dims.shares(plan.take(parts.count * dims.shareCount), parts: parts.count)
-      chunkSSDLocalState(x, into: shares, part: parts.part, scratch: scratch, dims: dims)
-      parts.gather(shares)
-      foldSSDStates(
-        shares, .forward, part: parts.part, stateInPlace: final, into: start, dims: dims)
-      end = shares.state(of: parts.part)
-    }
-    chunkSSDOutput(x, initialState: start, into: y, finalState: end, scratch: scratch, dims: dims)
-    plan.rewind(to: mark)
-  }
-
-  /// Gradients of the recurrence.
-  ///
-  /// - Parameters:
-  ///   - dy: the gradient of its outputs.
-  ///   - x: what it read.
-  ///   - start: the state before these rows.
-  ///   - dstate: in, the gradient of the state after the segment; out, of that before it.
-  ///   - gradients: where the gradients of `x` go.
-  ///   - context: sizes and parts.
-  ///   - plan: where scratch is taken from.
-  func stateSpaceBackward(
-    _ dy: Floats, _ x: SSDInputs, _ start: State, _ dstate: State, into gradients: SSDGradients,
-    _ context: BlockContext, _ plan: inout MemoryPlan
-  ) {
-    let dims = recurrenceDims(context.dims)
-    let mark = plan.used
-    let scratch = plan.take(dims.backwardScratchCount)
-    chunkSSDPrepareBackward(dy, x, scratch: scratch, dims: dims)
-    var dend = dstate.recurrent
-    if let parts = context.parts {
-      let shares = dims.shares(plan.take(parts.count * dims.shareCount), parts: parts.count)
-      dend = plan.take(dims.stateCount)
-      chunkSSDLocalStateGradient(x, into: shares, part: parts.part, scratch: scratch, dims: dims)
-      parts.gather(shares)
-      foldSSDStates(
-        shares, .backward, part: parts.part, stateInPlace: dstate.recurrent, into: dend, dims: dims)
-    }
-    chunkSSDGradients(
-      dy, x, initialState: start.recurrent, dstateInPlace: dend, into: gradients, scratch: scratch,
-      dims: dims)
-    plan.rewind(to: mark)
   }
 
   // MARK: Convolution tail
