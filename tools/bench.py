@@ -28,7 +28,7 @@ MANY = 100000
 
 def facts(options, recipe):
     """What product-bench says of a recipe: `linear_share`, and a member for each precision there is."""
-    command = [options.bin / "product-bench", recipe, "--threads", str(options.threads), "--repeats", "1"]
+    command = [options.bin / "product-bench", recipe, "--threads", str(options.threads)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if result.returncode != 0:
         sys.exit(f"error: product-bench {recipe}: {result.stderr.strip()}")
