@@ -1,4 +1,5 @@
 import Kernels
+import Layers
 import TensorFiles
 import TensorStorage
 
@@ -38,21 +39,72 @@ public enum SegmentStateStorage: Sendable, Equatable {
   }
 }
 
+/// How the states at segment starts are divided among the ranks that share a sequence: all of these ranks
+/// have the same states, so each keeps a part of every one, and they are gathered when they are wanted.
+public struct SegmentStateDivision: Sendable, Equatable {
+  /// Segments of a sequence.
+  public let segments: Int
+  /// Floats of a state.
+  public let stateCount: Int
+  /// Ranks that share the sequence.
+  public let parts: Int
+
+  /// Describes the states of a sequence.
+  public init(segments: Int, stateCount: Int, parts: Int) {
+    (self.segments, self.stateCount, self.parts) = (segments, stateCount, parts)
+  }
+
+  /// Whether states are divided: not where the place to gather one would be all that is saved.
+  var isDivided: Bool { parts > 1 && segments > 2 }
+
+  /// Floats that a rank keeps of a state.
+  public var ownCount: Int { isDivided ? (stateCount + parts - 1) / parts : stateCount }
+
+  /// Floats of the place where a state is gathered; 0 if states are not divided.
+  public var gatheredCount: Int { isDivided ? parts * ownCount : 0 }
+
+  /// Floats of memory on a rank.
+  public func memory(_ storage: SegmentStateStorage) -> Int {
+    storage.statesInMemory(segments: segments) * ownCount + gatheredCount
+  }
+
+  /// The elements of a state that a part keeps.
+  func elements(of part: Int) -> Range<Int> {
+    guard isDivided else { return 0..<stateCount }
+    return min(part * ownCount, stateCount)..<min((part + 1) * ownCount, stateCount)
+  }
+}
+
 /// The states at the starts of a sequence's segments.
 final class SegmentStates {
   private let storage: SegmentStateStorage
-  private let stateCount: Int
-  private let segments: Int
+  private let division: SegmentStateDivision
+  private let sharing: SequenceSharing?
+  /// What this rank keeps of a state.
+  private let own: Range<Int>
   /// All states, or the kept ones; of a spilled sequence the one that was read last.
   private let kept: FloatBuffer
   /// Starts of a thinned group's segments but the first.
   private let window: FloatBuffer
+  /// Where a divided state is put together.
+  private let gathered: FloatBuffer
   private var file: ScratchFile?
 
-  init(_ storage: SegmentStateStorage, segments: Int, stateCount: Int) {
+  /// Allocates for `segments` states of `stateCount` floats.
+  ///
+  /// - Parameters:
+  ///   - storage: where they are kept, the same on all ranks that share the sequence.
+  ///   - segments: segments of the sequence.
+  ///   - stateCount: floats of a state.
+  ///   - sharing: the ranks that have the same states; nil for this one alone.
+  init(
+    _ storage: SegmentStateStorage, segments: Int, stateCount: Int, sharing: SequenceSharing? = nil
+  ) {
     self.storage = storage
-    self.segments = segments
-    self.stateCount = stateCount
+    division = SegmentStateDivision(
+      segments: segments, stateCount: stateCount, parts: sharing?.parts ?? 1)
+    self.sharing = division.isDivided ? sharing : nil
+    own = division.elements(of: sharing?.part ?? 0)
     var (keptCount, windowCount) = (segments, 0)
     switch storage {
     case .memory: break
@@ -61,8 +113,9 @@ final class SegmentStates {
       windowCount = min(n, segments) - 1
     case .spilled: keptCount = 1
     }
-    kept = FloatBuffer(count: keptCount * stateCount)
-    window = FloatBuffer(count: windowCount * stateCount)
+    kept = FloatBuffer(count: keptCount * division.ownCount)
+    window = FloatBuffer(count: windowCount * division.ownCount)
+    gathered = FloatBuffer(count: division.gatheredCount)
   }
 
   /// Keeps the state at the start of a segment, if it is one that is kept.
@@ -70,19 +123,23 @@ final class SegmentStates {
   /// - Throws: `.io` when it cannot be written.
   func keep(_ state: Floats, of segment: Int) throws(TensorFileError) {
     switch storage {
-    case .memory: copy(state, count: stateCount, into: slot(kept, segment))
+    case .memory: put(state, into: slot(kept, segment))
     case .thinned(let n):
       guard segment.isMultiple(of: n) else { return }
-      copy(state, count: stateCount, into: slot(kept, segment / n))
+      put(state, into: slot(kept, segment / n))
     case .spilled(let directory):
       if file == nil {
-        file = try ScratchFile(directory: directory, count: segments * stateCount)
+        file = try ScratchFile(
+          directory: directory, count: division.segments * division.ownCount)
       }
-      try file?.write(state, count: stateCount, at: segment * stateCount)
+      try file?.write(
+        state + own.lowerBound, count: own.count, at: segment * division.ownCount)
     }
   }
 
   /// The state at the start of a segment, the segments being asked for from the last to the first.
+  ///
+  /// Collective over the ranks that share the sequence.
   ///
   /// - Parameters:
   ///   - segment: whose start is wanted.
@@ -94,30 +151,47 @@ final class SegmentStates {
     of segment: Int, advance: (Int, Floats) -> Void
   ) throws(TensorFileError) -> Floats {
     switch storage {
-    case .memory: return slot(kept, segment)
+    case .memory: return whole(slot(kept, segment))
     case .spilled:
-      try file?.read(into: kept.pointer, count: stateCount, at: segment * stateCount)
-      return kept.pointer
+      try file?.read(into: kept.pointer, count: own.count, at: segment * division.ownCount)
+      return whole(kept.pointer)
     case .thinned(let n):
       let first = segment / n * n
-      let isLastOfGroup = segment == min(first + n, segments) - 1
+      let isLastOfGroup = segment == min(first + n, division.segments) - 1
       if isLastOfGroup { refill(from: first, to: segment, every: n, advance: advance) }
-      return segment == first ? slot(kept, first / n) : slot(window, segment - first - 1)
+      return whole(segment == first ? slot(kept, first / n) : slot(window, segment - first - 1))
     }
   }
 
   /// Computes the starts of `first + 1 ... last` again.
   private func refill(from first: Int, to last: Int, every n: Int, advance: (Int, Floats) -> Void) {
-    var state = slot(kept, first / n)
+    var state = whole(slot(kept, first / n))
     for segment in first..<last {
-      let next = slot(window, segment - first)
-      copy(state, count: stateCount, into: next)
+      let place = slot(window, segment - first)
+      // A state of its own to run on: the gathered one, or its place in the window.
+      let next = sharing == nil ? place : gathered.pointer
+      if next != state { copy(state, count: division.stateCount, into: next) }
       advance(segment, next)
+      if next != place { put(next, into: place) }
       state = next
     }
   }
 
+  /// Keeps this rank's part of a state.
+  private func put(_ state: Floats, into place: Floats) {
+    copy(state + own.lowerBound, count: own.count, into: place)
+  }
+
+  /// The state of which `place` holds this rank's part.
+  private func whole(_ place: Floats) -> Floats {
+    guard let sharing else { return place }
+    copy(
+      place, count: own.count, into: gathered.pointer + sharing.part * division.ownCount)
+    sharing.exchange.gather(inPlace: gathered.pointer, count: division.ownCount)
+    return gathered.pointer
+  }
+
   private func slot(_ buffer: FloatBuffer, _ index: Int) -> Floats {
-    buffer.pointer + index * stateCount
+    buffer.pointer + index * division.ownCount
   }
 }

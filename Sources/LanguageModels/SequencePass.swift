@@ -87,7 +87,8 @@ public final class SequencePass {
     activations = SegmentActivations(model, dims: segment, trains: trains)
     let stateCount = model.stateCount(batch: batch)
     let segments = truncates ? 1 : plan.segmentCount
-    starts = SegmentStates(storage, segments: trains ? segments : 0, stateCount: stateCount)
+    starts = SegmentStates(
+      storage, segments: trains ? segments : 0, stateCount: stateCount, sharing: sharing)
     state = FloatBuffer(count: stateCount)
     dstate = FloatBuffer(count: trains ? stateCount : 0)
     tokens = .allocate(capacity: segment.rows)

@@ -14,6 +14,8 @@ package struct TrainingMemory {
   package let state: Int
   /// Segments whose starting states are wanted at one time: one when gradients are truncated.
   package let starts: Int
+  /// How ranks that share sequences divide them.
+  package let division: SegmentStateDivision
   /// Where they are kept.
   package let storage: SegmentStateStorage
 
@@ -65,14 +67,17 @@ package struct TrainingMemory {
     ].filter { $0.1 > 0 }
     state = pass.state
     starts = train.truncatesBackpropagation ? 1 : segments.segmentCount
-    storage = try Self.storage(
-      train, used: parts.reduce(0) { $0 + $1.count }, state: pass.state, segments: starts)
+    division = SegmentStateDivision(
+      segments: starts, stateCount: pass.state, parts: recipe.parallel.sequenceRanks)
+    storage = try Self.storage(train, used: parts.reduce(0) { $0 + $1.count }, division)
   }
 
   private static func storage(
-    _ train: Recipe.Train, used: Int, state: Int, segments: Int
+    _ train: Recipe.Train, used: Int, _ division: SegmentStateDivision
   ) throws(TrainingError) -> SegmentStateStorage {
     guard let budget = train.memoryBudget else { return .memory }
+    let (segments, state) = (division.segments, division.ownCount)
+    let used = used + division.gatheredCount
     let states = (budget / MemoryLayout<Float>.stride - used) / max(state, 1)
     if states >= segments { return .memory }
     if let scratch = train.scratch, states >= 1 { return .spilled(directory: scratch) }
@@ -95,11 +100,11 @@ package struct TrainingMemory {
   /// - Throws: `.io` when the scratch directory cannot be written or has not enough room.
   func checkScratch() throws(TensorFileError) {
     guard case .spilled(let directory) = storage else { return }
-    _ = try ScratchFile(directory: directory, count: starts * state)
+    _ = try ScratchFile(directory: directory, count: starts * division.ownCount)
   }
 
   /// Floats of the states at segment starts that are in memory.
-  package var startingStates: Int { storage.statesInMemory(segments: starts) * state }
+  package var startingStates: Int { division.memory(storage) }
 }
 
 /// Bytes for people: `1.87 GB`.

@@ -65,7 +65,7 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "tokens a step", value: count(tokens)),
       Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),
     ]
-    items += Self.divisionItems(recipe, model, ranks: ranks)
+    items += Self.divisionItems(recipe, model, ranks: ranks, memory.division)
     items += [
       Item(
         name: "FLOPs a token",
@@ -82,7 +82,7 @@ public struct TrainingPlan: CustomStringConvertible {
 
   /// How ranks divide micro-batches and segments.
   private static func divisionItems(
-    _ recipe: Recipe, _ model: LanguageModel, ranks: Int
+    _ recipe: Recipe, _ model: LanguageModel, ranks: Int, _ division: SegmentStateDivision
   ) -> [Item] {
     let (parts, segments) = (recipe.parallel.sequenceRanks, recipe.segments.segmentCount)
     let groups = ranks / parts
@@ -97,11 +97,13 @@ public struct TrainingPlan: CustomStringConvertible {
     ]
     if parts > 1 {
       let share = model.shareCount(batch: recipe.train.microBatch, parts: parts)
+      let state = division.gatheredCount / parts
       items.append(
         Item(
           name: "a rank's share of a segment",
           value: "\(recipe.segments.largestPart) tokens; sends \(byteText(4 * share)) to its group "
-            + "forward, the same backward"))
+            + "forward, the same backward"
+            + (state > 0 ? ", and \(byteText(4 * state)) of its first state" : "")))
     }
     return items
   }

@@ -115,6 +115,11 @@ extension DistributedTests {
       let plan = try job.start(.ranks(4), run: "run", ["--dry-run"]).wait()
       #expect(plan.code == 0, "\(plan.stderr)")
       #expect(plan.stdout.contains("2 groups of 2"), "\(plan.stdout)")
+      #expect(!plan.stdout.contains("of its first state"), "\(plan.stdout)")
+      let long = try job.start(
+        .ranks(2), run: "run", ["--dry-run", "train.segment_length=8"]
+      ).wait()
+      #expect(long.stdout.contains("of its first state"), "\(long.stdout)")
       let debug = try job.start(.alone, run: "run", ["--debug"]).wait()
       #expect(debug.code == 0, "\(debug.stdout)\(debug.stderr)")
       #expect(debug.stdout.contains("debug: pass"))

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import LanguageModels
 import Layers
@@ -108,7 +109,9 @@ struct SharedSequenceTests {
       expectEqual(outcome, expected, small.model.layout, "\(parts) parts of \(segment)")
       let segments = (95 + parts * segment - 1) / (parts * segment)
       let share = small.model.shareCount(batch: 2, parts: parts)
-      #expect(outcome.gathers.reduce(0, +) == share * (3 * segments - 1))
+      // Three and more states at segment starts are divided, and gathered for each segment.
+      let part = segments > 2 ? (small.model.stateCount(batch: 2) + parts - 1) / parts : 0
+      #expect(outcome.gathers.reduce(0, +) == share * (3 * segments - 1) + part * segments)
     }
   }
 
@@ -126,16 +129,35 @@ struct SharedSequenceTests {
     }
   }
 
-  @Test("thinned states give the same bits", arguments: [0, 1, 7])
-  func thinned(index: Int) {
+  @Test("thinned and spilled states give the same bits", arguments: [0, 1, 7], [2, 3])
+  func stored(index: Int, parts: Int) {
     let small = SmallModel(index)
     let batch = NextTokenBatch(SmallModel.tokens(2, 50))
-    let outcomes = [SegmentStateStorage.memory, .thinned(every: 3)].map { storage in
+    let storages = [
+      SegmentStateStorage.memory, .thinned(every: 3), .spilled(directory: NSTemporaryDirectory()),
+    ]
+    let outcomes = storages.map { storage in
       run(
-        small.model, small.parameters.buffer, batch, Shape(parts: 2, segment: 3, storage: storage))
+        small.model, small.parameters.buffer, batch,
+        Shape(parts: parts, segment: 3, storage: storage))
     }
-    #expect(outcomes[0].gradients.buffer.array() == outcomes[1].gradients.buffer.array())
-    #expect(outcomes[0].loss == outcomes[1].loss)
+    for outcome in outcomes.dropFirst() {
+      let isSame = outcome.gradients.buffer.array() == outcomes[0].gradients.buffer.array()
+      #expect(isSame)
+      #expect(outcome.loss == outcomes[0].loss)
+    }
+  }
+
+  @Test("a rank keeps its part of the states, and a place to gather one")
+  func memoryOfParts() {
+    func floats(_ parts: Int, _ segments: Int, _ storage: SegmentStateStorage) -> Int {
+      SegmentStateDivision(segments: segments, stateCount: 100, parts: parts).memory(storage)
+    }
+    #expect(floats(1, 9, .memory) == 900)
+    #expect(floats(3, 9, .memory) == 9 * 34 + 3 * 34)
+    #expect(floats(3, 2, .memory) == 200)
+    #expect(floats(4, 9, .thinned(every: 3)) == 5 * 25 + 100)
+    #expect(floats(4, 9, .spilled(directory: "/tmp")) == 25 + 100)
   }
 
   @Test(
