@@ -90,7 +90,7 @@ def whole_model(options, family):
         commands += [command for _, command in others]
         print(f"{recipe}, {precision}, {options.threads} threads, {options.rounds} rounds; fp32 products at their best"
               f" {known['fp32']['gflops']} GFLOP/s, the processor's multiply-adds {known['fma_gflops']}")
-        turns, memory = interleave.measure(commands, [1] * len(commands), options.rounds)
+        turns, memory = interleave.measure(commands, [1] * len(commands), options.rounds, directory=ROOT)
         table(names, turns, memory, known["linear_share"])
     if options.python is None:
         print("peers: not measured; `make bench-env` installs them")
@@ -106,7 +106,7 @@ def layers(options):
                 continue
             print(f"{pair[0]} and {pair[1]}, {precision}, {options.threads} threads, {options.rounds} rounds")
             commands = [make(options, recipe, precision) for recipe in recipes for make in (products, statex)]
-            turns, memory = interleave.measure(commands, [1] * 4, options.rounds)
+            turns, memory = interleave.measure(commands, [1] * 4, options.rounds, directory=ROOT)
             for index in (0, 2):
                 names = ["products alone", pair[index // 2]]
                 table(names, turns[index:index + 2], memory[index:index + 2], known[index // 2]["linear_share"])
@@ -132,7 +132,6 @@ def parse():
 
 if __name__ == "__main__":
     OPTIONS = parse()
-    interleave.DIRECTORY = ROOT
     for FAMILY in OPTIONS.families:
         whole_model(OPTIONS, FAMILY)
     if OPTIONS.layers:

@@ -31,10 +31,6 @@ STEP = re.compile(r"step \d")
 LAUNCHERS = {"mpirun", "orterun", "orted"}
 
 
-# Where commands run.
-DIRECTORY = Path.cwd()
-
-
 def descendants(pid):
     """`pid` and all processes below it, parents first."""
     found = [pid]
@@ -48,8 +44,9 @@ def descendants(pid):
 class Program:
     """A command that runs a turn at a time."""
 
-    def __init__(self, command, steps):
+    def __init__(self, command, steps, directory):
         self.steps = steps
+        self.directory = directory
         self.work = tempfile.TemporaryDirectory()
         self.command = shlex.split(command.replace("{work}", self.work.name))
         self.lines = queue.Queue()
@@ -84,7 +81,7 @@ class Program:
         if self.process is None:
             try:
                 self.process = subprocess.Popen(
-                    self.command, cwd=DIRECTORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                    self.command, cwd=self.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             except OSError as error:
                 sys.exit(f"error: {self.command[0]}: {error.strerror}")
             threading.Thread(target=self._read, daemon=True).start()
@@ -111,10 +108,13 @@ class Program:
         return max(map(int, peaks)) * 1024e-9
 
 
-def measure(commands, steps, rounds, report=lambda *_: None):
-    """Seconds of each counted turn, a list for each command, and each command's peak memory in GB."""
+def measure(commands, steps, rounds, report=lambda *_: None, directory=None):
+    """Seconds of each counted turn, a list for each command, and each command's peak memory in GB.
+
+    Commands run in `directory`, or where this program does.
+    """
     with contextlib.ExitStack() as stack:
-        programs = [stack.enter_context(Program(*pair)) for pair in zip(commands, steps)]
+        programs = [stack.enter_context(Program(*pair, directory)) for pair in zip(commands, steps)]
         for program in programs:
             program.turn()
         turns = [[] for _ in programs]

@@ -30,7 +30,7 @@ public struct DebugRun {
   /// Runs all checks, prints what they found, and says whether all passed.
   public func run() throws -> Bool {
     configureBLAS()
-    try TrainingRun.checkSupported(recipe, ranks: 1)
+    try TrainingRun.checkDivision(recipe, ranks: 1)
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
     let gradients = try GradientCheck(run.configuration, seed: recipe.run.seed).run()

@@ -133,7 +133,7 @@ public final class Trainer {
   ///   the parameters are touched; `CollectiveError`.
   public func step(_ step: Int) throws -> StepResult {
     try load(step)
-    let shared = sharing?.exchange.seconds
+    let sharedBefore = sharing?.exchange.seconds ?? 0
     let weight = try reducer.sum { self.weight(ofLeaf: $0) }
     guard weight > 0 else {
       throw TrainingError.notFinite(step: step, what: "no target of the step has a weight")
@@ -155,7 +155,7 @@ public final class Trainer {
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
       exchange: reducer.seconds,
-      sequenceExchange: shared.flatMap { before in sharing.map { $0.exchange.seconds - before } })
+      sequenceExchange: sharing.map { $0.exchange.seconds - sharedBefore })
   }
 
   /// Adds the gradient of one micro-batch, or of a part of it, from the states that its lanes carry, its

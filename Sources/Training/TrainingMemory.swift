@@ -10,11 +10,7 @@ import TensorStorage
 package struct TrainingMemory {
   /// Everything but the states at segment starts, in floats.
   package let parts: [(name: String, count: Int)]
-  /// Floats of one state of a micro-batch.
-  package let state: Int
-  /// Segments whose starting states are wanted at one time: one when gradients are truncated.
-  package let starts: Int
-  /// How ranks that share sequences divide them.
+  /// The states at segment starts, and how ranks that share sequences divide them.
   package let division: SegmentStateDivision
   /// Where they are kept.
   package let storage: SegmentStateStorage
@@ -65,10 +61,9 @@ package struct TrainingMemory {
       ("weights converted to bf16", converted.mirror),
       ("operands converted to bf16", converted.operands),
     ].filter { $0.1 > 0 }
-    state = pass.state
-    starts = train.truncatesBackpropagation ? 1 : segments.segmentCount
     division = SegmentStateDivision(
-      segments: starts, stateCount: pass.state, parts: recipe.parallel.sequenceRanks)
+      segments: train.truncatesBackpropagation ? 1 : segments.segmentCount,
+      stateCount: pass.state, parts: recipe.parallel.sequenceRanks)
     storage = try Self.storage(train, used: parts.reduce(0) { $0 + $1.count }, division)
   }
 
@@ -102,6 +97,12 @@ package struct TrainingMemory {
     guard case .spilled(let directory) = storage else { return }
     _ = try ScratchFile(directory: directory, count: starts * division.ownCount)
   }
+
+  /// Floats of one state of a micro-batch.
+  package var state: Int { division.stateCount }
+
+  /// Segments whose starting states are wanted at one time: one when gradients are truncated.
+  package var starts: Int { division.segments }
 
   /// Floats of the states at segment starts that are in memory.
   package var startingStates: Int { division.memory(storage) }

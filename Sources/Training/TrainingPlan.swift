@@ -1,4 +1,5 @@
 import Foundation
+import Kernels
 import LanguageModels
 import StateExpansion
 import TensorStorage
@@ -22,7 +23,7 @@ public struct TrainingPlan: CustomStringConvertible {
   ///
   /// - Throws: what would stop the run: a recipe that does not fit, data that cannot be opened.
   public init(_ recipe: Recipe, ranks: Int) throws {
-    try TrainingRun.checkSupported(recipe, ranks: ranks)
+    try TrainingRun.checkDivision(recipe, ranks: ranks)
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
     let model = run.languageModel()
@@ -31,7 +32,7 @@ public struct TrainingPlan: CustomStringConvertible {
     expansion = run.expansion
     sections = [
       ("model", Self.modelItems(model, run)),
-      ("training", Self.trainingItems(recipe, model, data, memory, ranks: ranks)),
+      ("training", Self.trainingItems(recipe, model, data, memory, precision, ranks: ranks)),
       ("memory of a rank", Self.memoryItems(memory)),
       ("files", Self.fileItems(recipe, model, ranks: ranks)),
     ]
@@ -49,7 +50,8 @@ public struct TrainingPlan: CustomStringConvertible {
   }
 
   private static func trainingItems(
-    _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, _ memory: TrainingMemory, ranks: Int
+    _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, _ memory: TrainingMemory,
+    _ precision: ProductPrecision, ranks: Int
   ) -> [Item] {
     let tokens = recipe.train.sequencesPerStep * recipe.data.sequenceLength
     let segments = recipe.segments.segmentCount
@@ -58,9 +60,7 @@ public struct TrainingPlan: CustomStringConvertible {
     let recomputed = memory.starts - 1 + memory.storage.recomputedSegments(memory.starts)
     let again = (model.forwardFLOPsPerToken - head) * recomputed / segments
     var items = [
-      Item(
-        name: "precision on this machine",
-        value: RunPrecision(recipe.train.precision).products.description),
+      Item(name: "precision on this machine", value: precision.description),
       Item(name: "steps", value: String(recipe.train.steps)),
       Item(name: "tokens a step", value: count(tokens)),
       Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),

@@ -54,7 +54,7 @@ public final class TrainingRun {
     let precision = try RunPrecision(recipe.train.precision, ranks: ranks)
     self.precision = precision
     (model, data, evaluation) = try ranks.agree {
-      try Self.checkSupported(recipe, ranks: ranks.size)
+      try Self.checkDivision(recipe, ranks: ranks.size)
       let model = try RunModel(recipe)
       try TrainingMemory(
         recipe, model.languageModel(), ranks: ranks.size, precision: precision.products
@@ -108,13 +108,8 @@ public final class TrainingRun {
     announce(resumedFrom: reader?.path)
   }
 
-  /// Refuses what the recipe may say but this program cannot do.
-  static func checkSupported(_ recipe: Recipe, ranks: Int) throws {
-    try checkDivision(recipe, ranks: ranks)
-  }
-
-  /// Refuses ranks and sequences that do not divide as the recipe says.
-  private static func checkDivision(_ recipe: Recipe, ranks: Int) throws {
+  /// Refuses ranks that do not divide as the recipe says.
+  static func checkDivision(_ recipe: Recipe, ranks: Int) throws {
     let parts = recipe.parallel.sequenceRanks
     guard ranks.isMultiple(of: parts) else {
       throw TrainingError.unsupported(

@@ -14,29 +14,8 @@ struct BFloat16ProductTests {
   /// Those that run anywhere; `BFloat16ProductTests.native` runs the rest.
   static let everywhere = [BFloat16BackEnd.portable, .oneDNNWidened]
 
-  /// Row-major `[rows, columns]`, or the same matrix stored transposed.
-  private func stored(_ x: [Float], _ rows: Int, _ columns: Int, transposed: Bool) -> [Float] {
-    guard transposed else { return x }
-    var result = x
-    for r in 0..<rows {
-      for c in 0..<columns { result[c * rows + r] = x[r * columns + c] }
-    }
-    return result
-  }
-
   private func rounded(_ x: [Float]) -> [Double] {
     x.map { Double(Float(BFloat16($0))) }
-  }
-
-  private func product(_ a: [Double], _ b: [Double], _ shape: [Int]) -> [Double] {
-    let (m, k, n) = (shape[0], shape[1], shape[2])
-    var result = [Double](repeating: 0, count: m * n)
-    for r in 0..<m {
-      for i in 0..<k {
-        for c in 0..<n { result[r * n + c] += a[r * k + i] * b[i * n + c] }
-      }
-    }
-    return result
   }
 
   /// Both stores, all transpositions, weights from the mirror and operands converted now, on one, two
@@ -44,7 +23,7 @@ struct BFloat16ProductTests {
   private func check(_ backEnd: BFloat16BackEnd, _ shape: [Int]) {
     let (m, k, n) = (shape[0], shape[1], shape[2])
     let (a, b, before) = (normals(m * k, "a"), normals(k * n, "b"), normals(m * n, "c"))
-    let expected = product(rounded(a), rounded(b), shape)
+    let expected = naiveProduct(rounded(a), rounded(b), shape)
     let added = zip(expected, before.doubles).map(+)
     for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
       for isWeight in [false, true] {
@@ -87,7 +66,7 @@ struct BFloat16ProductTests {
   func roundingShows() {
     let shape = [65, 100, 63]
     let (a, b) = (normals(65 * 100, "a"), normals(100 * 63, "b"))
-    let exact = product(a.doubles, b.doubles, shape)
+    let exact = naiveProduct(a.doubles, b.doubles, shape)
     let (ga, gb, result) = (Guarded(a), Guarded(b), Guarded(65 * 63))
     let products = BFloat16Products(.portable, parameters: FloatBuffer(count: 1), operandCount: 1)
     func multiply() {

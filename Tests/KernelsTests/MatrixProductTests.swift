@@ -9,26 +9,11 @@ struct MatrixProductTests {
     [1, 1, 1], [63, 65, 100], [65, 1, 63], [1, 100, 65], [100, 63, 1], [300, 17, 290],
   ]
 
-  /// Row-major `[rows, columns]`, or the same matrix stored transposed.
-  private func stored(_ x: [Float], _ rows: Int, _ columns: Int, transposed: Bool) -> [Float] {
-    guard transposed else { return x }
-    var result = x
-    for r in 0..<rows {
-      for c in 0..<columns { result[c * rows + r] = x[r * columns + c] }
-    }
-    return result
-  }
-
   @Test("all transpositions, into and accumulating", arguments: shapes)
   func products(_ shape: [Int]) {
     let (m, k, n) = (shape[0], shape[1], shape[2])
     let (a, b, before) = (normals(m * k, "a"), normals(k * n, "b"), normals(m * n, "c"))
-    var expected = [Double](repeating: 0, count: m * n)
-    for r in 0..<m {
-      for i in 0..<k {
-        for c in 0..<n { expected[r * n + c] += Double(a[r * k + i]) * Double(b[i * n + c]) }
-      }
-    }
+    let expected = naiveProduct(a.doubles, b.doubles, shape)
     let added = zip(expected, before.doubles).map(+)
     for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
       let results = onAnyThreads {

@@ -48,6 +48,28 @@ func relativeError(_ x: [Float], _ reference: [Double]) -> Double {
   return worst / max(largest, 1e-30)
 }
 
+/// Row-major `[rows, columns]`, or the same matrix stored transposed.
+func stored(_ x: [Float], _ rows: Int, _ columns: Int, transposed: Bool) -> [Float] {
+  guard transposed else { return x }
+  var result = x
+  for r in 0..<rows {
+    for c in 0..<columns { result[c * rows + r] = x[r * columns + c] }
+  }
+  return result
+}
+
+/// The product of `[M, K]` and `[K, N]` in `Double`; `shape` is `[M, K, N]`.
+func naiveProduct(_ a: [Double], _ b: [Double], _ shape: [Int]) -> [Double] {
+  let (m, k, n) = (shape[0], shape[1], shape[2])
+  var result = [Double](repeating: 0, count: m * n)
+  for r in 0..<m {
+    for i in 0..<k {
+      for c in 0..<n { result[r * n + c] += a[r * k + i] * b[i * n + c] }
+    }
+  }
+  return result
+}
+
 extension Array where Element == Float {
   var doubles: [Double] { map(Double.init) }
 }
