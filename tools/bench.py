@@ -125,6 +125,8 @@ def parse():
     parser.add_argument("--threads", type=int, default=2, help="default 2")
     parser.add_argument("--rounds", type=int, default=5, help="counted steps of each program; default 5")
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds is a number from 1 on")
     environments = [ROOT / name / "bin/python" for name in (".venv-bench", ".venv-interop")]
     options.python = next((path for path in environments if path.exists()), None)
     return options
