@@ -13,15 +13,38 @@ struct ConfigEncoder {
   init(
     _ configuration: ModelConfiguration, raw: JSONValue?, dtype: ExportPrecision, path: String
   ) throws(InteropError) {
-    self.configuration = configuration
+    dialect = ModelDialects.forExport(of: configuration.family)
+    self.configuration = Self.plain(configuration, dialect)
     self.dtype = dtype
     self.path = path
-    dialect = ModelDialects.forExport(of: configuration.family)
     switch raw {
     case nil: self.raw = []
     case .object(let members)?: self.raw = members
     default: throw .malformed(file: path, problem: "the original config.json is not an object")
     }
+  }
+
+  /// The model with what all its layers are as the base, if they are equal and the family's own fields
+  /// can say what they are; else the model as it is.
+  private static func plain(
+    _ configuration: ModelConfiguration, _ dialect: any ModelDialect
+  ) -> ModelConfiguration {
+    guard let first = configuration.layers.first,
+      configuration.layers.allSatisfy({ $0 == first })
+    else { return configuration }
+    var plain = configuration
+    plain.base = first
+    let fields = JSONValue.object(dialect.encodeBase(plain))
+    return (try? ModelConfiguration(configJSON: fields)) == plain ? plain : configuration
+  }
+
+  /// What the file says of the model to other programs.
+  var summary: ExportSummary {
+    let expanded = configuration.expandedLayers
+    let family = configuration.family
+    return ExportSummary(
+      modelType: expanded.isEmpty ? family.rawValue : family.expandedModelType,
+      expandedLayers: expanded)
   }
 
   /// The whole object.
@@ -30,13 +53,28 @@ struct ConfigEncoder {
   func encoded() throws(InteropError) -> JSONValue {
     var fields = try baseFields()
     fields["statex"] = try expandedLayers()
-    fields["architectures"] = .array([.string(dialect.architecture)])
+    name(&fields)
     let typeFields = ["dtype", "torch_dtype"].filter { raw[$0] != nil }
     for field in typeFields.isEmpty ? ["torch_dtype"] : typeFields {
       fields[field] = .string(dtype.torchName)
     }
     try check(.object(fields), describes: configuration)
     return .object(fields)
+  }
+
+  /// Says whose model this is: the family's own, or one that only code for expanded layers may open.
+  private func name(_ fields: inout [JSONMember]) {
+    let isExpanded = !summary.expandedLayers.isEmpty
+    fields["model_type"] = .string(summary.modelType)
+    fields["architectures"] = .array([
+      .string(isExpanded ? "Statex" + dialect.architecture : dialect.architecture)
+    ])
+    guard let mark = dialect.expandedMark else { return }
+    if isExpanded {
+      fields[mark.name] = mark.value
+    } else if fields[mark.name] == mark.value {
+      fields[mark.name] = nil
+    }
   }
 
   /// The original's fields with absent ones filled in, if that describes the base, so that `0.5`
@@ -51,6 +89,7 @@ struct ConfigEncoder {
       if kept[field.name] == nil { kept[field.name] = field.value }
       rewritten[field.name] = field.value
     }
+    kept["model_type"] = .string(configuration.family.rawValue)
     if (try? ModelConfiguration(configJSON: .object(kept))) == base { return kept }
     try check(.object(rewritten), describes: base)
     return rewritten

@@ -9,8 +9,12 @@ struct GLADialect: ModelDialect {
   let name = "fla GLA"
   let architecture = "GLAForCausalLM"
 
+  /// fla's layer refuses kernels that it does not know. Heads and the output norm's weight, if there is
+  /// one, need not change any shape.
+  let expandedMark: JSONMember? = JSONMember("attn_mode", .string("statex"))
+
   func claims(_ config: [JSONMember]) -> Bool {
-    config["model_type"]?.string == ModelFamily.gla.rawValue
+    ModelFamily.gla.isNamed(by: config)
   }
 
   func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration {

@@ -25,6 +25,15 @@ public enum ExportPrecision: String, Sendable, CaseIterable {
   }
 }
 
+/// How an export introduces itself to other programs.
+public struct ExportSummary: Sendable, Equatable {
+  /// `model_type` in its `config.json`.
+  public let modelType: String
+  /// The layers that differ from what the family's fields describe; none in an export that the
+  /// family's own code opens.
+  public let expandedLayers: [Int]
+}
+
 extension HuggingFaceModel {
   /// The `config.json` with which an export describes a model.
   ///
@@ -32,7 +41,8 @@ extension HuggingFaceModel {
   ///   - configuration: the model; layers that differ from its base are listed under `statex`.
   ///   - rawConfig: a `config.json` to keep the other fields of.
   ///   - dtype: the weights' type.
-  /// - Returns: the whole object; decoding it gives back `configuration`.
+  /// - Returns: the whole object; decoding it gives back `configuration`, whose base is then what all
+  ///   layers are if they are equal.
   /// - Throws: `InteropError.refused` when `config.json` cannot describe the model.
   public static func configJSON(
     of configuration: ModelConfiguration, rawConfig: JSONValue? = nil,
@@ -46,6 +56,10 @@ extension HuggingFaceModel {
 
   /// Writes a model directory, whole or not at all.
   ///
+  /// A model whose layers are all equal is written as the family's own, which transformers and fla open.
+  /// One whose layers differ has a `model_type` and a class of its own (`statex_gla`,
+  /// `StatexGLAForCausalLM`), so that programs that know one shape for all layers refuse it.
+  ///
   /// The same model always gives the same bytes. An export that stands at `directory` is replaced
   /// without a moment in which neither is there; any other non-empty directory is left alone.
   ///
@@ -57,20 +71,22 @@ extension HuggingFaceModel {
   ///   - dtype: the weights' type.
   ///   - maxShardBytes: weights beyond this size are split over several files.
   ///   - tokenizerDirectory: tokenizer and generation files found there are copied along.
+  /// - Returns: what the export is to other programs.
   /// - Throws: `InteropError`: `.refused` (class 64) for a model that `config.json` cannot describe
   ///   or a directory that is not an export, `.inputOutput` (class 74) when writing fails.
   /// - Precondition: `parameters` has a layout of `configuration`, whatever is trained; the files do not
   ///   depend on which.
+  @discardableResult
   public static func export(
     configuration: ModelConfiguration, parameters: ParameterArena, rawConfig: JSONValue? = nil,
     to directory: String, dtype: ExportPrecision = .float32,
     maxShardBytes: Int = defaultShardBytes, tokenizerFrom tokenizerDirectory: String? = nil
-  ) throws(InteropError) {
+  ) throws(InteropError) -> ExportSummary {
     let layout = configuration.layout()
     precondition(
       parameters.layout.holdsTheSame(as: layout), "parameters of another configuration")
-    let config = try ConfigEncoder(configuration, raw: rawConfig, dtype: dtype, path: directory)
-      .encoded()
+    let encoder = try ConfigEncoder(configuration, raw: rawConfig, dtype: dtype, path: directory)
+    let config = try encoder.encoded()
     let export = try ExportDirectory(target: directory)
     do throws(InteropError) {
       try ExportFile.write(
@@ -88,5 +104,6 @@ extension HuggingFaceModel {
       export.discard()
       throw error
     }
+    return encoder.summary
   }
 }

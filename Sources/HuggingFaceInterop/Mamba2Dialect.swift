@@ -26,9 +26,10 @@ struct Mamba2Dialect: ModelDialect {
 
   var name: String { spelling == .fla ? "fla Mamba2" : "transformers Mamba2" }
   var architecture: String { "Mamba2ForCausalLM" }
+  var expandedMark: JSONMember? { nil }
 
   func claims(_ config: [JSONMember]) -> Bool {
-    guard config["model_type"]?.string == ModelFamily.mamba2.rawValue else { return false }
+    guard ModelFamily.mamba2.isNamed(by: config) else { return false }
     switch spelling {
     case .transformers: return true
     case .fla:

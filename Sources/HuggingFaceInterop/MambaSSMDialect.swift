@@ -9,6 +9,7 @@ import TensorFiles
 struct MambaSSMDialect: ModelDialect {
   let name = "mamba_ssm Mamba2"
   let architecture = "Mamba2ForCausalLM"
+  let expandedMark: JSONMember? = nil
 
   /// The layout that this one's models are written in.
   private let exported = Mamba2Dialect(.transformers)

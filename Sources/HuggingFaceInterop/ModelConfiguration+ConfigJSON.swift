@@ -27,7 +27,14 @@ extension ModelConfiguration {
   private mutating func readExpandedLayers(
     _ reader: ConfigReader, dialect: any ModelDialect
   ) throws(InteropError) {
-    guard let statex = try reader.optionalObject("statex") else { return }
+    guard let statex = try reader.optionalObject("statex") else {
+      guard reader.object["model_type"]?.string != family.expandedModelType else {
+        throw reader.error(
+          "statex",
+          "model_type \(family.expandedModelType) means that layers differ; expected which")
+      }
+      return
+    }
     try statex.refuseUnknownKeys(known: ["layers"])
     guard let entries = try statex.optionalObject("layers") else { return }
     for member in entries.object {

@@ -10,8 +10,13 @@ protocol ModelDialect: Sendable {
   /// Names this dialect in messages, for example `fla GLA`.
   var name: String { get }
 
-  /// The value of `architectures` in an export.
+  /// The value of `architectures` in an export whose layers are all equal.
   var architecture: String { get }
+
+  /// A field of an export whose layers differ that makes the family's own code refuse it even when
+  /// called by its class's name, for which `model_type` is no more than a warning; nil where the
+  /// shapes of tensors do that.
+  var expandedMark: JSONMember? { get }
 
   /// Whether this `config.json` is written in this dialect.
   func claims(_ config: [JSONMember]) -> Bool
@@ -40,6 +45,17 @@ protocol ModelDialect: Sendable {
   /// The parameters that some checkpoints hold as one tensor, stacked along the rows and named after
   /// the first, if `parameter` is one of them.
   func fusedParameters(with parameter: String) -> [String]?
+}
+
+extension ModelFamily {
+  /// `model_type` of a model whose layers differ: the family's own code, which knows one shape for all
+  /// of them, must not take it for its own.
+  var expandedModelType: String { "statex_" + rawValue }
+
+  /// Whether a `config.json` is of this family, its layers equal or not.
+  func isNamed(by config: [JSONMember]) -> Bool {
+    [rawValue, expandedModelType].contains(config["model_type"]?.string)
+  }
 }
 
 /// The dialects that can be read and written.

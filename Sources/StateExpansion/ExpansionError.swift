@@ -8,7 +8,7 @@ public enum ExpansionError: Error, Sendable, Equatable, CustomStringConvertible 
   case size(field: String, value: Int, problem: String)
   /// `expansion.init` is not available for this model.
   case initialization(ExpansionInitialization, problem: String)
-  /// Layers cannot be padded to one state size.
+  /// Layers cannot be made equal, which `statex convert --uniform` asks for.
   case uniform(problem: String)
 
   /// The exit code of the error's class: 64, bad usage or recipe.
@@ -21,7 +21,7 @@ public enum ExpansionError: Error, Sendable, Equatable, CustomStringConvertible 
     case .size(let field, let value, let problem): "expansion.\(field) is \(value): \(problem)"
     case .initialization(let initialization, let problem):
       "expansion.init is \(initialization.rawValue): \(problem)"
-    case .uniform(let problem): "a uniform state size: \(problem)"
+    case .uniform(let problem): "--uniform: \(problem)"
     }
   }
 }

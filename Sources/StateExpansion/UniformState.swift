@@ -2,30 +2,29 @@ import LanguageModels
 import Layers
 import TensorStorage
 
-/// Gives every layer of a Mamba2 model the largest of their state sizes.
+/// Makes all layers of a model equal, so that programs that know one shape for all layers can run it.
 ///
-/// The new channels of `B` and `C` are zero and stay zero whatever the input, so the model computes what
-/// it did; programs that know one state size for all layers can then run it. Trained further, the
+/// Layers of a Mamba2 model get the largest of their state sizes. The new channels of `B` and `C` are
+/// zero and stay zero whatever the input, so the model computes what it did. Trained further, the
 /// padding would stay dead, since neither channel ever gives the other a gradient.
+///
+/// A GLA model comes back as it is where all its layers are equal already, and is refused where they
+/// are not: a merged layer is no padded form of its neighbours.
 ///
 /// - Parameters:
 ///   - configuration: the model's configuration.
 ///   - parameters: its parameters, not changed.
 /// - Returns: configuration and parameters of the padded model; its base is what all layers are.
-/// - Throws: `ExpansionError.uniform` for a model of another family.
+/// - Throws: `ExpansionError.uniform` for a GLA model whose layers differ or have head mixing.
 /// - Precondition: `parameters` has the layout of `configuration`.
 public func padToUniformState(
   configuration: ModelConfiguration, parameters: ParameterArena
 ) throws(ExpansionError) -> (ModelConfiguration, ParameterArena) {
-  var layers: [Mamba2Configuration] = []
-  for layer in configuration.layers {
-    guard case .mamba2(let block) = layer else {
-      throw .uniform(
-        problem: "only Mamba2 models have one: a merged GLA layer is no padded form of its"
-          + " neighbours")
-    }
-    layers.append(block)
+  try refuseUnequalGLA(configuration)
+  let layers = configuration.layers.compactMap { layer in
+    if case .mamba2(let block) = layer { block } else { nil }
   }
+  guard layers.count == configuration.layers.count else { return (configuration, parameters) }
   let stateSize = layers.map(\.stateSize).max() ?? 0
   let expansions = layers.map {
     Mamba2Expansion(of: $0, stateSize: stateSize, filling: .padding, seed: 0)
@@ -42,6 +41,25 @@ public func padToUniformState(
       }
     }
   )
+}
+
+/// Requires that a model's GLA layers, if it has any, are equal and of the family's own kind.
+private func refuseUnequalGLA(_ configuration: ModelConfiguration) throws(ExpansionError) {
+  guard let first = configuration.layers.first else { return }
+  for (index, layer) in configuration.layers.enumerated() {
+    guard case .gla(let block) = layer else { continue }
+    guard !block.hasHeadMixing else {
+      throw .uniform(
+        problem: "layer \(index) mixes its heads (init: preserve), which no GLA program but statex"
+          + " knows")
+    }
+    guard layer == first else {
+      throw .uniform(
+        problem: "layer \(index) has a state of \(layer.stateShape) and layer 0 one of"
+          + " \(first.stateShape), and a merged GLA layer is no padded form of its neighbours;"
+          + " expand every layer, or leave out --uniform")
+    }
+  }
 }
 
 extension ParameterArena {

@@ -15,7 +15,8 @@ struct ConvertCommand: ParsableCommand {
   @OptionGroup var export: ExportOptions
 
   @Flag(
-    help: "Mamba2: pad all layers to one state size, so that programs without 'statex' load it.")
+    help:
+      "Make all layers equal, so that transformers and fla open the model (pads Mamba2's states).")
   var uniform = false
 
   func run() throws {
@@ -27,8 +28,5 @@ struct ConvertCommand: ParsableCommand {
         configuration: configuration, parameters: parameters)
     }
     try export.write(configuration, parameters, raw: loaded.raw, madeFrom: model)
-    print(
-      "wrote \(export.output): \(parameters.layout.parameterCount) parameters,"
-        + " \(export.dtype.rawValue)")
   }
 }

@@ -49,7 +49,6 @@ struct ExpandCommand: ParsableCommand {
     let (expanded, parameters) = try plan.apply(
       configuration: present.configuration, parameters: present.parameters)
     try export.write(expanded, parameters, raw: present.raw, madeFrom: model)
-    print("wrote \(export.output)")
   }
 
   private func plan(for family: ModelFamily) throws(CommandError) -> ExpansionPlan {

@@ -66,16 +66,23 @@ struct ExportOptions: ParsableArguments {
     }
   }
 
-  /// Writes a model made from the one at `source`, whose tokenizer files go along.
+  /// Writes a model made from the one at `source`, whose tokenizer files go along, and says what it is.
   func write(
     _ configuration: ModelConfiguration, _ parameters: ParameterArena, raw: JSONValue,
     madeFrom source: String
   ) throws(InteropError) {
-    try HuggingFaceModel.export(
+    let summary = try HuggingFaceModel.export(
       configuration: configuration, parameters: parameters, rawConfig: raw, to: output,
       dtype: dtype.exported,
       maxShardBytes: maxShardSize?.count ?? HuggingFaceModel.defaultShardBytes,
       tokenizerFrom: source)
+    let count = configuration.layout().parameterCount
+    print(
+      "wrote \(output): \(count) parameters, \(dtype.rawValue), model_type \(summary.modelType)")
+    guard !summary.expandedLayers.isEmpty else { return }
+    print(
+      "layers differ: transformers and fla refuse the model until they are given the code for"
+        + " \(summary.modelType)")
   }
 }
 

@@ -21,6 +21,8 @@ struct ErrorTests {
   init() throws {
     place = try Workplace()
     try place.model()
+    try place.statex(
+      "expand", "--model", "model", "--output", "merged", "--layers", "1", "--heads", "1")
     try place.write("{", "broken.json")
     try FileManager.default.createDirectory(
       atPath: place.file("empty"), withIntermediateDirectories: true)
@@ -48,7 +50,7 @@ struct ErrorTests {
       WrongCommand("expand --output x --every 2", 64, "--model"),
       WrongCommand("convert --model model --output x --max-shard-size 5XB", 64, "5XB"),
       WrongCommand("convert --model model --output empty/.. --dtype float16", 64, "float16"),
-      WrongCommand("convert --model model --output x --uniform", 64, "only Mamba2"),
+      WrongCommand("convert --model merged --output x --uniform", 64, "no padded form"),
       WrongCommand("evaluate --model model", 64, "nothing to measure"),
       WrongCommand("evaluate --model model --task mqra", 64, "did you mean 'mqar'"),
       WrongCommand("evaluate --model model --task mqar:pears=4", 64, "did you mean 'pairs'"),

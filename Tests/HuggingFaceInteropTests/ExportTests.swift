@@ -130,7 +130,6 @@ private func model(
       text.filter { !" \n".contains($0) }
         == #"{"layers":{"0":{"num_heads":1},"2":{"num_heads":1}}}"#)
     #expect(again.raw["num_heads"] == .number("2"))
-    #expect(again.raw["model_type"] == .string("gla"))
   }
 
   @Test func everyOptionSurvives() throws {

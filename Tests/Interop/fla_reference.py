@@ -115,10 +115,13 @@ def build_model(fields):
     """A GLAForCausalLM (float32, parameters not yet set) from the fields of a `config.json`.
 
     The key `statex.layers` may give single layers another `num_heads` (and `num_kv_heads`); such a
-    layer's attention module is fla's own, built with those counts.
+    layer's attention module is fla's own, built with those counts. An export of ours then has a type of
+    its own, and names a kernel that fla does not have.
     """
     config_class, model_class, attention_class = fla_gla()
-    config = config_class.from_dict(dict(fields))
+    if fields.get("attn_mode") == "statex":
+        fields = dict(fields, attn_mode="chunk")
+    config = config_class.from_dict({name: value for name, value in fields.items() if name != "model_type"})
     model = model_class(config)
     for index, changes in (fields.get("statex") or {}).get("layers", {}).items():
         unknown = set(changes) - {"num_heads", "num_kv_heads"}

@@ -41,7 +41,7 @@ def draw_tokens(vocabulary):
 def assert_same_family(written, original):
     """Two config.json say the same of the architecture; how the head is tied is left to the caller."""
     written, original = map(Mamba2Config.from_pretrained, (written, original))
-    for name in ("model_type", "hidden_size", "num_hidden_layers", "num_heads", "head_dim", "state_size", "n_groups",
+    for name in ("hidden_size", "num_hidden_layers", "num_heads", "head_dim", "state_size", "n_groups",
                  "expand", "conv_kernel", "use_bias", "use_conv_bias", "hidden_act", "vocab_size"):
         assert getattr(written, name) == getattr(original, name), name
     # Written as the shortest text of a float32 or of a float64.

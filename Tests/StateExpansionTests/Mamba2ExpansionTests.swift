@@ -239,18 +239,28 @@ private let tensors = [
     }
   }
 
-  @Test func glaHasNoUniformState() throws {
+  @Test func glaIsUniformOnlyWhereItsLayersAreEqual() throws {
     let block = GLAConfiguration(
       hiddenSize: 4, headCount: 2, keyDim: 2, valueDim: 4, intermediateSize: 4)
-    let configuration = ModelConfiguration(
-      family: .gla, hiddenSize: 4, vocabularySize: 5, normEpsilon: 1e-6, tiesEmbeddings: true,
-      layers: [.gla(block)])
-    let arena = ParameterArena(layout: configuration.layout())
-    let error = #expect(throws: ExpansionError.self) {
-      try padToUniformState(configuration: configuration, parameters: arena)
+    var mixing = block
+    mixing.hasHeadMixing = true
+    for (layers, problem) in [
+      ([block.dividedIntoHeads(1), block.dividedIntoHeads(1)], nil),
+      ([block, block.dividedIntoHeads(1)], "layer 1 has a state of 1 x 2 x 4"),
+      ([mixing, mixing], "layer 0 mixes its heads"),
+    ] {
+      let configuration = ModelConfiguration(
+        family: .gla, hiddenSize: 4, vocabularySize: 5, normEpsilon: 1e-6, tiesEmbeddings: true,
+        layers: layers.map { .gla($0) }, base: .gla(block))
+      let arena = ParameterArena(layout: configuration.layout())
+      do throws(ExpansionError) {
+        let uniform = try padToUniformState(configuration: configuration, parameters: arena)
+        #expect(problem == nil && uniform.0 == configuration && uniform.1 === arena)
+      } catch {
+        #expect(error.exitCode == 64)
+        #expect(error.description.contains(problem ?? "no error"), "\(error)")
+      }
     }
-    #expect(error?.exitCode == 64)
-    #expect(error?.description.contains("only Mamba2") == true)
   }
 
   @Test func publishedModelExpandedAsInThePaper() throws {
