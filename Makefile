@@ -33,7 +33,7 @@ export OPENBLAS_NUM_THREADS := 1
 SWIFT_BUILD_FLAGS := -c release --scratch-path $(SCRATCH) $(if $(PARALLEL),--jobs $(PARALLEL))
 SWIFT_DIRS := Sources Tests Package.swift
 
-.PHONY: help setup setup-slurm check-tools build test test-slurm interop interop-env lint format demo bench bench-env clean
+.PHONY: help setup packages setup-slurm check-tools build test test-slurm interop interop-env lint format demo bench bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -41,9 +41,11 @@ help:  ## List the targets
 	@echo
 	@echo "Variables: MARCH=$(MARCH) SCRATCH=$(SCRATCH) PARALLEL=$(PARALLEL)"
 
-setup: ## Install the missing system packages (Debian, Ubuntu) and build
-	@tools/install-packages.sh $(APT_PACKAGES)
+setup: packages ## Install the missing system packages (Debian, Ubuntu) and build
 	@$(MAKE) --no-print-directory build
+
+packages:
+	@tools/install-packages.sh $(APT_PACKAGES)
 
 setup-slurm: ## Install Slurm for the cluster tests on this machine
 	@tools/install-packages.sh $(APT_SLURM_PACKAGES)
@@ -54,7 +56,8 @@ check-tools:
 build: check-tools ## Compile statex and statex-train (release)
 	swift build $(SWIFT_BUILD_FLAGS)
 
-test: check-tools ## Run the unit tests (release)
+test: packages ## Set up if needed, then run every Swift and MPI test (release)
+	@$(MAKE) --no-print-directory check-tools
 	swift build --build-tests $(SWIFT_BUILD_FLAGS)
 	swift test -c release --scratch-path $(SCRATCH) --skip-build --no-parallel
 

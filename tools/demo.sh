@@ -50,6 +50,9 @@ echo
 echo "Recall after training on the same samples; chance is 3.1 %."
 "$bin/statex" compare base="$runs/base.json" LPT="$runs/lpt.json" StateX="$runs/statex.json" \
   | tee "$runs/table.txt"
+if command -v python3 > /dev/null; then
+  tools/plot-recall.py "$runs/recall.svg" "$family=$runs"
+fi
 echo
 echo "LPT: continued training as it is. StateX: the same after expanding the state of one layer."
 echo "$((SECONDS - start)) seconds; runs, metrics and models are in $runs"
