@@ -215,8 +215,15 @@ let package = Package(
       name: "product-bench",
       dependencies: ["Kernels", "LanguageModels", "Layers", "TensorStorage", "Training"],
       path: "Tests/ProductBench", swiftSettings: common),
+    .target(name: "ChildPrograms", path: "Tests/ChildPrograms", swiftSettings: common),
     .testTarget(
-      name: "DistributedTests", dependencies: ["TokenData", "training-probe"],
+      name: "DistributedTests", dependencies: ["ChildPrograms", "TokenData", "training-probe"],
+      swiftSettings: common),
+    .executableTarget(
+      name: "collectives-probe", dependencies: ["Collectives"], path: "Tests/CollectivesProbe",
+      swiftSettings: common),
+    .testTarget(
+      name: "CollectivesTests", dependencies: ["ChildPrograms", "collectives-probe"],
       swiftSettings: common),
   ]
 )

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 BATCH = 2
 STEPS = 12
+SAMPLES = 512
 OPTIMIZER = dict(lr=1e-3, betas=[0.9, 0.95], eps=1e-8, weight_decay=0.1, grad_clip=1.0)
 
 
@@ -80,8 +81,10 @@ def make_optimizer(model):
 
 
 def train(reference, directory, batches, dtype):
-    """Losses and gradient norms (before clipping) of a run from the model in `directory`."""
+    """A run from the model in `directory`: its losses and gradient norms (before clipping) by step, and
+    what it added to each parameter by name."""
     model = reference.load_model(directory, dtype)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = make_optimizer(model)
     losses, norms = [], []
     for tokens in batches:
@@ -93,7 +96,19 @@ def train(reference, directory, batches, dtype):
         optimizer.step()
         losses.append(loss.item())
         norms.append(norm.item())
-    return dict(losses=losses, grad_norms=norms)
+    updates = {name: p.detach() - before[name] for name, p in model.named_parameters()}
+    return dict(losses=losses, grad_norms=norms), updates
+
+
+def sample(tensor):
+    """At most SAMPLES elements of a tensor, evenly spaced in row-major order from the first one."""
+    flat = tensor.flatten()
+    return flat[::-(-flat.numel() // SAMPLES)]
+
+
+def distance(a, b):
+    """Euclidean distance of two tensors over the length of `b`; 0 for two zeros."""
+    return ((a.double() - b.double()).norm() / b.double().norm().clamp_min(1e-300)).item()
 
 
 def evaluate(reference, directory, tokens, dtype):
@@ -124,6 +139,10 @@ def write_reference(reference, directory, name, seed, batches):
     positions = [*range(4), *range(length - 4, length)]
     tensors = {key: value.float().contiguous() for key, value in wide["gradients"].items()}
     tensors["logits"] = wide["logits"][positions].float().contiguous()
+    wide_run, updates = train(reference, directory, batches, torch.float64)
+    narrow_run, narrow_updates = train(reference, directory, batches, torch.float32)
+    for key, update in updates.items():
+        tensors["update/" + key] = sample(update).float().contiguous()
     save_file(tensors, directory / "reference.safetensors", metadata={"format": "pt"})
     document = dict(
         case=name, versions=reference.versions(), seed=seed, batch=BATCH, length=length,
@@ -135,11 +154,12 @@ def write_reference(reference, directory, name, seed, batches):
         float32_relative_error=dict(
             logits=relative_error(narrow["logits"], wide["logits"]),
             gradients={key: relative_error(narrow["gradients"][key], value)
-                       for key, value in wide["gradients"].items()}),
+                       for key, value in wide["gradients"].items()},
+            updates={key: distance(narrow_updates[key], value) for key, value in updates.items()}),
         training=dict(
             optimizer=OPTIMIZER, batches=[batch.tolist() for batch in batches],
-            float64=train(reference, directory, batches, torch.float64),
-            float32=train(reference, directory, batches, torch.float32)))
+            update_norms_float64={key: value.norm().item() for key, value in updates.items()},
+            float64=wide_run, float32=narrow_run))
     (directory / "reference.json").write_text(json.dumps(document) + "\n")
     return document
 

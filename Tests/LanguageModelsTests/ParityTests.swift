@@ -56,8 +56,10 @@ struct ParityTests {
     }
   }
 
-  @Test("twelve AdamW steps", arguments: ReferenceFixture.names)
-  func curve(name: String) throws {
+  @Test(
+    "twelve AdamW steps: losses, and what they add to every weight",
+    arguments: ReferenceFixture.names)
+  func training(name: String) throws {
     let fixture = try ReferenceFixture(name)
     let model = LanguageModel(fixture.configuration)
     let optimizer = AdamW(
@@ -65,6 +67,7 @@ struct ParityTests {
         beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientClip: 1),
       layout: model.layout)
     let parameters = fixture.parameters.buffer
+    let before = fixture.parameters.layout.slots.map { Array(fixture.parameters.elements($0)) }
     let gradients = FloatBuffer(count: model.layout.count)
     let norm = GradientNorm(count: model.layout.count)
     let reference = fixture.reference.training
@@ -80,6 +83,33 @@ struct ParityTests {
       optimizer.update(
         parameters, gradients: gradients, step: index + 1, lr: 1e-3, gradientNorm: norm(gradients))
     }
+    for (slot, before) in zip(fixture.parameters.layout.slots, before) {
+      let update = zip(fixture.parameters.elements(slot), before).map { $0 - $1 }
+      try fixture.expectUpdate(update, of: slot.name)
+    }
+  }
+}
+
+extension ReferenceFixture {
+  /// Compares what training added to a tensor with what PyTorch added in float64: at evenly spaced
+  /// elements, in Euclidean distance, and in length over the whole tensor.
+  ///
+  /// An element whose gradients are within rounding of 0 may move either way, since AdamW divides by
+  /// their size: where PyTorch's own float32 run is far away, we may be a few times as far.
+  fileprivate func expectUpdate(_ update: [Float], of name: String) throws {
+    let wanted = try #require(tensor("update/" + name), "no reference update of \(name)")
+    let length = try #require(reference.training.updateNorms[name])
+    let stride = (update.count + 511) / 512
+    let sampled = Swift.stride(from: 0, to: update.count, by: stride).map { update[$0] }
+    #expect(sampled.count == wanted.count)
+    let distance = norm(zip(sampled, wanted).map { $0 - $1 }) / norm(wanted)
+    let bound = max(5e-4, 4 * (reference.errors.updates[name] ?? 0))
+    #expect(distance < bound, "\(name): \(distance)")
+    #expect(abs(norm(update) / length - 1) < 1e-4, "\(name): \(norm(update)), not \(length)")
+  }
+
+  private func norm(_ values: [Float]) -> Double {
+    values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
   }
 }
 

@@ -17,17 +17,30 @@ struct ReferenceFixture {
     struct Training: Decodable {
       var batches: [[[Int32]]]
       var float64: Curve
+      /// Length of what the steps added to each tensor.
+      var updateNorms: [String: Double]
+
+      enum CodingKeys: String, CodingKey {
+        case batches, float64
+        case updateNorms = "update_norms_float64"
+      }
+    }
+    /// How far PyTorch's own float32 run is from its float64 run.
+    struct Errors: Decodable {
+      var updates: [String: Double]
     }
     var tokens: [[Int32]]
     var loss: Double
     var gradientNorm: Double
     var tokenNLL: [Double]
     var training: Training
+    var errors: Errors
 
     enum CodingKeys: String, CodingKey {
       case tokens, training
       case loss = "loss_float64"
       case gradientNorm = "grad_norm_float64"
+      case errors = "float32_relative_error"
       case tokenNLL = "token_nll_float64"
     }
   }

@@ -1,23 +1,26 @@
 import Foundation
-import Testing
 
 /// A program that a test started, its output going to files.
-final class ChildProcess {
+public final class ChildProcess {
   /// How the program ended and what it said.
-  struct Result {
-    /// The exit code, or 128 plus the signal that ended it.
-    let code: Int32
-    let stdout: String
-    let stderr: String
-    let seconds: Double
+  public struct Result {
+    /// The exit code, or 128 plus the signal that ended it; -1 when it was killed at its time limit.
+    public let code: Int32
+    /// What it wrote to standard output.
+    public let stdout: String
+    /// What it wrote to standard error, and a line about the time limit if it was killed at it.
+    public let stderr: String
+    /// How long it ran.
+    public let seconds: Double
 
     /// Lines of standard error that report an error.
-    var errorLines: [String] {
+    public var errorLines: [String] {
       stderr.split(separator: "\n").map(String.init).filter { $0.hasPrefix("error: ") }
     }
   }
 
-  let pid: pid_t
+  /// The program's number.
+  public let pid: pid_t
   private let output: String
   private let start = DispatchTime.now().uptimeNanoseconds
   private var status: Int32?
@@ -29,7 +32,9 @@ final class ChildProcess {
   ///   - directory: where the output goes and temporary files are made.
   ///   - environment: added to this process's own, launcher variables removed.
   /// - Throws: `POSIXError` when the program cannot be started.
-  init(_ arguments: [String], directory: String, environment: [String: String] = [:]) throws {
+  public init(
+    _ arguments: [String], directory: String, environment: [String: String] = [:]
+  ) throws {
     output = directory + "/output-" + UUID().uuidString.prefix(8)
     var variables = ProcessInfo.processInfo.environment.filter { name, _ in
       !["OMPI_", "PMIX_", "SLURM_", "OPAL_"].contains { name.hasPrefix($0) }
@@ -67,7 +72,7 @@ final class ChildProcess {
   deinit { if status == nil { end() } }
 
   /// Whether the program has ended.
-  var hasEnded: Bool {
+  public var hasEnded: Bool {
     guard status == nil else { return true }
     var raw: Int32 = 0
     guard waitpid(pid, &raw, WNOHANG) == pid else { return false }
@@ -76,16 +81,16 @@ final class ChildProcess {
   }
 
   /// Sends a signal to the program itself.
-  func send(_ signal: Int32) { if !hasEnded { kill(pid, signal) } }
+  public func send(_ signal: Int32) { if !hasEnded { kill(pid, signal) } }
 
   /// Processes that it started: under mpirun, the ranks.
-  var children: [pid_t] {
+  public var children: [pid_t] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     return names.compactMap { pid_t($0) }.filter { Self.status(of: $0)?.parent == pid }
   }
 
   /// Whether that process exists and is more than an entry that nobody has asked for.
-  static func isRunning(_ process: pid_t) -> Bool {
+  public static func isRunning(_ process: pid_t) -> Bool {
     status(of: process).map { !["Z", "X"].contains($0.state) } ?? false
   }
 
@@ -99,18 +104,20 @@ final class ChildProcess {
   }
 
   /// Ends it and its children at once, with SIGKILL.
-  func end() {
+  public func end() {
     let all = children + [pid]
     if !hasEnded { for process in all { kill(process, SIGKILL) } }
     while !hasEnded { usleep(1000) }
   }
 
-  /// Waits for the end; what takes longer than `limit` seconds is killed and fails the test.
-  func wait(limit: Double = 60) -> Result {
+  /// Waits for the end; what takes longer than `limit` seconds is killed.
+  public func wait(limit: Double = 60) -> Result {
     while !hasEnded {
       if seconds > limit {
-        Issue.record("process \(pid) did not end in \(limit) s")
         end()
+        return Result(
+          code: -1, stdout: text(".out"),
+          stderr: text(".err") + "\nkilled: it did not end in \(limit) s\n", seconds: seconds)
       }
       usleep(1000)
     }
@@ -119,7 +126,7 @@ final class ChildProcess {
   }
 
   /// Waits until `condition` holds or the program has ended.
-  func wait(until condition: () -> Bool) {
+  public func wait(until condition: () -> Bool) {
     while !condition() && !hasEnded && seconds < 60 { usleep(1000) }
   }
 
@@ -132,10 +139,14 @@ final class ChildProcess {
 }
 
 /// A directory that is removed with its owner.
-final class TemporaryDirectory {
-  let path: String
+public final class TemporaryDirectory {
+  /// Where it is.
+  public let path: String
 
-  init() throws {
+  /// Makes a new one.
+  ///
+  /// - Throws: what the system says when it cannot.
+  public init() throws {
     path = NSTemporaryDirectory() + "/statex-" + UUID().uuidString.prefix(8)
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
