@@ -25,22 +25,16 @@ struct ReferenceFixture {
         case updateNorms = "update_norms_float64"
       }
     }
-    /// How far PyTorch's own float32 run is from its float64 run.
-    struct Errors: Decodable {
-      var updates: [String: Double]
-    }
     var tokens: [[Int32]]
     var loss: Double
     var gradientNorm: Double
     var tokenNLL: [Double]
     var training: Training
-    var errors: Errors
 
     enum CodingKeys: String, CodingKey {
       case tokens, training
       case loss = "loss_float64"
       case gradientNorm = "grad_norm_float64"
-      case errors = "float32_relative_error"
       case tokenNLL = "token_nll_float64"
     }
   }
