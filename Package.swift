@@ -49,25 +49,35 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
     // Rooms, bottom first.
+    .target(name: "ErrorReporting", swiftSettings: safe),
     .target(name: "TensorStorage", swiftSettings: pointers),
-    .target(name: "TensorFiles", dependencies: ["TensorStorage"], swiftSettings: pointers),
+    .target(
+      name: "TensorFiles", dependencies: ["ErrorReporting", "TensorStorage"],
+      swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
-    .target(name: "RecallTasks", dependencies: ["TensorStorage"], swiftSettings: pointers),
-    .target(name: "TrainingMetrics", swiftSettings: safe),
+    .target(
+      name: "RecallTasks", dependencies: ["ErrorReporting", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(name: "TrainingMetrics", dependencies: ["ErrorReporting"], swiftSettings: safe),
     .target(
       name: "Kernels", dependencies: ["COpenBLAS", "COneDNN", "TensorStorage"],
       swiftSettings: pointers),
-    .target(name: "Collectives", dependencies: ["CMPI"], swiftSettings: pointers),
-    .target(name: "Compression", dependencies: ["CZstd"], swiftSettings: pointers),
+    .target(
+      name: "Collectives", dependencies: ["CMPI", "ErrorReporting"], swiftSettings: pointers),
+    .target(
+      name: "Compression", dependencies: ["CZstd", "ErrorReporting"], swiftSettings: pointers),
     .target(
       name: "TokenData",
-      dependencies: ["RecallTasks", "Compression", "TensorFiles", "TensorStorage"],
+      dependencies: [
+        "RecallTasks", "Compression", "ErrorReporting", "TensorFiles", "TensorStorage",
+      ],
       swiftSettings: pointers),
     .target(name: "Layers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
     .target(
       name: "Optimizers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
     .target(
-      name: "Checkpointing", dependencies: ["Compression", "TensorFiles", "TensorStorage"],
+      name: "Checkpointing",
+      dependencies: ["Compression", "ErrorReporting", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "LanguageModels",
@@ -78,25 +88,29 @@ let package = Package(
       dependencies: ["Collectives", "Optimizers", "Layers", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
-      name: "StateExpansion", dependencies: ["LanguageModels", "Layers", "TensorStorage"],
+      name: "StateExpansion",
+      dependencies: ["ErrorReporting", "LanguageModels", "Layers", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "HuggingFaceInterop",
-      dependencies: ["LanguageModels", "Layers", "TensorFiles", "TensorStorage"],
+      dependencies: [
+        "ErrorReporting", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
+      ],
       exclude: ["README.md"],
       swiftSettings: pointers),
     .target(
       name: "Evaluation",
       dependencies: [
-        "Kernels", "LanguageModels", "Layers", "RecallTasks", "TensorFiles", "TensorStorage",
-        "TokenData",
+        "ErrorReporting", "Kernels", "LanguageModels", "Layers", "RecallTasks", "TensorFiles",
+        "TensorStorage", "TokenData",
       ],
       swiftSettings: pointers),
     .target(
       name: "Training",
       dependencies: [
-        "Checkpointing", "Collectives", "DataParallel", "Evaluation", "HuggingFaceInterop",
-        "Kernels", "LanguageModels", "Layers", "Optimizers", "RecallTasks", "ReferenceKernels",
+        "Checkpointing", "Collectives", "DataParallel", "ErrorReporting", "Evaluation",
+        "HuggingFaceInterop", "Kernels", "LanguageModels", "Layers", "Optimizers", "RecallTasks",
+        "ReferenceKernels",
         "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "TrainingMetrics", yams,
         logging,
       ],
@@ -104,11 +118,7 @@ let package = Package(
 
     .target(
       name: "CommandSupport",
-      dependencies: [
-        "Checkpointing", "Collectives", "Compression", "Evaluation", "HuggingFaceInterop",
-        "Kernels", "RecallTasks", "StateExpansion", "TensorFiles", "TokenData", "Training",
-        "TrainingMetrics", argumentParser,
-      ],
+      dependencies: ["ErrorReporting", "Kernels", "Training", argumentParser],
       swiftSettings: common),
 
     // Commands.
@@ -122,7 +132,9 @@ let package = Package(
       swiftSettings: common),
     .executableTarget(
       name: "statex-train",
-      dependencies: ["Collectives", "CommandSupport", "Training", argumentParser, logging],
+      dependencies: [
+        "Collectives", "CommandSupport", "ErrorReporting", "Training", argumentParser, logging,
+      ],
       swiftSettings: common),
 
     // Tests, one target a room.

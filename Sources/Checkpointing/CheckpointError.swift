@@ -1,9 +1,10 @@
 import Compression
+import ErrorReporting
 import Foundation
 import TensorFiles
 
 /// What can go wrong while checkpoints are saved, found, verified or read.
-public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum CheckpointError: UserFacingError, Equatable, Sendable {
   /// The operating system refused: `operation` (for example `"write"`) on `path` gave `code`.
   ///
   /// `missingBytes`: when the disk is full, about how much room was lacking.

@@ -1,7 +1,8 @@
 import CMPI
+import ErrorReporting
 
 /// An MPI call that failed.
-public struct CollectiveError: Error, CustomStringConvertible {
+public struct CollectiveError: UserFacingError {
   /// The call, for example `MPI_Alltoallv`.
   public let call: String
   /// MPI's own words.
@@ -9,6 +10,9 @@ public struct CollectiveError: Error, CustomStringConvertible {
 
   /// One line for the user.
   public var description: String { "\(call) failed: \(reason)" }
+
+  /// Internal: nothing that a user wrote makes MPI fail.
+  public var exitCode: Int32 { 70 }
 }
 
 /// The ranks of this run, or a group of them.

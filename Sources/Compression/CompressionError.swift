@@ -1,8 +1,9 @@
 import CZstd
+import ErrorReporting
 import Foundation
 
 /// What can go wrong with compressed data.
-public enum CompressionError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum CompressionError: UserFacingError, Equatable, Sendable {
   /// zstd reports damaged or foreign data, or bad parameters.
   case zstd(operation: String, message: String)
 

@@ -1,5 +1,7 @@
+import ErrorReporting
+
 /// What can be wrong with a request to measure a model.
-public enum EvaluationError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum EvaluationError: UserFacingError, Equatable, Sendable {
   /// A task uses more ids than the model has.
   case vocabulary(task: String, needed: Int, model: Int)
   /// A prompt holds an id that the model does not have.

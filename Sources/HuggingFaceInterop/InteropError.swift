@@ -1,7 +1,9 @@
+import ErrorReporting
+
 /// What can be wrong with a Hugging Face model directory.
 ///
 /// `description` is one line that names the file, the field or tensor, and what to do.
-public enum InteropError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum InteropError: UserFacingError, Sendable, Equatable {
   /// A field of `config.json` (or of a recipe's `model.config`) has a value that cannot be used.
   case configuration(file: String, field: String, value: String, problem: String)
   /// A file that is missing or is not what its name says.

@@ -1,5 +1,7 @@
+import ErrorReporting
+
 /// What can be wrong with a request for a recall task.
-public enum RecallTaskError: Error, Equatable, CustomStringConvertible {
+public enum RecallTaskError: UserFacingError, Equatable {
   /// There is no task of that name.
   case unknownTask(name: String, nearest: String)
   /// The task has no option of that name.

@@ -1,7 +1,9 @@
+import ErrorReporting
+
 /// Why a state expansion cannot be done as asked.
 ///
 /// Field names are those of a recipe's `expansion:` section.
-public enum ExpansionError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum ExpansionError: UserFacingError, Sendable, Equatable {
   /// `expansion.layers` does not name layers of this model.
   case layers(problem: String)
   /// `expansion.heads` or `expansion.state_factor` does not fit a layer.

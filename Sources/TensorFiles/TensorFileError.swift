@@ -1,7 +1,8 @@
+import ErrorReporting
 import Foundation
 
 /// What can go wrong with a file of tensors.
-public enum TensorFileError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum TensorFileError: UserFacingError, Equatable, Sendable {
   /// The operating system refused: `operation` (for example `"open"`) on `path` gave `code`.
   case io(path: String, operation: String, code: Int32)
 

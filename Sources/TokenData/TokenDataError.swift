@@ -1,8 +1,9 @@
+import ErrorReporting
 import Foundation
 import TensorFiles
 
 /// What can go wrong with token files, tokenizers and text.
-public enum TokenDataError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum TokenDataError: UserFacingError, Equatable, Sendable {
   /// The operating system refused: `operation` (for example `"write"`) on `path` gave `code`.
   case io(path: String, operation: String, code: Int32)
 

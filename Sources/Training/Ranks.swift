@@ -1,5 +1,6 @@
 import Checkpointing
 import Collectives
+import ErrorReporting
 import Foundation
 import Kernels
 
@@ -7,17 +8,13 @@ import Kernels
 public final class Ranks {
   /// The way to the other ranks.
   public let communicator: Communicator
-  private let report: ErrorReport
 
   /// Joins the run's ranks.
   ///
-  /// - Parameters:
-  ///   - communicator: MPI.
-  ///   - report: how errors are told to users.
+  /// - Parameter communicator: MPI.
   /// - Throws: `TrainingError.launch` when a launcher started processes that do not know each other.
-  public init(_ communicator: Communicator, report: @escaping ErrorReport) throws {
+  public init(_ communicator: Communicator) throws {
     self.communicator = communicator
-    self.report = report
     try Self.checkLaunch(size: communicator.size, ProcessInfo.processInfo.environment)
   }
 
@@ -46,12 +43,12 @@ public final class Ranks {
 
   /// Runs `body` on every rank; if it fails on any, throws the first rank's error on all.
   public func agree<Result>(_ body: () throws -> Result) throws -> Result {
-    var failure: (code: Int32, line: String)?
+    var failure: FailureReport?
     var result: Result?
-    do { result = try body() } catch { failure = report(error) }
-    let code = try communicator.maximum(Int(failure?.code ?? 0))
+    do { result = try body() } catch { failure = FailureReport(error) }
+    let code = try communicator.maximum(Int(failure?.exitCode ?? 0))
     if code == 0, let result { return result }
-    let mine = failure.map { "\($0.code) \($0.line)" } ?? ""
+    let mine = failure.map { "\($0.exitCode) \($0.line)" } ?? ""
     for bytes in try communicator.gather(Array(mine.utf8)) where !bytes.isEmpty {
       let text = String(decoding: bytes, as: UTF8.self)
       let parts = text.split(separator: " ", maxSplits: 1)
@@ -63,14 +60,13 @@ public final class Ranks {
 
   /// Says what happened and ends the whole job: for an error that only this rank has.
   public func endJob(because error: any Error) -> Never {
-    let failure = report(error)
-    Self.endJob(communicator, code: failure.code, line: failure.line)
+    Self.endJob(communicator, because: FailureReport(error))
   }
 
   /// Says what happened on this rank and ends the whole job with that exit code.
-  public static func endJob(_ communicator: Communicator, code: Int32, line: String) -> Never {
-    FileHandle.standardError.write(Data("error: rank \(communicator.rank): \(line)\n".utf8))
-    communicator.abort(code)
+  public static func endJob(_ communicator: Communicator, because failure: FailureReport) -> Never {
+    FileHandle.standardError.write(Data("error: rank \(communicator.rank): \(failure.line)\n".utf8))
+    communicator.abort(failure.exitCode)
   }
 
   /// The lead's text, on every rank.

@@ -1,5 +1,7 @@
+import ErrorReporting
+
 /// What can stop a training run, beside the errors of the rooms it uses.
-public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum TrainingError: UserFacingError, Sendable, Equatable {
   /// The recipe asks for something that this program or this machine does not have; exit class 64.
   case unsupported(String)
   /// The way the program was started does not fit; exit class 64.
@@ -38,12 +40,9 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 /// An error that all ranks know of: what the first rank that had it said.
-public struct AgreedError: Error, CustomStringConvertible {
+public struct AgreedError: UserFacingError {
   /// Its process exit code.
   public let exitCode: Int32
   /// Its one line.
   public let description: String
 }
-
-/// Turns an error into an exit code and one line; the commands know every room's errors.
-public typealias ErrorReport = (any Error) -> (code: Int32, line: String)

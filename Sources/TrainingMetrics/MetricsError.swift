@@ -1,5 +1,7 @@
+import ErrorReporting
+
 /// What can go wrong with the files of a run's metrics.
-public enum MetricsError: Error, Sendable, Equatable, CustomStringConvertible {
+public enum MetricsError: UserFacingError, Sendable, Equatable {
   /// The operating system refused; exit class 74.
   case io(path: String, operation: String, reason: String)
   /// A line that no version of this log wrote; exit class 65.

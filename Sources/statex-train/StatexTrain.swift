@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpointing
 import Collectives
 import CommandSupport
+import ErrorReporting
 import Foundation
 import Logging
 import Training
@@ -51,7 +52,7 @@ struct StatexTrain: ParsableCommand {
       if isFirst { print(fullMessage(for: error)) }
       Foundation.exit(0)
     }
-    if isFirst { fail((64, oneLine(message(for: error)))) }
+    if isFirst { fail(FailureReport(exitCode: 64, line: message(for: error))) }
     Foundation.exit(64)
   }
 
@@ -71,7 +72,7 @@ struct StatexTrain: ParsableCommand {
     do {
       communicator = try Communicator()
     } catch {
-      fail(commandFailure(of: error))
+      fail(FailureReport(error))
     }
     do {
       let code = try run(communicator)
@@ -83,7 +84,7 @@ struct StatexTrain: ParsableCommand {
   }
 
   private func run(_ communicator: Communicator) throws -> Int32 {
-    let ranks = try Ranks(communicator, report: commandFailure)
+    let ranks = try Ranks(communicator)
     let recipe = try ranks.agree { try Recipe.load(path: config, overrides: overrides) }
     if dryRun {
       let plan = try ranks.agree { try TrainingPlan(recipe, ranks: ranks.size) }
@@ -107,9 +108,9 @@ struct StatexTrain: ParsableCommand {
   /// Errors that all ranks have at once are told by the first; after any other, the
   /// ranks no longer know of each other's progress and the whole job is ended.
   private func leave(_ communicator: Communicator, because error: any Error) -> Int32 {
-    let failure = commandFailure(of: error)
+    let failure = FailureReport(error)
     guard error is AgreedError || error is TrainingError || error is CheckpointError else {
-      Ranks.endJob(communicator, code: failure.code, line: failure.line)
+      Ranks.endJob(communicator, because: failure)
     }
     if communicator.rank == 0 {
       FileHandle.standardError.write(Data("error: \(failure.line)\n".utf8))
@@ -117,9 +118,9 @@ struct StatexTrain: ParsableCommand {
     do {
       try communicator.finalize()
     } catch {
-      communicator.abort(failure.code)
+      communicator.abort(failure.exitCode)
     }
-    return failure.code
+    return failure.exitCode
   }
 }
 

@@ -67,7 +67,7 @@ struct TrainingProbe {
   }
   /// A trainer set up as `statex-train` does.
   private static func trainer(_ recipe: Recipe, _ communicator: Communicator) throws -> Trainer {
-    let ranks = try Ranks(communicator) { (70, "\($0)") }
+    let ranks = try Ranks(communicator)
     configureBLAS()
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)

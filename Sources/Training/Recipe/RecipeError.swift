@@ -1,5 +1,7 @@
+import ErrorReporting
+
 /// What can be wrong with a recipe: one line for the user each, exit class 64.
-public enum RecipeError: Error, Sendable, Equatable {
+public enum RecipeError: UserFacingError, Sendable, Equatable {
   /// The file cannot be read as text.
   case unreadable(file: String, reason: String)
   /// The text is not YAML, or uses a part of YAML that recipes do without.
@@ -19,7 +21,7 @@ public enum RecipeError: Error, Sendable, Equatable {
   public var exitCode: Int32 { 64 }
 }
 
-extension RecipeError: CustomStringConvertible {
+extension RecipeError {
   /// One line: where, which key, what is wrong and what to do.
   public var description: String {
     switch self {

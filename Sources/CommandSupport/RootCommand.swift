@@ -1,0 +1,44 @@
+import ArgumentParser
+import ErrorReporting
+import Foundation
+
+/// Parses the process's arguments, runs the command they name, and exits.
+///
+/// Help and version go to stdout with code 0. An error becomes one line `error: ...` on stderr; wrong
+/// arguments have code 64. A thrown `ExitCode` is the exit code and says nothing.
+public func runAsRoot<Command: ParsableCommand>(
+  _ command: Command.Type, arguments: [String]? = nil
+) -> Never {
+  do {
+    var parsed = try Command.parseAsRoot(arguments)
+    try parsed.run()
+    guard fflush(nil) == 0 else {
+      let reason = String(cString: strerror(errno))
+      fail(FailureReport(exitCode: 74, line: "cannot write to standard output: \(reason)"))
+    }
+    exit(0)
+  } catch let code as ExitCode {
+    fflush(nil)
+    exit(code.rawValue)
+  } catch let error as any UserFacingError {
+    fail(FailureReport(error))
+  } catch {
+    switch Command.exitCode(for: error) {
+    case .success:
+      print(Command.fullMessage(for: error))
+      exit(0)
+    case .validationFailure:
+      fail(FailureReport(exitCode: 64, line: Command.message(for: error)))
+    default:
+      fail(FailureReport(error))
+    }
+  }
+}
+
+/// Writes the error's line to stderr and exits with its code.
+public func fail(_ failure: FailureReport) -> Never {
+  fflush(nil)
+  let text = Array("error: \(failure.line)\n".utf8)
+  _ = write(STDERR_FILENO, text, text.count)
+  exit(failure.exitCode)
+}
