@@ -72,7 +72,9 @@ let package = Package(
         "RecallTasks", "Compression", "ErrorReporting", "TensorFiles", "TensorStorage",
       ],
       swiftSettings: pointers),
-    .target(name: "Layers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
+    .target(
+      name: "Layers", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
+      swiftSettings: pointers),
     .target(
       name: "Optimizers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
     .target(

@@ -56,6 +56,11 @@ public struct GLADims: Sendable {
   /// Floats of a state: `B * H * K * V`.
   public var stateCount: Int { batch * heads * keyDim * valueDim }
 
+  /// Multiplications and additions of one token, matrix products only.
+  public var flopsPerToken: Int {
+    2 * (2 * heads * keyDim * valueDim + Self.chunk * (keyStride + valueStride))
+  }
+
   var rows: Int { batch * length }
   var keyStride: Int { heads * keyDim }
   var valueStride: Int { heads * valueDim }

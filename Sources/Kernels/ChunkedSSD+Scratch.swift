@@ -31,7 +31,7 @@ struct SSDScratch {
   private static let square = SSDDims.chunk * SSDDims.chunk
 
   init(_ base: Floats, _ dims: SSDDims, backward: Bool) {
-    var plan = MemoryPlan(base)
+    var plan = MemoryPlan(base, capacity: Self.count(dims, backward: backward))
     self.init(&plan, dims, backward: backward)
   }
 

@@ -61,6 +61,11 @@ public struct SSDDims: Sendable {
   /// Floats of a state: `B * N * H * P`.
   public var stateCount: Int { batch * stateSize * width }
 
+  /// Multiplications and additions of one token, matrix products only.
+  public var flopsPerToken: Int {
+    2 * (2 * stateSize * width + Self.chunk * (groups * stateSize + width))
+  }
+
   var rows: Int { batch * length }
   /// All heads' channels.
   var width: Int { heads * headDim }

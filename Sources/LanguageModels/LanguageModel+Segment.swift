@@ -45,9 +45,10 @@ extension LanguageModel {
       let block = blocks[index]
       let output = activations.output(of: index)
       let isWanted = wantsOutput || index < blocks.count - 1
+      var context = context(parameters, activations, index, dims, input)
       block.forward(
         activations.input(of: index), into: isWanted ? output : nil, stateInPlace: state,
-        context(parameters, activations, index, dims, input))
+        &context)
       state += block.stateCount(batch: dims.batch)
       observe?(index, UnsafePointer(output))
     }
@@ -69,13 +70,14 @@ extension LanguageModel {
   ) -> Double {
     normOutput(parameters: parameters, activations, dims: dims)
     let headDims = LinearCrossEntropyDims(rows: dims.rows, width: width, vocabulary: vocabulary)
+    var plan = activations.scratch
     return linearCrossEntropy(
       activations.normed, weight: parameters + head, against: wanted, nll: activations.nll,
       gradients: gradients.map {
         LinearCrossEntropyGradients(
           dhidden: activations.normed, dweight: trainable == .all ? $0 + head : nil)
       },
-      scratch: activations.scratch, dims: headDims)
+      scratch: plan.take(headDims.scratchCount), dims: headDims)
   }
 
   /// The final norm of the last block's output.
@@ -106,20 +108,21 @@ extension LanguageModel {
   ) {
     // The head left the gradient of the normed rows there; from now on it is that of the stream.
     let dx = activations.normed
+    var plan = activations.scratch
     rmsNormBackward(
       dx, x: activations.output(of: blocks.count - 1), weight: parameters + finalNorm,
       rstd: activations.finalRstd, into: dx, accumulate: false,
-      dweight: trainable == .all ? gradients + finalNorm : nil, scratch: activations.scratch,
-      rows: dims.rows, width: width)
+      dweight: trainable == .all ? gradients + finalNorm : nil,
+      scratch: plan.take(RowTiles(dims.rows).count * width), rows: dims.rows, width: width)
     var offset = stateCount(batch: dims.batch)
     for index in (trainable.lowestBlock..<blocks.count).reversed() {
       let block = blocks[index]
       offset -= block.stateCount(batch: dims.batch)
+      var context = context(parameters, activations, index, dims, input)
+      context.gradients = trainable.containsBlock(index) ? gradients : nil
       block.backward(
         inPlace: dx, x: activations.input(of: index), state: states + offset,
-        dstateInPlace: dstate + offset,
-        gradients: trainable.containsBlock(index) ? gradients : nil,
-        context(parameters, activations, index, dims, input))
+        dstateInPlace: dstate + offset, &context)
       observe?(index, UnsafePointer(dx))
     }
     guard trainable == .all else { return }

@@ -44,12 +44,8 @@ public struct LanguageModel {
       return layout.slots.first { $0.name.hasPrefix(prefix) }?.offset ?? layout.count
     }
     blocks = configuration.layers.enumerated().map { index, layer in
-      switch layer {
-      case .gla(let gla):
-        GatedLinearAttentionBlock(gla, prefix: family.layerPrefix(index), layout: layout)
-      case .mamba2(let mamba2):
-        Mamba2Block(mamba2, prefix: family.layerPrefix(index), layout: layout)
-      }
+      var scope = ParameterScope(prefix: family.layerPrefix(index), layout: layout)
+      return layer.block(&scope)
     }
   }
 
@@ -75,7 +71,7 @@ public struct LanguageModel {
   /// in a backward pass.
   public func shareCount(batch: Int, parts: Int) -> Int {
     let dims = SegmentDims(batch: batch, length: 1, parts: parts)
-    return blocks.reduce(0) { $0 + $1.shareCount(dims) }
+    return blocks.reduce(0) { $0 + $1.memory(dims).shared }
   }
 
   /// Multiplications and additions of one token's forward pass, the head included.

@@ -14,14 +14,21 @@ public enum LayerConfiguration: Sendable, Equatable {
     }
   }
 
+  /// The block, its tensors declared in `scope`.
+  public func block(_ scope: inout ParameterScope) -> any RecurrentBlock {
+    switch self {
+    case .gla(let layer): layer.block(&scope)
+    case .mamba2(let layer): layer.block(&scope)
+    }
+  }
+
   /// The block's parameters; `prefix` is for example `model.layers.0.`.
   public func parameters(
     prefix: String, initialization: ScratchInitialization
   ) -> [ParameterSpecification] {
-    switch self {
-    case .gla(let layer): layer.parameters(prefix: prefix, initialization: initialization)
-    case .mamba2(let layer): layer.parameters(prefix: prefix, initialization: initialization)
-    }
+    var scope = ParameterScope(prefix: prefix, linear: initialization.linear(fanIn:))
+    _ = block(&scope)
+    return scope.specifications
   }
 }
 

@@ -11,12 +11,13 @@ public final class SegmentActivations {
   public let dims: SegmentDims
 
   let streams: [Floats]
-  let saved: [Floats]
+  let saved: [MemoryPlan]
   /// The rows that the head reads; in backward the gradient of the residual stream.
   let normed: Floats
   let finalRstd: Floats
   let nll: Floats
-  let scratch: Floats
+  /// Shared by all blocks, the head and the final norm.
+  let scratch: MemoryPlan
   private let buffer: FloatBuffer
 
   /// Floats that `dims` needs.
@@ -28,18 +29,20 @@ public final class SegmentActivations {
 
   private struct Parts {
     var streams: [Floats] = []
-    var saved: [Floats] = []
-    let normed, finalRstd, nll, scratch: Floats
+    var saved: [MemoryPlan] = []
+    let normed, finalRstd, nll: Floats
+    let scratch: MemoryPlan
 
     init(_ model: LanguageModel, _ dims: SegmentDims, trains: Bool, _ plan: inout MemoryPlan) {
       let stream = dims.rows * model.width
       // Without a backward pass two residual streams take turns and blocks share one area.
       let streamCount = trains ? model.blocks.count + 1 : 2
       for _ in 0..<streamCount { streams.append(plan.take(stream)) }
+      let blocks = model.blocks.map { $0.memory(upTo: dims) }
       if trains {
-        for block in model.blocks { saved.append(plan.take(block.savedCount(dims))) }
+        for block in blocks { saved.append(plan.takePlan(block.saved)) }
       } else {
-        saved.append(plan.take(model.blocks.map { $0.savedCount(dims) }.max() ?? 0))
+        saved.append(plan.takePlan(blocks.map(\.saved).max() ?? 0))
       }
       normed = plan.take(stream)
       finalRstd = plan.take(dims.rows)
@@ -47,8 +50,8 @@ public final class SegmentActivations {
       let head = LinearCrossEntropyDims(
         rows: dims.rows, width: model.width, vocabulary: model.vocabulary)
       let norm = RowTiles(dims.rows).count * model.width
-      let blocks = model.blocks.map { $0.scratchCount(dims) }.max() ?? 0
-      scratch = plan.take(max(head.scratchCount, norm, blocks))
+      scratch = plan.takePlan(
+        max(head.scratchCount, norm, blocks.map(\.scratch).max() ?? 0))
     }
   }
 
@@ -64,7 +67,7 @@ public final class SegmentActivations {
     #if DEBUG
       buffer.fill(.nan)
     #endif
-    var plan = MemoryPlan(buffer.pointer)
+    var plan = MemoryPlan(buffer.pointer, capacity: buffer.count)
     let parts = Parts(model, dims, trains: trains, &plan)
     streams = parts.streams
     saved = parts.saved

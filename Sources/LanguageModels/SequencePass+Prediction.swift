@@ -17,10 +17,11 @@ extension LanguageModel {
     dims: SegmentDims
   ) {
     normOutput(parameters: parameters, activations, dims: dims)
+    let headDims = LinearCrossEntropyDims(rows: dims.rows, width: width, vocabulary: vocabulary)
+    var plan = activations.scratch
     linearArgmax(
       activations.normed, weight: parameters + head, counting: weights, into: predictions,
-      scratch: activations.scratch,
-      dims: LinearCrossEntropyDims(rows: dims.rows, width: width, vocabulary: vocabulary))
+      scratch: plan.take(headDims.scratchCount), dims: headDims)
   }
 }
 

@@ -1,4 +1,5 @@
 import Kernels
+import ReferenceKernels
 import TensorStorage
 
 /// What happens to q, k, v or the log gates between their projection and the recurrence: an optional
@@ -10,82 +11,50 @@ struct ChannelTransform {
   var headDim: Int
   /// Heads that share one projected head; head h reads projected head h / groupSize.
   var groupSize: Int
-  /// Taps of the convolution, nil for none.
-  var taps: Int?
+  /// The convolution, nil for none.
+  var convolution: ShortConvolution?
   /// Function after the convolution, nil for none.
   var function: ElementwiseFunction?
-  /// How far back the convolution may look from each row.
-  var history = DocumentHistory.none
 
   /// Channels before repetition.
-  var projected: Int { heads / groupSize * headDim }
-  /// Channels after repetition.
-  var channels: Int { heads * headDim }
+  private var projected: Int { heads / groupSize * headDim }
   /// Whether the recurrence can read the projection itself.
-  var isIdentity: Bool { taps == nil && function == nil && groupSize == 1 }
-
-  /// Floats of the convolution's tail for `batch` sequences.
-  func tailCount(batch: Int) -> Int { taps.map { batch * ($0 - 1) * projected } ?? 0 }
-
-  /// The same transformation of rows of several documents.
-  func within(_ history: DocumentHistory) -> ChannelTransform {
-    var result = self
-    result.history = history
-    return result
-  }
-
-  func convolution(_ dims: SegmentDims) -> ConvolutionDims? {
-    taps.map {
-      ConvolutionDims(batch: dims.batch, length: dims.length, channels: projected, taps: $0)
-    }
-  }
+  private var isIdentity: Bool { convolution == nil && function == nil && groupSize == 1 }
 
   /// Transforms projected values.
   ///
   /// - Parameters:
   ///   - x: projected values `[B, T, projected]`.
-  ///   - weight: convolution weight `[projected, taps]`.
-  ///   - tail: the convolution's state; moved on when `advancesTail`.
+  ///   - tails: those of the mixer's convolutions.
   ///   - advancesTail: whether the tail moves on to the segment's end.
-  ///   - dims: the sizes.
-  ///   - plan: where scratch and result are taken from.
+  ///   - context: the call; the result stays in its scratch.
   /// - Returns: the transformed values `[B, T, channels]`: `x` itself when there is nothing to do.
   func forward(
-    _ x: Floats, weight: Floats?, tail: Floats, advancesTail: Bool, dims: SegmentDims,
-    plan: inout MemoryPlan
+    _ x: Floats, tails: Floats, advancesTail: Bool, _ context: inout BlockContext
   ) -> Floats {
     if isIdentity { return x }
-    let result = plan.take(dims.rows * channels)
-    let mark = plan.used
-    let y = groupSize == 1 ? result : plan.take(dims.rows * projected)
-    runBeforeRepetition(
-      x, weight: weight, tail: tail, advancesTail: advancesTail, into: y, dims: dims, plan: &plan)
-    if groupSize > 1 {
-      repeatHeads(
-        y, into: result, rows: dims.rows, heads: heads, headDim: headDim, groupSize: groupSize)
-    }
-    plan.rewind(to: mark)
-    return result
-  }
-
-  private func runBeforeRepetition(
-    _ x: Floats, weight: Floats?, tail: Floats, advancesTail: Bool, into y: Floats,
-    dims: SegmentDims, plan: inout MemoryPlan
-  ) {
+    let rows = context.dims.rows
+    let result = context.scratch.take(rows * heads * headDim)
+    let mark = context.scratch.used
+    let y = groupSize == 1 ? result : context.scratch.take(rows * projected)
     var source = x
-    if let convolution = convolution(dims), let weight {
-      let scratch = plan.take(convolution.scratchCount)
-      let arrays = ConvolutionArrays(x: x, tail: tail, weight: weight, bias: nil, history: history)
-      causalConvolutionForward(
-        arrays, into: y, nextTail: advancesTail ? tail : nil, scratch: scratch, dims: convolution)
+    if let convolution {
+      convolution.forward(x, into: y, tails: tails, advancesTail: advancesTail, &context)
       source = y
     }
-    let count = dims.rows * projected
-    if let function {
-      elementwiseForward(function, source, into: y, count: count)
-    } else if source != y {
-      copy(source, count: count, into: y)
+    context.run {
+      if let function {
+        elementwiseForward(function, source, into: y, count: rows * projected)
+      } else if source != y {
+        copy(source, count: rows * projected, into: y)
+      }
+      if groupSize > 1 {
+        repeatHeads(
+          y, into: result, rows: rows, heads: heads, headDim: headDim, groupSize: groupSize)
+      }
     }
+    context.scratch.rewind(to: mark)
+    return result
   }
 
   /// Gradients of `forward`.
@@ -93,49 +62,49 @@ struct ChannelTransform {
   /// - Parameters:
   ///   - dy: `[B, T, channels]`, used up.
   ///   - x: projected values.
-  ///   - weight: convolution weight `[projected, taps]`, nil without one.
-  ///   - dweight: its gradient, added to; nil when it is not trained.
-  ///   - tail: the convolution's state before the segment.
-  ///   - dtail: its gradient, as in `causalConvolutionBackward`.
-  ///   - dims: the sizes.
-  ///   - plan: where scratch and result are taken from.
+  ///   - tails: those of the mixer's convolutions before the segment.
+  ///   - dtails: their gradients, as in `ShortConvolution.backward`.
+  ///   - context: the call; the result stays in its scratch.
   /// - Returns: the gradient of the projected values `[B, T, projected]`; may be `dy` itself.
   func backward(
-    _ dy: Floats, x: Floats, weight: Floats?, dweight: Floats?, tail: Floats, dtail: Floats,
-    dims: SegmentDims, plan: inout MemoryPlan
+    _ dy: Floats, x: Floats, tails: Floats, dtails: Floats, _ context: inout BlockContext
   ) -> Floats {
     if isIdentity { return dy }
+    let count = context.dims.rows * projected
     var dx = dy
     if groupSize > 1 {
-      dx = plan.take(dims.rows * projected)
-      sumHeadGroups(
-        dy, into: dx, rows: dims.rows, heads: heads, headDim: headDim, groupSize: groupSize)
-    }
-    let mark = plan.used
-    let count = dims.rows * projected
-    if let convolution = convolution(dims), let weight {
-      let scratch = plan.take(convolution.scratchCount)
-      let arrays = ConvolutionArrays(x: x, tail: tail, weight: weight, bias: nil, history: history)
-      if let function {
-        let y = plan.take(count)
-        causalConvolutionForward(
-          arrays, into: y, nextTail: nil, scratch: scratch, dims: convolution)
-        elementwiseBackward(function, y, inPlace: dx, count: count)
+      dx = context.scratch.take(count)
+      context.run {
+        sumHeadGroups(
+          dy, into: dx, rows: context.dims.rows, heads: heads, headDim: headDim,
+          groupSize: groupSize)
       }
-      causalConvolutionBackward(
-        dx, arrays, into: dx, dtailInPlace: dtail, dweight: dweight, dbias: nil, scratch: scratch,
-        dims: convolution)
-    } else if let function {
-      elementwiseBackward(function, x, inPlace: dx, count: count)
     }
-    plan.rewind(to: mark)
+    if let function {
+      let mark = context.scratch.used
+      var source = x
+      if let convolution {
+        source = context.scratch.take(count)
+        convolution.forward(x, into: source, tails: tails, advancesTail: false, &context)
+      }
+      context.run { elementwiseBackward(function, source, inPlace: dx, count: count) }
+      context.scratch.rewind(to: mark)
+    }
+    convolution?.backward(inPlace: dx, x: x, tails: tails, dtails: dtails, &context)
     return dx
   }
 
-  /// Floats that forward and backward take from the plan, at most.
-  func scratchCount(_ dims: SegmentDims) -> Int {
-    if isIdentity { return 0 }
-    let convolution = convolution(dims).map(\.scratchCount) ?? 0
-    return dims.rows * (channels + 2 * projected) + convolution + 64
+  /// The transformation in `Double`, from an empty past.
+  func reference(_ x: [Double], batch: Int, _ tensor: TensorValues) -> [Double] {
+    let convolved = convolution?.reference(x, batch: batch, tensor) ?? x
+    let values = function.map { function in convolved.map(function.reference) } ?? convolved
+    return repeated(values, width: headDim, times: groupSize)
+  }
+}
+
+/// Each run of `width` numbers, `times` times.
+func repeated(_ x: [Double], width: Int, times: Int) -> [Double] {
+  stride(from: 0, to: x.count, by: width).flatMap { first in
+    (0..<times).flatMap { _ in x[first..<(first + width)] }
   }
 }

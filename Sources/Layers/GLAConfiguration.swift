@@ -35,7 +35,7 @@ public struct GLAConfiguration: Sendable, Equatable {
   /// `fuse_norm`: only decides the output norm's checkpoint key.
   public var fusesNorm: Bool
   /// `head_mixing` of an expanded layer: every head reads the keys of all heads, each with a learned
-  /// coefficient; see `GatedLinearAttentionBlock+HeadMixing.swift`.
+  /// coefficient; see `HeadMixing`.
   public var hasHeadMixing = false
   /// `norm_eps`.
   public var normEpsilon: Float

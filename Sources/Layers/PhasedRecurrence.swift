@@ -63,25 +63,25 @@ extension PhasedRecurrence {
   ///     overwritten here.
   ///   - o: the outputs.
   ///   - final: in, the state before the segment; out, after it.
-  ///   - parts: whose part these rows are; nil when they are the whole segment.
-  ///   - plan: where scratch is taken from.
+  ///   - context: the call.
   func forward(
-    _ x: Inputs, start: Floats, into o: Floats, final: Floats, _ parts: SequenceParts?,
-    _ plan: inout MemoryPlan
+    _ x: Inputs, start: Floats, into o: Floats, final: Floats, _ context: inout BlockContext
   ) {
-    let mark = plan.used
-    let scratch = plan.take(forwardScratchCount)
-    prepare(x, scratch: scratch)
+    let mark = context.scratch.used
+    let scratch = context.scratch.take(forwardScratchCount)
+    context.run { prepare(x, scratch: scratch) }
     var end = final
-    if let parts {
-      let shares = shares(plan.take(parts.count * shareCount), parts: parts.count)
-      localState(x, into: shares, part: parts.part, scratch: scratch)
-      parts.gather(shares)
-      fold(shares, .forward, part: parts.part, stateInPlace: final, into: start)
+    if let parts = context.parts {
+      let shares = shares(context.scratch.take(parts.count * shareCount), parts: parts.count)
+      context.run { localState(x, into: shares, part: parts.part, scratch: scratch) }
+      context.gather(shares.pointer, count: shares.shareCount)
+      context.run {
+        fold(shares, .forward, part: parts.part, stateInPlace: final, into: start)
+      }
       end = shares.state(of: parts.part)
     }
-    output(x, start: start, into: o, final: end, scratch: scratch)
-    plan.rewind(to: mark)
+    context.run { output(x, start: start, into: o, final: end, scratch: scratch) }
+    context.scratch.rewind(to: mark)
   }
 
   /// Gradients of the recurrence over a segment, or over this rank's part of it.
@@ -92,25 +92,28 @@ extension PhasedRecurrence {
   ///   - start: the state before these rows.
   ///   - dstate: in, the gradient of the state after the segment; out, of that before it.
   ///   - target: where the gradients of `x` go.
-  ///   - parts: whose part these rows are; nil when they are the whole segment.
-  ///   - plan: where scratch is taken from.
+  ///   - context: the call.
   func backward(
     _ dout: Floats, _ x: Inputs, start: Floats, dstateInPlace dstate: Floats,
-    into target: Gradients, _ parts: SequenceParts?, _ plan: inout MemoryPlan
+    into target: Gradients, _ context: inout BlockContext
   ) {
-    let mark = plan.used
-    let scratch = plan.take(backwardScratchCount)
-    prepareBackward(dout, x, scratch: scratch)
+    let mark = context.scratch.used
+    let scratch = context.scratch.take(backwardScratchCount)
+    context.run { prepareBackward(dout, x, scratch: scratch) }
     var dend = dstate
-    if let parts {
-      let shares = shares(plan.take(parts.count * shareCount), parts: parts.count)
-      dend = plan.take(stateCount)
-      localStateGradient(dout, x, into: shares, part: parts.part, scratch: scratch)
-      parts.gather(shares)
-      fold(shares, .backward, part: parts.part, stateInPlace: dstate, into: dend)
+    if let parts = context.parts {
+      let shares = shares(context.scratch.take(parts.count * shareCount), parts: parts.count)
+      dend = context.scratch.take(stateCount)
+      context.run { localStateGradient(dout, x, into: shares, part: parts.part, scratch: scratch) }
+      context.gather(shares.pointer, count: shares.shareCount)
+      context.run {
+        fold(shares, .backward, part: parts.part, stateInPlace: dstate, into: dend)
+      }
     }
-    gradients(dout, x, start: start, dstateInPlace: dend, into: target, scratch: scratch)
-    plan.rewind(to: mark)
+    context.run {
+      gradients(dout, x, start: start, dstateInPlace: dend, into: target, scratch: scratch)
+    }
+    context.scratch.rewind(to: mark)
   }
 }
 

@@ -1,75 +1,6 @@
 import Kernels
 import TensorStorage
 
-/// Tokens that a block processes in one call: `batch` sequences, `length` tokens of each.
-public struct SegmentDims: Sendable, Equatable {
-  /// Sequences, `B`.
-  public var batch: Int
-  /// Tokens of each sequence in this segment that are computed here, `T`.
-  public var length: Int
-  /// Ranks that share the segment, each with some `length` tokens of its own.
-  public var parts: Int
-
-  /// Describes `[batch, length]` tokens.
-  public init(batch: Int, length: Int, parts: Int = 1) {
-    self.batch = batch
-    self.length = length
-    self.parts = parts
-  }
-
-  /// Rows of every activation, `B * T`.
-  public var rows: Int { batch * length }
-}
-
-/// Memory and tensors of one call of a block.
-public struct BlockContext {
-  /// The arena of parameters.
-  public var parameters: Floats
-  /// Activations that forward saves for backward, `savedCount(_:)` floats, this block's own.
-  public var saved: Floats
-  /// `scratchCount(_:)` floats, shared by all blocks.
-  public var scratch: Floats
-  /// The tokens.
-  public var dims: SegmentDims
-  /// Where documents begin among the tokens.
-  public var history: DocumentHistory
-  /// The part of the segment that the tokens are; nil when they are all of it.
-  public var parts: SequenceParts?
-
-  /// Names the memory.
-  ///
-  /// - Precondition: `parts` has `dims.parts` parts, and part `parts.part` has `dims.length` tokens.
-  public init(
-    parameters: Floats, saved: Floats, scratch: Floats, dims: SegmentDims,
-    history: DocumentHistory = .none, parts: SequenceParts? = nil
-  ) {
-    precondition(
-      parts?.split.parts ?? 1 == dims.parts
-        && parts.map { $0.split[$0.part].count } ?? dims.length == dims.length,
-      "the tokens are not this part's")
-    self.parameters = parameters
-    self.saved = saved
-    self.scratch = scratch
-    self.dims = dims
-    self.history = history
-    self.parts = parts
-  }
-}
-
-/// Shape of a linear map's weight.
-public struct LinearShape: Sendable, Equatable {
-  /// Numbers that come out for a token.
-  public var outputs: Int
-  /// Numbers that go in.
-  public var inputs: Int
-
-  /// Names the sizes.
-  public init(outputs: Int, inputs: Int) {
-    self.outputs = outputs
-    self.inputs = inputs
-  }
-}
-
 /// A residual block with a recurrent state: the one interface that models are built from.
 ///
 /// A block computes `(y, next state) = f(x, state)` over a segment of tokens. Its backward takes the
@@ -78,24 +9,14 @@ public struct LinearShape: Sendable, Equatable {
 ///
 /// Ranks that share a segment (`BlockContext.parts`) each give their own tokens' rows, and all the same
 /// states: those before and after the whole segment. Their blocks exchange what they need.
+///
+/// Both passes take their memory from the context's plans and give it back, in the same order for the same
+/// sizes; on a measuring context they run no kernel and follow no pointer (`memory(_:)`).
 public protocol RecurrentBlock {
-  /// Floats of state of `batch` sequences: the recurrent state and convolution tails.
-  func stateCount(batch: Int) -> Int
-
   /// Floats of one sequence in each part of the state: the recurrent state, then convolution tails.
   ///
   /// A part of `batch` sequences is `[batch, floats]`; parts follow one another.
   var stateParts: [Int] { get }
-
-  /// Floats that forward saves for backward.
-  func savedCount(_ dims: SegmentDims) -> Int
-
-  /// Floats of scratch for forward or backward, whichever needs more.
-  func scratchCount(_ dims: SegmentDims) -> Int
-
-  /// Floats that a part of a shared segment tells the others in a forward pass, and again in a backward
-  /// pass; 0 for `dims.parts == 1`.
-  func shareCount(_ dims: SegmentDims) -> Int
 
   /// The block's linear maps, in the order of the forward pass.
   var linearShapes: [LinearShape] { get }
@@ -110,24 +31,38 @@ public protocol RecurrentBlock {
   ///   - y: `[B, T, D]`, overwritten; nil when only the next state is wanted: then no backward follows.
   ///   - state: the state before the first token; overwritten with that after the last one.
   ///   - context: parameters, activations and sizes of the segment.
-  func forward(_ x: Floats, into y: Floats?, stateInPlace state: Floats, _ context: BlockContext)
+  func forward(
+    _ x: Floats, into y: Floats?, stateInPlace state: Floats, _ context: inout BlockContext)
 
   /// Computes gradients. Uses up what forward saved.
+  ///
+  /// Weights' gradients are added to the context's arena; without one the block is frozen, and only `dx` and
+  /// `dstate` are computed.
   ///
   /// - Parameters:
   ///   - dx: in, the gradient of `y`; out, that of `x`.
   ///   - x: as given to forward.
   ///   - state: the state *before* the first token.
   ///   - dstate: in, the gradient of the state after the last token; out, of that before the first.
-  ///   - gradients: the arena of gradients, added to; nil when the block is frozen: then only `dx` and
-  ///     `dstate` are computed.
-  ///   - context: parameters, activations and sizes of the segment.
+  ///   - context: parameters, gradients, activations and sizes of the segment.
   func backward(
-    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats, gradients: Floats?,
-    _ context: BlockContext)
+    inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats,
+    _ context: inout BlockContext)
+
+  /// The naive twin: the output in `Double` from a state of zeros.
+  ///
+  /// - Parameters:
+  ///   - x: `[B, T, D]`.
+  ///   - batch: sequences.
+  ///   - tensor: values of the block's parameters.
+  /// - Returns: `[B, T, D]`.
+  func reference(_ x: [Double], batch: Int, _ tensor: TensorValues) -> [Double]
 }
 
 extension RecurrentBlock {
+  /// Floats of state of `batch` sequences: the recurrent state and convolution tails.
+  public func stateCount(batch: Int) -> Int { batch * stateParts.reduce(0, +) }
+
   /// Multiplications and additions of one token's forward pass, matrix products only.
   public var forwardFLOPsPerToken: Int {
     linearShapes.reduce(recurrenceFLOPsPerToken) { $0 + 2 * $1.outputs * $1.inputs }

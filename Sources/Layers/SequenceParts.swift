@@ -58,8 +58,4 @@ public struct SequenceParts {
 
   /// Parts.
   var count: Int { split.parts }
-
-  func gather(_ shares: StateShares) {
-    exchange.gather(inPlace: shares.pointer, count: shares.shareCount)
-  }
 }

@@ -13,12 +13,6 @@ struct GLAExpansion {
   /// Gain of the Xavier-uniform draw of every projection.
   static let gain = 0x1.6a09e667f3bcdp-3  // 2^-2.5
 
-  /// The tensors whose rows are the key and value heads' channels.
-  private static let sharedHeadKeys = [
-    "k_proj.weight", "v_proj.weight", "k_conv1d.weight", "v_conv1d.weight", "gk_proj.1.weight",
-    "gk_proj.1.bias",
-  ]
-
   /// The layer before.
   let present: GLAConfiguration
   /// The layer after.
@@ -112,7 +106,7 @@ struct GLAExpansion {
 
   /// Coefficients with which each head reads its own keys and no others, as it did.
   private func mixNothing(_ arena: ParameterArena, prefix: String) -> [String] {
-    let name = prefix + "attn.head_mixing.weight"
+    guard let name = expanded.mixer(prefix: prefix).headMixing?.weight.name else { return [] }
     for specification in expanded.parameters(
       prefix: prefix, initialization: ScratchInitialization())
     where specification.name == name {
@@ -145,16 +139,22 @@ struct GLAExpansion {
     _ arena: ParameterArena, from parameters: ParameterArena, prefix: String
   ) -> [String] {
     var written: [String] = []
-    func rewrite(_ key: String, _ copy: (Elements, Elements) -> Void) {
-      let name = prefix + "attn." + key
-      guard let source = parameters[name], let target = arena[name] else { return }
+    func rewrite(_ slot: ParameterSlot?, _ copy: (Elements, Elements) -> Void) {
+      guard let slot, let source = parameters[slot.name], let target = arena[slot.name] else {
+        return
+      }
       copy(source, target)
-      written.append(name)
+      written.append(slot.name)
     }
-    rewrite(present.outputNormKey + ".weight") { source, target in
+    let mixer = expanded.mixer(prefix: prefix)
+    rewrite(mixer.outputNorm.weight) { source, target in
       for i in target.indices { target[i] = source[i % source.count] }
     }
-    for key in Self.sharedHeadKeys { rewrite(key) { copySharedHeads($0, to: $1) } }
+    // Their rows are the key and value heads' channels.
+    let ofSharedHeads =
+      [mixer.key.weight, mixer.value.weight, mixer.forgetGate.logits.weight, mixer.forgetGate.bias]
+      + mixer.convolutions.dropFirst().map(\.weight)
+    for slot in ofSharedHeads { rewrite(slot) { copySharedHeads($0, to: $1) } }
     return written
   }
 

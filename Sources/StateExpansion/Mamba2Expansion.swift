@@ -64,33 +64,39 @@ struct Mamba2Expansion {
   func fill(
     _ arena: ParameterArena, from parameters: ParameterArena, prefix: String
   ) -> [String] {
-    let mixer = prefix + "mixer."
+    let mixer = expanded.mixer(prefix: prefix)
     let draws = Draws(present)
     var written: [String] = []
-    for (key, rows, draw) in [
-      ("in_proj.weight", Rows.projection, draws.weight),
-      ("in_proj.bias", Rows.projection, draws.bias),
-      ("conv1d.weight", Rows.convolution, draws.convolution),
-      ("conv1d.bias", Rows.convolution, draws.convolution),
+    let convolution = mixer.convolution
+    for (slot, rows, draw) in [
+      (mixer.convolved.weight, Rows.projection, draws.weight),
+      (mixer.convolved.bias, Rows.projection, draws.bias),
+      (convolution.weight, Rows.convolution, draws.convolution),
+      (convolution.bias, Rows.convolution, draws.convolution),
     ] {
-      guard let source = parameters[mixer + key], let target = arena[mixer + key] else { continue }
-      let tensor = Tensor(name: mixer + key, source: source, target: target, rows: rows, draw: draw)
-      fill(tensor)
-      written.append(tensor.name)
+      guard let slot, let source = parameters[slot.name], let target = arena[slot.name] else {
+        continue
+      }
+      fill(Tensor(name: slot.name, source: source, target: target, rows: rows, draw: draw))
+      written.append(slot.name)
     }
-    if filling == .paper { written += resetTimeScales(arena, mixer: mixer) }
+    if filling == .paper { written += resetTimeScales(arena, mixer) }
     return written
   }
 
   /// What the published code does besides: decay rates 1 to H, time steps softplus(1), norm 1.
-  private func resetTimeScales(_ arena: ParameterArena, mixer: String) -> [String] {
+  private func resetTimeScales(_ arena: ParameterArena, _ mixer: Mamba2Mixer) -> [String] {
     let rates = (1...expanded.headCount).map { Float(log(Double($0))) }
-    let resets: [(String, [Float])] = [("A_log", rates), ("dt_bias", [1]), ("norm.weight", [1])]
-    for (key, values) in resets {
-      guard let elements = arena[mixer + key] else { continue }
+    let resets = [
+      (mixer.aLog, rates), (mixer.stepBias, [1]), (mixer.gatedNorm.weight, [1]),
+    ]
+    var written: [String] = []
+    for (slot, values) in resets {
+      guard let slot, let elements = arena[slot.name] else { continue }
       for i in elements.indices { elements[i] = values[i % values.count] }
+      written.append(slot.name)
     }
-    return resets.map { mixer + $0.0 }
+    return written
   }
 }
 

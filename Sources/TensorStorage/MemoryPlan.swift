@@ -4,6 +4,7 @@
 /// and `peak` tells how much memory the real one needs.
 public struct MemoryPlan {
   private let base: UnsafeMutablePointer<Float>
+  private let capacity: Int
 
   /// Elements handed out and not given back.
   public private(set) var used = 0
@@ -14,29 +15,54 @@ public struct MemoryPlan {
   /// Elements to which every part is aligned: 64 bytes.
   private static let alignment = 16
 
-  /// Hands out parts of the memory at `base`.
-  public init(_ base: UnsafeMutablePointer<Float>) {
-    self.base = base
+  /// Hands out parts of the `capacity` elements at `base`.
+  ///
+  /// - Precondition: `base` is aligned to 64 bytes.
+  public init(_ base: UnsafeMutablePointer<Float>, capacity: Int) {
+    precondition(
+      Int(bitPattern: base) % (Self.alignment * MemoryLayout<Float>.stride) == 0,
+      "a plan's memory is aligned to 64 bytes")
+    (self.base, self.capacity) = (base, capacity)
   }
 
-  /// A plan without memory: pointers it hands out must not be followed.
-  public static func measuring() -> MemoryPlan {
+  /// An address that no plan hands out and nothing may follow.
+  public static var nowhere: UnsafeMutablePointer<Float> {
     guard let nowhere = UnsafeMutablePointer<Float>(bitPattern: 64) else {
       preconditionFailure("64 is an address")
     }
-    return MemoryPlan(nowhere)
+    return nowhere
   }
 
+  /// A plan without memory: pointers it hands out must not be followed.
+  public static func measuring() -> MemoryPlan { MemoryPlan(nowhere, capacity: .max) }
+
+  /// Whether this plan has no memory.
+  public var isMeasuring: Bool { capacity == .max }
+
   /// The next `count` elements.
+  ///
+  /// - Precondition: the plan has as many left.
   public mutating func take(_ count: Int) -> UnsafeMutablePointer<Float> {
+    precondition(count >= 0, "\(count) elements of memory")
     let start = used
     used += (count + Self.alignment - 1) / Self.alignment * Self.alignment
+    precondition(
+      used <= capacity, "a plan of \(capacity) elements is asked for \(used); measure it anew")
     peak = max(peak, used)
     return base + start
   }
 
+  /// A plan of the next `count` elements.
+  ///
+  /// - Precondition: this plan has as many left.
+  public mutating func takePlan(_ count: Int) -> MemoryPlan {
+    let start = take(count)
+    return isMeasuring ? .measuring() : MemoryPlan(start, capacity: used - (start - base))
+  }
+
   /// Gives back everything taken since `used` was `mark`.
   public mutating func rewind(to mark: Int) {
+    precondition(mark <= used, "a plan of which \(used) elements are used is rewound to \(mark)")
     used = mark
   }
 }

@@ -20,14 +20,20 @@ struct SequencePartsTests {
       testDescription = "GLA, \(name)"
       width = c.hiddenSize
       parameters = c.parameters(prefix: "", initialization: .init(linearDeviation: 0.3))
-      block = { GatedLinearAttentionBlock(c, prefix: "", layout: $0) }
+      block = {
+        var scope = ParameterScope(prefix: "", layout: $0)
+        return c.block(&scope)
+      }
     }
 
     init(_ name: String, _ c: Mamba2Configuration) {
       testDescription = "Mamba2, \(name)"
       width = c.hiddenSize
       parameters = c.parameters(prefix: "", initialization: .init(linearDeviation: 0.3))
-      block = { Mamba2Block(c, prefix: "", layout: $0) }
+      block = {
+        var scope = ParameterScope(prefix: "", layout: $0)
+        return c.block(&scope)
+      }
     }
   }
 
@@ -101,7 +107,7 @@ struct SequencePartsTests {
       let isGate = slot.name.contains("gk_proj") || slot.name.hasSuffix("A_log")
       expect(slot.name, sum, Array(whole.gradients[slot.range]), isGate ? 2e-5 : 5e-6)
     }
-    let wanted = job.block.shareCount(job.dims(split.length, parts: split.parts))
+    let wanted = job.block.memory(job.dims(split.length, parts: split.parts)).shared
     #expect(gathers.reduce(0, +) == 2 * wanted)
   }
 
@@ -194,20 +200,20 @@ struct SequencePartsTests {
       let (x, dx) = (cut(x), cut(dy))
       let y = poisoned(x.count)
       let (before, next, dnext) = (buffer(state), buffer(state), buffer(dstate))
-      let (saved, scratch) = (
-        poisoned(block.savedCount(dims)), poisoned(block.scratchCount(dims))
-      )
+      let memory = block.memory(dims)
+      let (saved, scratch) = (poisoned(memory.saved), poisoned(memory.scratch))
       let weights = buffer(parameters)
       let gradients = FloatBuffer(count: layout.count)
-      let context = BlockContext(
-        parameters: weights.pointer, saved: saved.pointer, scratch: scratch.pointer, dims: dims,
-        parts: parts)
+      var context = BlockContext(
+        parameters: weights.pointer, gradients: gradients.pointer,
+        saved: MemoryPlan(saved.pointer, capacity: saved.count),
+        scratch: MemoryPlan(scratch.pointer, capacity: scratch.count), dims: dims, parts: parts)
       withExtendedLifetime((x, saved, scratch, weights, before)) {
-        block.forward(x.pointer, into: y.pointer, stateInPlace: next.pointer, context)
+        block.forward(x.pointer, into: y.pointer, stateInPlace: next.pointer, &context)
         scratch.fill(.nan)
         block.backward(
           inPlace: dx.pointer, x: x.pointer, state: before.pointer, dstateInPlace: dnext.pointer,
-          gradients: gradients.pointer, context)
+          &context)
       }
       return Results(
         y: y.array(), dx: dx.array(), state: next.array(), dstate: dnext.array(),

@@ -1,0 +1,168 @@
+import Kernels
+import TensorStorage
+
+/// Tokens that a block processes in one call: `batch` sequences, `length` tokens of each.
+public struct SegmentDims: Sendable, Equatable {
+  /// Sequences, `B`.
+  public var batch: Int
+  /// Tokens of each sequence in this segment that are computed here, `T`.
+  public var length: Int
+  /// Ranks that share the segment, each with some `length` tokens of its own.
+  public var parts: Int
+
+  /// Describes `[batch, length]` tokens.
+  public init(batch: Int, length: Int, parts: Int = 1) {
+    precondition(batch >= 1 && length >= 1 && parts >= 1, "no tokens: \(batch) x \(length)")
+    self.batch = batch
+    self.length = length
+    self.parts = parts
+  }
+
+  /// Rows of every activation, `B * T`.
+  public var rows: Int { batch * length }
+}
+
+/// Memory and tensors of one call of a block.
+///
+/// A call on a context made by `measuring` takes memory from the plans as any other and runs no kernel:
+/// that is how memory is planned.
+public struct BlockContext {
+  /// The arena of parameters.
+  public var parameters: Floats
+  /// The arena of gradients; nil in a forward pass, and in the backward pass of a frozen block.
+  public var gradients: Floats?
+  /// Activations that forward saves for backward, this block's own.
+  public var saved: MemoryPlan
+  /// Memory for one call, shared by all blocks.
+  public var scratch: MemoryPlan
+  /// The tokens.
+  public let dims: SegmentDims
+  /// Where documents begin among the tokens.
+  public let history: DocumentHistory
+  /// The part of the segment that the tokens are; nil when they are all of it.
+  public let parts: SequenceParts?
+
+  /// Names the memory.
+  ///
+  /// - Precondition: `parts` has `dims.parts` parts, and part `parts.part` has `dims.length` tokens.
+  public init(
+    parameters: Floats, gradients: Floats? = nil, saved: MemoryPlan, scratch: MemoryPlan,
+    dims: SegmentDims, history: DocumentHistory = .none, parts: SequenceParts? = nil
+  ) {
+    precondition(
+      parts?.split.parts ?? 1 == dims.parts
+        && parts.map { $0.split[$0.part].count } ?? dims.length == dims.length,
+      "the tokens are not this part's")
+    self.parameters = parameters
+    self.gradients = gradients
+    self.saved = saved
+    self.scratch = scratch
+    self.dims = dims
+    self.history = history
+    self.parts = parts
+  }
+
+  /// A tensor's values.
+  @inline(__always)
+  public subscript(_ slot: ParameterSlot) -> Floats { parameters + slot.offset }
+
+  /// Where a tensor's gradient is added; nil without the tensor, and where it is not trained.
+  public func gradient(_ slot: ParameterSlot?) -> Floats? {
+    guard let slot, let gradients else { return nil }
+    return gradients + slot.offset
+  }
+
+  /// Runs kernels, unless this call only measures memory.
+  @inline(__always)
+  public func run(_ kernels: () -> Void) {
+    if !scratch.isMeasuring { kernels() }
+  }
+
+  /// Calls `body` with an operand that several products in it read.
+  mutating func withSharedOperand(
+    _ matrix: Matrix, _ body: (Matrix, inout BlockContext) -> Void
+  ) {
+    if scratch.isMeasuring {
+      body(matrix, &self)
+    } else {
+      Kernels.withSharedOperand(matrix) { body($0, &self) }
+    }
+  }
+
+  /// Calls `body` with an operand of several weights' gradients.
+  ///
+  /// In a frozen block nothing reads it, so it may hold anything and is not prepared.
+  mutating func withWeightOperand(
+    _ matrix: Matrix, _ body: (Matrix, inout BlockContext) -> Void
+  ) {
+    if gradients == nil { body(matrix, &self) } else { withSharedOperand(matrix, body) }
+  }
+
+  /// Lets the parts of the segment know each other's blocks of `count` floats.
+  func gather(_ values: Floats, count: Int) {
+    parts?.exchange.gather(inPlace: values, count: count)
+  }
+}
+
+// MARK: - Memory
+
+/// Floats that calls of a block need.
+public struct BlockMemory: Sendable, Equatable {
+  /// Saved by forward for backward.
+  public var saved = 0
+  /// Scratch for forward or backward, whichever needs more.
+  public var scratch = 0
+  /// What a part of a shared segment tells the others in a forward pass, and again in a backward pass.
+  public var shared = 0
+}
+
+/// Counts what a part would tell the others.
+private final class CountingExchange: SequenceExchange {
+  private(set) var count = 0
+  func gather(inPlace values: Floats, count: Int) { self.count += count }
+}
+
+extension RecurrentBlock {
+  /// Floats that a call over `dims` needs: found by a call that runs no kernel.
+  public func memory(_ dims: SegmentDims) -> BlockMemory {
+    let exchange = CountingExchange()
+    func context() -> BlockContext {
+      let nowhere = MemoryPlan.nowhere
+      let sharing = SequenceSharing(parts: dims.parts, part: 0, exchange: exchange)
+      let parts =
+        dims.parts == 1
+        ? nil
+        : SequenceParts(
+          SequenceSplit(
+            length: dims.parts * dims.length, parts: dims.parts, capacity: dims.length), sharing)
+      return BlockContext(
+        parameters: nowhere, gradients: nowhere, saved: .measuring(), scratch: .measuring(),
+        dims: dims, parts: parts)
+    }
+    let nowhere = MemoryPlan.nowhere
+    var (ahead, back) = (context(), context())
+    forward(nowhere, into: nowhere, stateInPlace: nowhere, &ahead)
+    let shared = exchange.count
+    backward(
+      inPlace: nowhere, x: nowhere, state: nowhere, dstateInPlace: nowhere, &back)
+    precondition(exchange.count == 2 * shared, "backward shares other than forward")
+    precondition(ahead.saved.peak == back.saved.peak, "backward reads other than forward saves")
+    return BlockMemory(
+      saved: ahead.saved.peak, scratch: max(ahead.scratch.peak, back.scratch.peak),
+      shared: shared)
+  }
+
+  /// Floats that calls over `dims` and every shorter length need.
+  ///
+  /// Cuts of the work depend on the length, so that a few chunks less can need a little more.
+  public func memory(upTo dims: SegmentDims) -> BlockMemory {
+    var most = memory(dims)
+    for length in stride(from: dims.length - GLADims.chunk, to: 0, by: -GLADims.chunk) {
+      let shorter = memory(SegmentDims(batch: dims.batch, length: length, parts: dims.parts))
+      most.saved = max(most.saved, shorter.saved)
+      most.scratch = max(most.scratch, shorter.scratch)
+      most.shared = max(most.shared, shorter.shared)
+    }
+    return most
+  }
+}
