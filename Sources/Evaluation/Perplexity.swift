@@ -37,17 +37,19 @@ public struct Perplexity {
   ///   - sequenceLength: `T`.
   ///   - limit: at most this many sequences, from the first on; nil for all.
   ///   - model: what is measured.
-  /// - Throws: `TokenDataError` when the files cannot be read or hold less than `T + 1` tokens.
+  /// - Throws: `TokenDataError` when the files cannot be read, hold less than `T + 1` tokens, or a token
+  ///   that is measured is outside the model's vocabulary.
   /// - Precondition: `sequenceLength` and `limit` are at least 1.
   public init(
     prefix: String, sequenceLength: Int, limit: Int? = nil, of model: EvaluatedModel
   ) throws(TokenDataError) {
     precondition(sequenceLength >= 1 && limit ?? 1 >= 1)
+    let (tokens, vocabulary) = (try MegatronTokens(prefix: prefix), model.model.vocabulary)
     source = try TokenFileSource(
-      MegatronTokens(prefix: prefix), sequenceLength: sequenceLength,
-      vocabularySize: model.model.vocabulary)
+      tokens, sequenceLength: sequenceLength, vocabularySize: vocabulary)
     evaluated = model
     sequenceCount = min(source.sampleCount ?? 0, limit ?? Int.max)
+    try tokens.checkIDs(0..<(sequenceCount * sequenceLength + 1), vocabularySize: vocabulary)
   }
 
   /// Measures some of the sequences; sums and counts of several ranges may be added.

@@ -58,6 +58,10 @@ public final class SequencePass {
   /// the whole sequence, last block first: during the segment that is processed last.
   public var blockIsFinal: ((Int, UnsafePointer<Float>) -> Void)?
 
+  /// Called during `gradient`, once a segment, with the tokens of a sequence that were computed here and
+  /// their nats, `[B, tokens]`.
+  public var observeLoss: ((Range<Int>, UnsafePointer<Float>) -> Void)?
+
   /// Allocates for `batch` sequences of `length` tokens, `segmentLength` at a time.
   ///
   /// - Parameters:
@@ -237,6 +241,7 @@ public final class SequencePass {
     let wanted = CrossEntropyTargets(targets: targets, weights: weights, scale: work.scale)
     let sum = model.loss(
       wanted, parameters: parameters, gradients: gradients, activations, dims: dims)
+    observeLoss?(range(segment), activations.tokenNLL)
     if let observer {
       model.backward(
         input, parameters: parameters, gradients: gradients, states: start,

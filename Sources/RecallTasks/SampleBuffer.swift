@@ -1,7 +1,8 @@
 /// Where one sample of `T` tokens is written: views of memory owned by someone else.
 ///
-/// `targets[t]` is what the model should predict after reading `inputs[0...t]`; `weights[t]` is 1
-/// when that prediction counts in the loss and 0 when it is ignored.
+/// `targets[t]` is what the model should predict after reading `inputs[0...t]`; `weights[t]` is what
+/// that prediction weighs in the loss, 0 when it is ignored. Sources write 1 for what counts;
+/// `DataStream` may scale it.
 public struct SampleBuffer {
   /// Token ids read by the model, `[T]`.
   public let inputs: UnsafeMutableBufferPointer<Int32>
@@ -9,7 +10,7 @@ public struct SampleBuffer {
   /// Token ids to predict, `[T]`; always valid ids, also where the weight is 0.
   public let targets: UnsafeMutableBufferPointer<Int32>
 
-  /// Loss weights, `[T]`: 0 or 1.
+  /// Loss weights, `[T]`: 0 or more.
   public let weights: UnsafeMutableBufferPointer<Float>
 
   /// Tokens of its document before each input, `[T]`; nil when nobody wants to know.

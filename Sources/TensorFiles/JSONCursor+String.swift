@@ -22,11 +22,10 @@ extension JSONCursor {
     return value
   }
 
-  private func validated(_ raw: some Sequence<UInt8>) throws(TensorFileError) -> String {
-    guard let value = String(validating: raw, as: UTF8.self) else {
-      throw failure("a string that is not UTF-8")
-    }
-    return value
+  private func validated(_ raw: some Collection<UInt8>) throws(TensorFileError) -> String {
+    if let value = String(validating: raw, as: UTF8.self) { return value }
+    guard replacesBadText else { throw failure("a string that is not UTF-8") }
+    return String(decoding: raw, as: UTF8.self)
   }
 
   private func unescaped(_ raw: Slice<UnsafeRawBufferPointer>) throws(TensorFileError) -> String {
@@ -60,20 +59,25 @@ extension JSONCursor {
   private func unicodeEscape(
     _ raw: Slice<UnsafeRawBufferPointer>, _ i: inout Int
   ) throws(TensorFileError) -> Unicode.Scalar {
-    var value = try hexadecimal(raw, &i)
-    if (0xD800..<0xDC00).contains(value) {
-      guard i + 1 < raw.endIndex, raw[i] == 0x5C, raw[i + 1] == 0x75 else {
-        throw failure("a lone surrogate in a string")
+    let start = i
+    let value = try hexadecimal(raw, &i)
+    if let scalar = Unicode.Scalar(value) { return scalar }
+    if value < 0xDC00, raw[i...].starts(with: [0x5C, 0x75]) {
+      var next = i + 2
+      let low = try hexadecimal(raw, &next)
+      if (0xDC00..<0xE000).contains(low),
+        let scalar = Unicode.Scalar(0x10000 + (value - 0xD800) << 10 + (low - 0xDC00))
+      {
+        i = next
+        return scalar
       }
-      i += 2
-      let low = try hexadecimal(raw, &i)
-      guard (0xDC00..<0xE000).contains(low) else { throw failure("a lone surrogate in a string") }
-      value = 0x10000 + (value - 0xD800) << 10 + (low - 0xDC00)
     }
-    guard let scalar = Unicode.Scalar(value) else {
-      throw failure("a lone surrogate in a string")
+    guard replacesBadText else {
+      let digits = String(decoding: raw[start..<(start + 4)], as: UTF8.self)
+      throw failure(
+        "a lone surrogate \\u\(digits): half of a pair, which is no character", at: start - 2)
     }
-    return scalar
+    return "\u{FFFD}"
   }
 
   private func hexadecimal(

@@ -12,17 +12,32 @@ public struct JSONCursor {
 
   let bytes: UnsafeRawBufferPointer
   let source: String
+  let firstLine: Int
+  let replacesBadText: Bool
 
-  /// Starts at the first byte of `bytes`; `source` names the file in errors.
-  public init(_ bytes: UnsafeRawBufferPointer, source: String) {
+  /// Starts at the first byte of `bytes`.
+  ///
+  /// - Parameters:
+  ///   - bytes: the text.
+  ///   - source: names the file in errors.
+  ///   - firstLine: the number in the file of the text's first line.
+  ///   - replacesBadText: whether bytes in strings that are not UTF-8, and lone surrogates, become U+FFFD
+  ///     instead of being refused.
+  public init(
+    _ bytes: UnsafeRawBufferPointer, source: String, firstLine: Int = 1,
+    replacesBadText: Bool = false
+  ) {
     self.bytes = bytes
     self.source = source
+    self.firstLine = firstLine
+    self.replacesBadText = replacesBadText
   }
 
-  /// An error at the present byte; lines, and columns in bytes, are counted from 1.
-  public func failure(_ reason: String) -> TensorFileError {
+  /// An error at the present byte, or at byte `position`; lines, and columns in bytes, are counted from 1.
+  public func failure(_ reason: String, at position: Int? = nil) -> TensorFileError {
+    let offset = position ?? self.offset
     let before = bytes[..<min(offset, bytes.count)]
-    let line = before.reduce(1) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
+    let line = before.reduce(firstLine) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
     let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
     let column = offset - lineStart + 1
     return .invalid(path: source, field: "line \(line), column \(column)", reason: reason)

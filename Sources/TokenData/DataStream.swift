@@ -10,19 +10,39 @@ public final class DataStream {
     /// Writes the source's own samples.
     public let samples: any SampleSource
 
+    /// What it is called in logs.
+    public let name: String
+
     /// Its share of the mixture, relative to the other sources'.
     public let weight: Double
 
     /// Whether a finite source is gone through in another random order in each epoch.
     public let shuffle: Bool
 
+    /// What its targets weigh in the loss.
+    public let loss: SourceLoss
+
     /// A source.
     ///
     /// Endless sources (tasks) have no order, so `shuffle` does not matter to them.
-    public init(_ samples: any SampleSource, weight: Double = 1, shuffle: Bool = true) {
+    public init(
+      _ samples: any SampleSource, name: String = "", weight: Double = 1, shuffle: Bool = true,
+      loss: SourceLoss = SourceLoss()
+    ) {
       self.samples = samples
+      self.name = name
       self.weight = weight
       self.shuffle = shuffle
+      self.loss = loss
+    }
+
+    /// Overwrites `buffer` with the source's sample `index`, its weights as `loss` says.
+    ///
+    /// - Throws: what the source throws when its data are damaged.
+    public func write(sample index: UInt64, into buffer: SampleBuffer) throws {
+      try samples.write(sample: index, into: buffer)
+      loss.scale(buffer.weights)
+      if let history = buffer.history { samples.writeHistory(sample: index, into: history) }
     }
   }
 
@@ -60,18 +80,15 @@ public final class DataStream {
   /// All token ids are below this number.
   public var requiredVocabulary: Int { sources.map(\.samples.requiredVocabulary).max() ?? 0 }
 
-  /// Overwrites `buffer` with global sample `sample`.
+  /// Overwrites `buffer` with global sample `sample`, its weights as its source's `loss` says.
   ///
   /// - Throws: what the source throws when its data are damaged.
   public func write(globalSample sample: UInt64, into buffer: SampleBuffer) throws {
     let assignment = mixture.assignment(of: sample)
-    let source = sources[assignment.source]
-    let index = sampleIndex(assignment)
-    try source.samples.write(sample: index, into: buffer)
-    if let history = buffer.history { source.samples.writeHistory(sample: index, into: history) }
+    try sources[assignment.source].write(sample: sampleIndex(assignment), into: buffer)
   }
 
-  /// Which source provides global sample `sample`, for reports.
+  /// Which source provides global sample `sample`.
   public func source(ofGlobalSample sample: UInt64) -> Int {
     mixture.assignment(of: sample).source
   }

@@ -93,8 +93,23 @@ struct MegatronIndex {
 
   /// The tokens before each document that is not empty, ascending.
   func documentStarts() -> [Int] {
-    let documents = Self.headerByteCount + 12 * sequenceCount
     var starts: [Int] = []
+    forEachDocument { _, start in
+      if start < tokenCount && starts.last != start { starts.append(start) }
+    }
+    return starts
+  }
+
+  /// The number of the document that holds a token.
+  func document(ofToken token: Int) -> Int {
+    var found = 0
+    forEachDocument { if $1 <= token { found = $0 } }
+    return found
+  }
+
+  /// Calls `body` with each document's number and the tokens before it, in order.
+  private func forEachDocument(_ body: (Int, Int) -> Void) {
+    let documents = Self.headerByteCount + 12 * sequenceCount
     var (sequence, tokens) = (0, 0)
     for document in 0..<documentCount {
       let first = Int(Self.load(file.bytes, documents + 8 * document, as: Int64.self))
@@ -103,10 +118,8 @@ struct MegatronIndex {
           Self.load(file.bytes, Self.headerByteCount + 4 * sequence, as: Int32.self))
         sequence += 1
       }
-      if starts.last == tokens { continue }
-      if tokens < tokenCount { starts.append(tokens) }
+      body(document, tokens)
     }
-    return starts
   }
 
   private mutating func collectRuns() throws(TokenDataError) {

@@ -44,7 +44,7 @@ public final class MegatronTokens {
     var fileOffset: Int
   }
 
-  /// The position of each document's first token, ascending; empty documents are left out.
+  /// The position of each document's first token, ascending; documents without tokens are left out.
   public private(set) lazy var documentStarts = parsed.documentStarts()
 
   private let runs: [Run]
@@ -102,6 +102,15 @@ public final class MegatronTokens {
     }
   }
 
+  /// The bytes of the tokens from `start` on, `count` of them or as many as follow in the file.
+  func stored(from start: Int, count: Int) -> UnsafeRawBufferPointer {
+    let run = runIndex(of: start)
+    let end = run + 1 < runs.count ? runs[run + 1].start : tokenCount
+    let first = (runs[run].fileOffset + start - runs[run].start) * element.byteCount
+    let bytes = min(end - start, count) * element.byteCount
+    return UnsafeRawBufferPointer(rebasing: bin.bytes[first..<(first + bytes)])
+  }
+
   /// The run that holds the token at `position`: the last one that starts at or before it.
   private func runIndex(of position: Int) -> Int {
     var low = 0
@@ -143,79 +152,18 @@ public final class MegatronTokens {
   ) -> TokenDataError {
     let limit = vocabularySize ?? Int(Int32.max)
     let bad = part.firstIndex { $0 < 0 || Int($0) >= limit } ?? 0
+    let token = position + bad
     return .invalid(
-      path: prefix + ".bin", field: "token \(position + bad)",
-      reason: "id \(part[bad]) is outside the vocabulary of \(limit);"
-        + " was the file made with another tokenizer?")
-  }
-}
-
-/// Samples of `T + 1` tokens at stride `T` from a token file: every token is predicted once.
-public final class TokenFileSource: SampleSource {
-  /// Where the tokens come from.
-  public let tokens: MegatronTokens
-
-  /// Positions in a sample, `T`.
-  public let sequenceLength: Int
-
-  /// All token ids written are below this number.
-  public let requiredVocabulary: Int
-
-  /// Samples in one pass over the file.
-  public var sampleCount: Int? { samples }
-
-  private let samples: Int
-
-  /// Samples of `tokens`.
-  ///
-  /// - Parameters:
-  ///   - tokens: an open data set.
-  ///   - sequenceLength: `T`.
-  ///   - vocabularySize: the model's; ids are checked against it when they are read.
-  /// - Throws: `.invalid` when there are too few tokens for one sample.
-  public init(
-    _ tokens: MegatronTokens, sequenceLength: Int, vocabularySize: Int
-  ) throws(TokenDataError) {
-    self.tokens = tokens
-    self.sequenceLength = sequenceLength
-    requiredVocabulary = vocabularySize
-    samples = max(tokens.tokenCount - 1, 0) / sequenceLength
-    guard samples > 0 else {
-      throw .invalid(
-        path: tokens.prefix + ".idx", field: "tokens",
-        reason: "\(tokens.tokenCount) tokens are too few for one sample of"
-          + " \(sequenceLength + 1); use a shorter sequence or more text")
-    }
-  }
-
-  /// Overwrites `buffer` with sample `index`.
-  public func write(sample index: UInt64, into buffer: SampleBuffer) throws(TokenDataError) {
-    precondition(index < UInt64(samples) && buffer.sequenceLength == sequenceLength)
-    let start = Int(index) * sequenceLength
-    try tokens.read(from: start, into: buffer.inputs, vocabularySize: requiredVocabulary)
-    try tokens.read(from: start + 1, into: buffer.targets, vocabularySize: requiredVocabulary)
-    buffer.weights.update(repeating: 1)
-  }
-
-  /// Counts from the beginnings of the documents in the token file's index.
-  public func writeHistory(sample index: UInt64, into history: UnsafeMutableBufferPointer<Int32>) {
-    let start = Int(index) * sequenceLength
-    let starts = tokens.documentStarts
-    var next = starts.partitioningIndex { $0 > start }
-    var document = next > 0 ? starts[next - 1] : 0
-    for t in history.indices {
-      if next < starts.count && starts[next] == start + t {
-        document = starts[next]
-        next += 1
-      }
-      history[t] = Int32(clamping: start + t - document)
-    }
+      path: prefix + ".bin", field: "token \(token)",
+      reason:
+        "id \(part[bad]), in document \(parsed.document(ofToken: token)), is outside the vocabulary of"
+        + " \(limit); was the file made with another tokenizer?")
   }
 }
 
 extension [Int] {
   /// The first index whose element fulfils `isLater`, in an array in which all such stand at the end.
-  fileprivate func partitioningIndex(where isLater: (Int) -> Bool) -> Int {
+  func partitioningIndex(where isLater: (Int) -> Bool) -> Int {
     var (low, high) = (0, count)
     while low < high {
       let middle = (low + high) / 2

@@ -15,15 +15,21 @@ public struct TextTokenizer {
     public var tokens = 0
     /// Bytes of text read.
     public var textBytes = 0
+    /// Documents left out because they could not be read.
+    public var skipped = SkippedDocuments()
   }
 
   private let tokenizer: any Tokenizer
   private let outputPrefix: String
+  private let reading: TextReading
 
   /// Text goes through `tokenizer` to `PREFIX.bin` and `PREFIX.idx`.
-  public init(tokenizer: any Tokenizer, outputPrefix: String) {
+  public init(
+    tokenizer: any Tokenizer, outputPrefix: String, reading: TextReading = TextReading()
+  ) {
     self.tokenizer = tokenizer
     self.outputPrefix = outputPrefix
+    self.reading = reading
   }
 
   /// Tokenizes the files in the order given.
@@ -31,10 +37,10 @@ public struct TextTokenizer {
   /// Nothing appears under the output names unless everything went well.
   ///
   /// - Parameters:
-  ///   - files: `.txt` (one document), `.jsonl` or `.jsonl.zst` (member `text` of each line).
+  ///   - files: `.txt` (one document), `.jsonl` or `.jsonl.zst` (a member of each line's object).
   ///   - progress: called after every document.
   /// - Returns: the totals.
-  /// - Throws: `.io`, or `.invalid` naming file and line.
+  /// - Throws: `.io`; `.invalid` naming file and line, or a file without any document.
   public func run(
     files: [String], progress: (Progress) -> Void = { _ in }
   ) throws(TokenDataError) -> Progress {
@@ -47,7 +53,9 @@ public struct TextTokenizer {
     var tokens: [Int32] = []
     for path in files {
       total.path = path
-      try DocumentReader(path: path).forEachDocument { (text) throws(TokenDataError) in
+      let before = total
+      var reader = DocumentReader(path: path, reading: reading)
+      try reader.forEachDocument { (text) throws(TokenDataError) in
         guard !text.isEmpty else { return }
         tokens.removeAll(keepingCapacity: true)
         encode(text, appendingTo: &tokens)
@@ -57,6 +65,14 @@ public struct TextTokenizer {
         total.tokens += tokens.count
         total.textBytes += text.count
         progress(total)
+      }
+      total.skipped.count += reader.skipped.count
+      total.skipped.first += reader.skipped.first.prefix(10 - total.skipped.first.count)
+      guard total.documents > before.documents else {
+        throw .invalid(
+          path: path, field: "documents",
+          reason: reader.skipped.first.first.map { "none can be read; the first: \($0)" }
+            ?? "there are none, or none has any text")
       }
     }
     try writer.finish()

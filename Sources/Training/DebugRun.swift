@@ -33,6 +33,7 @@ public struct DebugRun {
     try TrainingRun.checkDivision(recipe, ranks: 1)
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
+    try data.checkTokens()
     let gradients = try GradientCheck(run.configuration, seed: recipe.run.seed).run()
     let batch = try firstMicroBatch(data)
     let parameters = try run.initialParameters()

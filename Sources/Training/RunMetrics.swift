@@ -21,9 +21,10 @@ final class RunMetrics {
     every = recipe.metrics.logEvery
   }
 
-  /// Adds a step; writes it when it is one that is logged.
+  /// Adds a step; writes it when it is one that is logged, with what each source of a mixture gave.
   func record(
-    step: Int, _ result: Trainer.StepResult, seconds: Double, tokensPerStep: Int
+    step: Int, _ result: Trainer.StepResult, sources: [SourceTotal], seconds: Double,
+    tokensPerStep: Int
   ) throws {
     throughput.record(tokens: tokensPerStep, seconds: seconds)
     guard step == 1 || step.isMultiple(of: every) else { return }
@@ -33,6 +34,11 @@ final class RunMetrics {
     ]
     if let seconds = result.sequenceExchange {
       extras.append((name: "sequence_exchange_seconds", value: seconds))
+    }
+    for source in sources {
+      if let loss = source.loss { extras.append((name: "loss.\(source.name)", value: loss)) }
+      extras.append((name: "loss_share.\(source.name)", value: source.lossShare))
+      extras.append((name: "target_share.\(source.name)", value: source.targetShare))
     }
     let row = MetricsRow(
       step: step, loss: result.loss, gradientNorm: result.gradientNorm,

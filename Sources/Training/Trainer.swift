@@ -6,7 +6,6 @@ import Kernels
 import LanguageModels
 import Layers
 import Optimizers
-import RecallTasks
 import TensorFiles
 import TensorStorage
 import TokenData
@@ -40,18 +39,17 @@ public final class Trainer {
 
   private let recipe: Recipe
   private let schedule: LearningRateSchedule
-  private let stream: DataStream
   private let ranks: Ranks
   private let reducer: GradientReducer
   private let pass: SequencePass
   private let sharing: SequenceSharing?
   private let products: BFloat16Products?
-  private let batch: SampleBatch
+  private let samples: StepSamples
+  private let totals: SourceTotals?
   private let carried: CarriedStates?
   /// The state that a micro-batch begins or ends with, when lanes carry states.
   private let laneState: FloatBuffer
   private let norm: GradientNorm
-  private let firstMicroBatch: Int
   private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
   /// Allocates everything that training needs; collective.
@@ -73,7 +71,6 @@ public final class Trainer {
     self.recipe = recipe
     self.model = model
     self.parameters = parameters
-    self.stream = stream
     self.ranks = ranks
     self.sharing = sharing
     schedule = recipe.train.learningRate
@@ -109,17 +106,22 @@ public final class Trainer {
         BFloat16Products(
           backEnd, parameters: parameters.buffer, operandCount: recipe.largestOperandCount(model))
       }
-    firstMicroBatch = microBatches.lowerBound
-    batch = SampleBatch(
-      sampleCount: microBatches.count * size,
-      sequenceLength: recipe.data.sequenceLength,
-      tracksDocuments: recipe.data.resetsStateAtDocuments)
+    samples = StepSamples(recipe, stream, tree: tree, rank: ranks.rank)
+    totals =
+      stream.sources.count > 1
+      ? SourceTotals(samples, leaves: tree.leaves(of: ranks.rank)) : nil
+    if let totals {
+      pass.observeLoss = { totals.add($1, tokens: $0, batch: size) }
+    }
     blockIsFinal = { block, _ in
       if let offset = model.finalGradients(afterBlock: block) {
         reducer.gradientsAreFinal(from: offset)
       }
     }
   }
+
+  /// What the sources of a mixture gave to the last step; empty where there is only one.
+  public var sources: [SourceTotal] { totals?.sources ?? [] }
 
   /// Tokens of one step over all ranks.
   public var tokensPerStep: Int { recipe.train.sequencesPerStep * recipe.data.sequenceLength }
@@ -132,9 +134,9 @@ public final class Trainer {
   /// - Throws: `AgreedError` when data cannot be read on some rank; `TrainingError.notFinite`, before
   ///   the parameters are touched; `CollectiveError`.
   public func step(_ step: Int) throws -> StepResult {
-    try load(step)
+    try ranks.agree { try samples.load(step: step) }
     let sharedBefore = sharing?.exchange.seconds ?? 0
-    let weight = try reducer.sum { self.weight(ofLeaf: $0) }
+    let weight = try reducer.sum { self.samples.weight(ofLeaf: $0) }
     guard weight > 0 else {
       throw TrainingError.notFinite(step: step, what: "no target of the step has a weight")
     }
@@ -144,6 +146,7 @@ public final class Trainer {
       self.pass.blockIsFinal = isLast ? self.blockIsFinal : nil
       return try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
     }
+    try totals?.sum(reducer)
     let loss = sum / weight
     let gradientNorm = try norm(reducer.gradient) { try self.reducer.merge($0, count: $1) }
     try checkFinite(step, loss, gradientNorm)
@@ -166,9 +169,10 @@ public final class Trainer {
     let (size, microBatch) = (recipe.train.microBatch, reducer.tree.microBatch(ofLeaf: leaf))
     let lanes = (microBatch * size)..<((microBatch + 1) * size)
     carried?.load(lanes, step: step, into: laneState.pointer)
+    totals?.begin(leaf: leaf)
     func gradient() throws -> Double {
       try pass.gradient(
-        of: samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
+        of: samples.samples(ofLeaf: leaf), scale: scale, parameters: parameters.buffer.pointer,
         accumulatingInto: gradients.pointer,
         stateInPlace: carried == nil ? nil : laneState.pointer)
     }
@@ -226,44 +230,6 @@ public final class Trainer {
     return CheckpointStore(
       name, dataType: moments.precision == .fp32 ? .float32 : .bfloat16,
       covered: 0..<model.layout.trainableCount, parts: parts, owner: moments.owner)
-  }
-
-  /// Reads the samples of a step that this rank computes or shares, and no others.
-  private func load(_ step: Int) throws {
-    let perMicroBatch = recipe.train.microBatch
-    let first = UInt64(step - 1) * UInt64(recipe.train.sequencesPerStep)
-    try ranks.agree {
-      for index in 0..<batch.sampleCount {
-        try stream.write(
-          globalSample: first + UInt64(firstMicroBatch * perMicroBatch + index), into: batch[index])
-      }
-    }
-  }
-
-  private func row(ofLeaf leaf: Int) -> Int {
-    (reducer.tree.microBatch(ofLeaf: leaf) - firstMicroBatch) * recipe.train.microBatch
-      * recipe.data.sequenceLength
-  }
-
-  private func samples(ofLeaf leaf: Int) -> SequenceSamples {
-    let row = row(ofLeaf: leaf)
-    guard let inputs = batch.inputs.baseAddress, let targets = batch.targets.baseAddress,
-      let weights = batch.weights.baseAddress
-    else { preconditionFailure("a leaf has samples") }
-    return SequenceSamples(
-      inputs: inputs + row, targets: targets + row, weights: weights + row,
-      history: (batch.history?.baseAddress).map { UnsafePointer($0 + row) })
-  }
-
-  /// The weight of a micro-batch, counted once: with its first part.
-  private func weight(ofLeaf leaf: Int) -> Double {
-    guard reducer.tree.part(ofLeaf: leaf) == 0 else { return 0 }
-    let row = row(ofLeaf: leaf)
-    var sum = 0.0
-    for index in row..<(row + recipe.train.microBatch * recipe.data.sequenceLength) {
-      sum += Double(batch.weights[index])
-    }
-    return sum
   }
 }
 

@@ -3,6 +3,7 @@ import Kernels
 import LanguageModels
 import StateExpansion
 import TensorStorage
+import TokenData
 
 /// What a recipe would do, computed without reading weights, allocating or writing anything.
 public struct TrainingPlan: CustomStringConvertible {
@@ -26,13 +27,15 @@ public struct TrainingPlan: CustomStringConvertible {
     try TrainingRun.checkDivision(recipe, ranks: ranks)
     let run = try RunModel(recipe)
     let data = try RunData(recipe, model: run)
+    let check = try data.checkTokens()
     let model = run.languageModel()
     let precision = RunPrecision(recipe.train.precision).products
     let memory = try TrainingMemory(recipe, model, ranks: ranks, precision: precision)
     expansion = run.expansion
     sections = [
       ("model", Self.modelItems(model, run)),
-      ("training", Self.trainingItems(recipe, model, data, memory, precision, ranks: ranks)),
+      ("training", Self.trainingItems(recipe, model, memory, precision, ranks: ranks)),
+      ("data", try Self.dataItems(data.stream, check)),
       ("memory of a rank", Self.memoryItems(memory)),
       ("files", Self.fileItems(recipe, model, ranks: ranks)),
     ]
@@ -50,7 +53,7 @@ public struct TrainingPlan: CustomStringConvertible {
   }
 
   private static func trainingItems(
-    _ recipe: Recipe, _ model: LanguageModel, _ data: RunData, _ memory: TrainingMemory,
+    _ recipe: Recipe, _ model: LanguageModel, _ memory: TrainingMemory,
     _ precision: ProductPrecision, ranks: Int
   ) -> [Item] {
     let tokens = recipe.train.sequencesPerStep * recipe.data.sequenceLength
@@ -72,11 +75,6 @@ public struct TrainingPlan: CustomStringConvertible {
         value: count(model.trainingFLOPsPerToken)
           + (again > 0 ? " + \(count(again)) to recompute segments" : ""))
     ]
-    for (index, source) in data.stream.sources.enumerated() {
-      let samples = source.samples.sampleCount.map { "\($0) samples" } ?? "endless"
-      items.append(
-        Item(name: "data.sources.\(index)", value: "weight \(source.weight), \(samples)"))
-    }
     return items
   }
 
@@ -106,6 +104,16 @@ public struct TrainingPlan: CustomStringConvertible {
             + (state > 0 ? ", and \(byteText(4 * state)) of its first state" : "")))
     }
     return items
+  }
+
+  /// What each source gives, judged by its first samples.
+  private static func dataItems(_ stream: DataStream, _ check: TokenCheck) throws -> [Item] {
+    let shares = try DataShare.shares(of: stream)
+    let items = zip(stream.sources, shares).map { source, share in
+      let samples = source.samples.sampleCount.map { count($0) } ?? "endless"
+      return Item(name: source.name, value: "\(share); samples: \(samples)")
+    }
+    return items + [Item(name: "token ids checked", value: "\(check)")]
   }
 
   private static func trainedCount(_ model: LanguageModel) -> Int {

@@ -63,6 +63,10 @@ public final class TrainingRun {
         model, try RunData(recipe, model: model), try RunEvaluation(recipe, model: model)
       )
     }
+    let check = try ranks.agree { [data] in
+      try data.checkTokens(part: ranks.rank, of: ranks.size)
+    }
+    if ranks.leads && check.bytes > 0 { log.info("checked token ids, on each rank \(check)") }
     let output = recipe.run.output
     lock = try ranks.agree {
       guard ranks.leads else { return nil }
@@ -225,7 +229,8 @@ public final class TrainingRun {
     try ranks.agree {
       guard metrics != nil else { return }
       try metrics?.record(
-        step: step, result, seconds: seconds, tokensPerStep: trainer.tokensPerStep)
+        step: step, result, sources: trainer.sources, seconds: seconds,
+        tokensPerStep: trainer.tokensPerStep)
       if step == 1 || step.isMultiple(of: recipe.metrics.logEvery) {
         log.info("\(metrics?.line ?? "")")
       }

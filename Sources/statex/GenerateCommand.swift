@@ -1,6 +1,7 @@
 import ArgumentParser
 import CommandSupport
 import Evaluation
+import Foundation
 import TensorFiles
 import TokenData
 
@@ -9,7 +10,7 @@ struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate", abstract: "Continue a prompt, greedily unless a temperature is given.",
     discussion: """
-      With --prompt, the text that follows is printed, up to the end-of-text id. With \
+      With --prompt or --prompt-file, the text that follows is printed, up to the end-of-text id. With \
       --prompt-tokens, exactly --max-new-tokens ids are printed, separated by commas.
       """)
 
@@ -18,6 +19,9 @@ struct GenerateCommand: ParsableCommand {
 
   @Option(help: "The text to continue.")
   var prompt: String?
+
+  @Option(help: "A file with the text to continue, all of it; `-` is standard input.")
+  var promptFile: String?
 
   @Option(help: "The token ids to continue, for example 1,2,3.")
   var promptTokens: IntegerList?
@@ -28,7 +32,7 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "Tokens to generate at most.")
   var maxNewTokens = 64
 
-  @Option(help: "End before this text; may be given several times. Needs --prompt.")
+  @Option(help: "End before this text; may be given several times. Needs text as prompt.")
   var stop: [String] = []
 
   @Option(help: "Draw tokens from softmax(logits / temperature).")
@@ -43,15 +47,16 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var compute: ComputeOptions
 
   func validate() throws {
-    guard (prompt == nil) != (promptTokens == nil) else {
-      throw ValidationError("give either --prompt TEXT or --prompt-tokens 1,2,3")
+    guard [prompt != nil, promptFile != nil, promptTokens != nil].count(where: { $0 }) == 1 else {
+      throw ValidationError(
+        "give one of --prompt TEXT, --prompt-file FILE and --prompt-tokens 1,2,3")
     }
     guard maxNewTokens >= 1 else { throw ValidationError("--max-new-tokens must be at least 1") }
     guard temperature ?? 1 > 0, temperature ?? 1 < .infinity else {
       throw ValidationError("--temperature must be above 0; leave it out for greedy decoding")
     }
-    guard prompt != nil || stop.isEmpty && tokenizer == nil else {
-      throw ValidationError("--stop and --tokenizer need --prompt")
+    guard promptTokens == nil || stop.isEmpty && tokenizer == nil else {
+      throw ValidationError("--stop and --tokenizer need --prompt or --prompt-file")
     }
     guard stop.allSatisfy({ !$0.isEmpty }) else {
       throw ValidationError("--stop must not be empty")
@@ -64,11 +69,28 @@ struct GenerateCommand: ParsableCommand {
 
   func run() throws {
     if let json { try requireWritable(json) }
-    if let prompt {
-      try continueText(prompt)
+    if let values = promptTokens?.values {
+      try continueTokens(values)
     } else {
-      try continueTokens(promptTokens?.values ?? [])
+      try continueText(try prompt ?? promptText(promptFile ?? "-"))
     }
+  }
+
+  /// The prompt in a file, or on standard input.
+  private func promptText(_ path: String) throws -> String {
+    let bytes: Data
+    do {
+      bytes =
+        try path == "-"
+        ? FileHandle.standardInput.readToEnd() ?? Data()
+        : Data(contentsOf: URL(fileURLWithPath: path))
+    } catch {
+      throw CommandError.inputOutput("cannot read --prompt-file \(path)")
+    }
+    guard let text = String(data: bytes, encoding: .utf8) else {
+      throw CommandError.data("--prompt-file \(path) is not UTF-8 text")
+    }
+    return text
   }
 
   private func continueTokens(_ values: [Int]) throws {

@@ -54,6 +54,15 @@ extension DistributedTests {
         return ["data.sources.0={tokens: \(prefix)}"]
       },
       Case(
+        testDescription: "a token outside the vocabulary, late in the data", code: 65,
+        says: ["text.bin: token 900: id 64, in document 1, is outside the vocabulary of 64"]
+      ) { job in
+        let prefix = try job.writeTokens("text", count: 4000, vocabulary: 64) {
+          $0 == 900 ? 64 : nil
+        }
+        return ["data.sources.0={tokens: \(prefix)}"]
+      },
+      Case(
         testDescription: "more ranks than micro-batches", code: 64, says: ["3 ranks"],
         prepare: { _ in ["train.sequences_per_step=2"] }, launches: [.ranks(3)]),
       Case(testDescription: "heads that do not divide", code: 65, says: ["num_heads"]) { _ in
@@ -78,23 +87,17 @@ extension DistributedTests {
       }
     }
 
-    @Test("a token outside the vocabulary ends the run with 65 and leaves its checkpoints")
-    func badToken() throws {
-      let job = try TrainingJob(["data.shuffle=false", "checkpoint.every=1", "train.steps=3"])
-      // Step 2 reads tokens 512 to 1024.
+    @Test(
+      "a dry run and a debug run check the token ids too", arguments: ["--dry-run", "--debug"])
+    func badTokenIsSeenEarly(_ option: String) throws {
+      let job = try TrainingJob()
       let prefix = try job.writeTokens("text", count: 4000, vocabulary: 64) {
-        $0 == 900 ? 64 : nil
+        $0 == 3999 ? 64 : nil
       }
-      for (index, launch) in [TrainingJob.Launch.alone, .ranks(4)].enumerated() {
-        let run = "run\(index)"
-        let result = try job.start(launch, run: run, ["data.sources.0={tokens: \(prefix)}"]).wait()
-        #expect(result.code == 65, "\(launch): \(result.stderr)")
-        #expect(result.errorLines.count == 1, "\(result.stderr)")
-        #expect(result.errorLines.first?.contains("token 900") == true, "\(result.stderr)")
-        #expect(job.rows(run).count == 1)
-        #expect(try job.checkpoints(run) == ["step-00000001"])
-        #expect(!FileManager.default.fileExists(atPath: job.output(run) + "/export"))
-      }
+      let arguments = [option, "data.sources.0={tokens: \(prefix)}"]
+      let result = try job.start(.alone, run: "run", arguments).wait()
+      #expect(result.code == 65, "\(result.stderr)")
+      #expect(result.errorLines.first?.contains("token 3999: id 64") == true, "\(result.stderr)")
     }
 
     @Test(

@@ -87,8 +87,38 @@ extension DistributedTests {
       #expect(recipe.contains("passkey"))
       try job.write(recipe, to: "recipe.yaml")
       let reference = try job.finish(.alone, run: "first")
-      #expect(try job.finish(.ranks(3), run: "second") == reference)
-      #expect(try job.finish(.ranks(4), run: "third") == reference)
+      let sources = try job.sourceNumbers("first")
+      for (run, launch) in [("second", TrainingJob.Launch.ranks(3)), ("third", .ranks(4))] {
+        #expect(try job.finish(launch, run: run) == reference)
+        #expect(try job.sourceNumbers(run) == sources)
+      }
+      _ = try job.finish(.alone, run: "threads", ["parallel.threads_per_rank=2"])
+      #expect(try job.sourceNumbers("threads") == sources)
+      _ = try job.finish(.ranks(2), run: "shared", ["parallel.sequence_ranks=2"])
+      _ = try job.finish(.ranks(6), run: "groups", ["parallel.sequence_ranks=2"])
+      #expect(try job.sourceNumbers("groups") == job.sourceNumbers("shared"))
+      try checkShares(sources, losses: job.losses("first"), tolerance: 1e-12)
+      try checkShares(
+        try job.sourceNumbers("shared"), losses: job.losses("shared"), tolerance: 1e-12)
+    }
+
+    /// A mixture's loss is the mean of its sources' losses, weighted as the recipe says.
+    private func checkShares(
+      _ rows: [[String: Double]], losses: [Double], tolerance: Double
+    ) throws {
+      let names = ["text", "mqar", "passkey"]
+      for (row, loss) in zip(rows, losses) {
+        let sum = names.reduce(0) { $0 + (row["loss_share." + $1] ?? 0) * (row["loss." + $1] ?? 0) }
+        #expect(abs(sum - loss) < tolerance * loss)
+        // Text has a weight for each of its 512 targets, and so has each sample of a task.
+        let shares = names.map { row["loss_share." + $0] ?? 0 }
+        for (share, samples) in zip(shares, [3.0, 1.5, 1.5]) {
+          #expect(abs(share * 6 - samples) < 0.51, "\(row)")
+        }
+        #expect(try #require(row["target_share.text"]) > 0.95)
+        #expect(abs(names.reduce(0) { $0 + (row["target_share." + $1] ?? 0) } - 1) < 1e-12)
+      }
+      #expect(rows.count == 3)
     }
 
     @Test("the seed, and nothing else, draws another model and other data")

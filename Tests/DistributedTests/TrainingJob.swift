@@ -143,6 +143,15 @@ final class TrainingJob {
     }
   }
 
+  /// What the rows say of each source of a mixture.
+  func sourceNumbers(_ run: String) throws -> [[String: Double]] {
+    let data = FileManager.default.contents(atPath: output(run) + "/metrics.jsonl") ?? Data()
+    return try data.split(separator: UInt8(ascii: "\n")).map { line in
+      let row = try #require(try JSONSerialization.jsonObject(with: line) as? [String: Double])
+      return row.filter { $0.key.contains(".") }
+    }
+  }
+
   /// The loss of the last logged step.
   func lastLoss(_ run: String) throws -> Double { try #require(losses(run).last) }
 

@@ -26,6 +26,20 @@ struct PerplexityTests {
     #expect(both.tokens == 2 * length && both.tokenNLL.isEmpty)
   }
 
+  @Test("ids are checked before anything is measured, and only those that will be")
+  func idsAreCheckedFirst() throws {
+    let model = automaton(vocabulary: 16, [:], otherwise: 0)
+    let folder = try TemporaryFolder()
+    var tokens = [Int32](repeating: 1, count: 40)
+    tokens[25] = 16
+    let prefix = try folder.tokens(tokens, vocabulary: 17)
+    #expect(throws: TokenDataError.self) {
+      try Perplexity(prefix: prefix, sequenceLength: 8, of: model)
+    }
+    #expect(
+      try Perplexity(prefix: prefix, sequenceLength: 8, limit: 3, of: model).sequenceCount == 3)
+  }
+
   @Test("every token is predicted once and the rest is left out")
   func countsTokens() throws {
     // After token t the model is sure of t + 1: right within a count, wrong where it starts anew.

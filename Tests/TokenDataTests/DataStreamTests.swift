@@ -126,4 +126,27 @@ import TokenData
     #expect(counted.sorted() == [4, 4, 4, 4, 4, 4, 64, 64])
     #expect((0..<8).map { stream.source(ofGlobalSample: $0) } == counted.map { $0 == 64 ? 1 : 0 })
   }
+
+  /// Samples of 4 and of 64 targets that count.
+  @Test func aSampleCountsAsAWholeRowOnRequest() throws {
+    func weights(_ loss: SourceLoss) throws -> [[Float]] {
+      let tasks = try ["mqar", "markov"].map { name in
+        try RecallTaskConfiguration(name: name, options: [:]).makeSource(
+          sequenceLength: 64, seed: 1, stream: .training)
+      }
+      let stream = try DataStream(
+        sources: tasks.map { .init($0, loss: loss) }, seed: 1, sequenceLength: 64)
+      let batch = SampleBatch(sampleCount: 1, sequenceLength: 64)
+      return try (0..<2).map { sample in
+        try stream.write(globalSample: UInt64(sample), into: batch[0])
+        return batch.weights.filter { $0 != 0 }
+      }
+    }
+    let (four, all) = ([Float](repeating: 1, count: 4), [Float](repeating: 1, count: 64))
+    #expect(try weights(SourceLoss()) == [four, all])
+    #expect(try weights(SourceLoss(.sample)) == [four.map { 16 * $0 }, all])
+    #expect(
+      try weights(SourceLoss(.sample, factor: 0.25)) == [four.map { 4 * $0 }, all.map { $0 / 4 }])
+    #expect(try weights(SourceLoss(factor: 0.5)) == [four.map { $0 / 2 }, all.map { $0 / 2 }])
+  }
 }

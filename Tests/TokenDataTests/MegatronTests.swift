@@ -58,6 +58,67 @@ import TokenData
     }
   }
 
+  /// Documents of 2 + 0, 0 and 3 + 5 tokens, as above: the third token begins a document.
+  @Test func theFirstTokenOfADocumentIsNoTargetOfTheOneBefore() throws {
+    let data = try open(
+      index: Self.index(
+        sequences: 4, entries: 4, lengths: [2, 0, 3, 5], pointers: [2, 10, 4, 0],
+        documents: [0, 2, 2, 4]))
+    func weights(_ length: Int, across: Bool) throws -> [[Float]] {
+      let source = try TokenFileSource(
+        data, sequenceLength: length, vocabularySize: 100, predictsAcrossDocuments: across)
+      let batch = SampleBatch(sampleCount: 1, sequenceLength: length)
+      return try (0..<(source.sampleCount ?? 0)).map { sample in
+        try source.write(sample: UInt64(sample), into: batch[0])
+        return Array(batch.weights)
+      }
+    }
+    #expect(try weights(3, across: false) == [[1, 0, 1], [1, 1, 1], [1, 1, 1]])
+    // The boundary at a sample's end and at its start.
+    #expect(try weights(2, across: false) == [[1, 0], [1, 1], [1, 1], [1, 1]])
+    #expect(try weights(1, across: false) == [[1], [0]] + [[Float]](repeating: [1], count: 7))
+    #expect(try weights(3, across: true) == [[Float]](repeating: [1, 1, 1], count: 3))
+  }
+
+  @Test(arguments: [0, 1, 31, 32, 63, 999])
+  func theLargestIDIsFoundWhereverItIs(_ position: Int) throws {
+    let directory = try TemporaryDirectory()
+    for vocabulary in [1000, 70_000] {
+      let writer = try MegatronWriter(prefix: directory.file("out"), vocabularySize: vocabulary)
+      var tokens = (0..<1000).map { Int32($0 % 7) }
+      tokens[position] = Int32(vocabulary - 1)
+      for first in stride(from: 0, to: 1000, by: 100) {
+        try writer.append(Array(tokens[first..<(first + 100)]))
+      }
+      try writer.finish()
+      let data = try MegatronTokens(prefix: directory.file("out"))
+      #expect(try data.checkIDs(vocabularySize: vocabulary) == 1000 * data.element.byteCount)
+      let end = position < 999 ? 1000 : 999
+      let others = try data.checkIDs((position + 1) % 1000..<end, vocabularySize: 7)
+      #expect(others == (end - (position + 1) % 1000) * data.element.byteCount)
+      do {
+        try data.checkIDs(vocabularySize: vocabulary - 1)
+        Issue.record("accepted")
+      } catch {
+        #expect(
+          error.description.contains(
+            "out.bin: token \(position): id \(vocabulary - 1), in document \(position / 100), is"))
+      }
+    }
+  }
+
+  @Test func theCheckFollowsTheIndexAndSeesNegativeIDs() throws {
+    // The second document is written first.
+    let data = try open(index: Self.index())
+    #expect(try data.checkIDs(0..<3, vocabularySize: 31) == 6)
+    #expect(throws: TokenDataError.self) { try data.checkIDs(0..<4, vocabularySize: 31) }
+    #expect(try data.checkIDs(vocabularySize: 65_536) == 0)
+    let negative = try open(
+      index: Self.index(code: 4, lengths: [1, 1], pointers: [0, 4]),
+      tokens: Int32(5).bytes + Int32(-5).bytes)
+    #expect(throws: TokenDataError.self) { try negative.checkIDs(vocabularySize: 100) }
+  }
+
   static let corruptions: [(index: [UInt8], tokens: [UInt8], field: String)] = [
     (Array(index().prefix(20)), tokens, ".idx: header"),
     ([], tokens, ".idx: header"),
@@ -158,7 +219,9 @@ import TokenData
       try source.write(sample: 1, into: batch[0])
       Issue.record("accepted")
     } catch {
-      #expect("\(error)".contains(".bin: token 3: id 40 is outside the vocabulary of 40"))
+      #expect(
+        "\(error)".contains(
+          ".bin: token 3: id 40, in document 1, is outside the vocabulary of 40"))
     }
     let negative = try open(
       index: Self.index(code: 4, lengths: [1, 1], pointers: [0, 4]),

@@ -5,6 +5,7 @@ import Layers
 import RecallTasks
 import TensorFiles
 import Testing
+import TokenData
 import Training
 
 /// The least that a recipe says.
@@ -57,7 +58,9 @@ let leastRecipe = """
           perplexity: {tokens: data/held-out, sequence_length: 512}
         metrics:    {tensorboard: false, log_every: 5}
         """)
-    #expect(recipe.data.resetsStateAtDocuments)
+    #expect(recipe.data.resetsStateAtDocuments && !recipe.data.predictsAcrossDocuments)
+    #expect(recipe.data.sources.map(\.name) == ["slimpajama", "mqar"])
+    #expect(recipe.data.sources.map(\.loss) == [SourceLoss(.token), SourceLoss(.sample)])
     #expect(recipe.train.memoryBudget == 1_610_612_736)
     #expect(recipe.train.scratch == "/tmp")
     #expect(recipe.train.truncatesBackpropagation)
@@ -229,6 +232,27 @@ let leastRecipe = """
     #expect(again.resolvedYAML() == resolved)
   }
 
+  @Test func predictionsAcrossDocumentsFollowTheStateUnlessTheyAreAskedFor() throws {
+    for (overrides, across) in [
+      ([], true), (["data.reset_state_at_documents=true"], false),
+      (["data.reset_state_at_documents=true", "data.predict_across_documents=true"], true),
+      (["data.predict_across_documents=false"], false),
+    ] as [([String], Bool)] {
+      let recipe = try Recipe.decode(yaml: leastRecipe, overrides: overrides)
+      #expect(recipe.data.predictsAcrossDocuments == across, "\(overrides)")
+    }
+  }
+
+  @Test func sourcesHaveDifferentNames() throws {
+    let sources =
+      "data.sources=[{tokens: a/x}, {tokens: b/x}, {task: mqar, name: x_3, loss: token}, "
+      + "{tokens: c/x, loss: sample, loss_weight: 0.5}, {task: mqar}]"
+    let recipe = try Recipe.decode(yaml: leastRecipe, overrides: [sources])
+    #expect(recipe.data.sources.map(\.name) == ["x", "x_2", "x_3", "x_4", "mqar"])
+    #expect(recipe.data.sources[2].loss == SourceLoss(.token))
+    #expect(recipe.data.sources[3].loss == SourceLoss(.sample, factor: 0.5))
+  }
+
   @Test func everyDefaultIsWrittenInTheDocumentedOrder() throws {
     let recipe = try Recipe.decode(
       yaml: leastRecipe, overrides: ["expansion={}", "evaluation.perplexity={tokens: t}"])
@@ -250,9 +274,13 @@ let leastRecipe = """
           sequence_length: 128
           shuffle: true
           reset_state_at_documents: false
+          predict_across_documents: true
           sources:
             - tokens: data/text
+              name: text
               weight: 1.0
+              loss: token
+              loss_weight: 1.0
         train:
           steps: 20000
           sequences_per_step: 8

@@ -94,6 +94,14 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("train.schedule", "{decay_steps: 4}", "only for `kind: wsd`, found `cosine`"),
     ("train.schedule", "{kind: wsd, decay_steps: 30000}", "must be between 0 and 19000"),
     ("data.sources.0.weight", "0", "must be above 0.0, found 0.0"),
+    (
+      "data.sources.0.loss", "tokens", "expected one of token, sample, found `tokens`; did you mean"
+    ),
+    ("data.sources.0.loss_weight", "0", "must be above 0.0, found 0.0"),
+    (
+      "data.sources", "[{task: mqar, name: a}, {tokens: x, name: a}]",
+      "`a` is the name of an earlier source too"
+    ),
     ("data.sources", "[]", "at least one source is needed"),
     ("data.sources.0", "{weight: 1}", "a source has either `tokens`"),
     ("data.sources.0.task", "mqar", "a source has either `tokens`"),

@@ -1,3 +1,6 @@
+import Foundation
+import TokenData
+
 extension Recipe {
   /// What the model reads.
   public struct DataPlan: Sendable, Equatable {
@@ -9,18 +12,27 @@ extension Recipe {
     /// Whether state and convolutions start from zeros at the first token of every document inside a
     /// sample; default false.
     public var resetsStateAtDocuments: Bool
+    /// Whether a document's last token is trained to predict the first token of the next document;
+    /// default true, and false with `reset_state_at_documents`.
+    public var predictsAcrossDocuments: Bool
     /// Where samples come from, at least one; required.
     public var sources: [Source]
 
-    static let keys = ["sequence_length", "shuffle", "reset_state_at_documents", "sources"]
+    static let keys = [
+      "sequence_length", "shuffle", "reset_state_at_documents", "predict_across_documents",
+      "sources",
+    ]
 
     init(_ reader: RecipeReader) throws(RecipeError) {
       sequenceLength = try reader.integer("sequence_length", .atLeast(1))
       shuffle = try reader.flag("shuffle", default: true)
       resetsStateAtDocuments = try reader.flag("reset_state_at_documents", default: false)
+      predictsAcrossDocuments = try reader.flag(
+        "predict_across_documents", default: !resetsStateAtDocuments)
       sources = []
       for (value, path) in try reader.list("sources") {
-        sources.append(try Source(RecipeReader(value, path: path, keys: nil)))
+        let section = try RecipeReader(value, path: path, keys: nil)
+        sources.append(try Source(section, besides: sources))
       }
       guard !sources.isEmpty else {
         throw reader.invalid("sources", "at least one source is needed")
@@ -31,6 +43,7 @@ extension Recipe {
       .mapping([
         ("sequence_length", .integer(sequenceLength)), ("shuffle", .flag(shuffle)),
         ("reset_state_at_documents", .flag(resetsStateAtDocuments)),
+        ("predict_across_documents", .flag(predictsAcrossDocuments)),
         ("sources", .list(sources.map(\.value))),
       ])
     }
@@ -48,76 +61,70 @@ extension Recipe {
 
     /// Which of the two it is.
     public var kind: Kind
+    /// What it is called in `metrics.jsonl`, unlike every other source; default: the task's name, or the
+    /// last component of `tokens`, with a number where that is taken.
+    public var name: String
     /// Share of the samples, relative to the other sources' weights; above 0; default 1.
     public var weight: Double
+    /// What its targets weigh in the loss: `loss` (default `token` for stored tokens, `sample` for tasks)
+    /// and `loss_weight`, a factor above 0 (default 1).
+    public var loss: SourceLoss
 
-    init(_ reader: RecipeReader) throws(RecipeError) {
+    /// Keys that every source may have.
+    private static let sharedKeys = ["name", "weight", "loss", "loss_weight"]
+
+    /// Reads a source that follows `others` in the list.
+    init(_ reader: RecipeReader, besides others: [Source]) throws(RecipeError) {
+      let standardName: String
       switch (reader.value("tokens"), reader.value("task")) {
       case (.some, nil):
-        for entry in reader.remaining(["tokens", "weight"]) {
+        let keys = ["tokens"] + Self.sharedKeys
+        for entry in reader.remaining(keys) {
           throw .unknownKey(
             place: entry.place, path: reader.path(of: entry.key),
-            suggestion: nearest(to: entry.key, among: ["tokens", "weight"]))
+            suggestion: nearest(to: entry.key, among: keys))
         }
-        kind = .tokens(prefix: try reader.text("tokens"))
+        let prefix = try reader.text("tokens")
+        kind = .tokens(prefix: prefix)
+        standardName = URL(fileURLWithPath: prefix).lastPathComponent
       case (nil, .some):
-        kind = .task(try Task(reader, besides: ["weight"]))
+        let task = try Task(reader, besides: Self.sharedKeys)
+        kind = .task(task)
+        standardName = task.name
       default:
         throw .invalidValue(
           place: reader.place(of: ""), path: reader.path,
           reason: "a source has either `tokens` (a prefix) or `task` (a name)")
       }
+      let name = try reader.text("name", default: Self.unused(standardName, besides: others))
+      self.name = name
+      guard !others.contains(where: { $0.name == name }) else {
+        throw reader.invalid("name", "`\(name)` is the name of an earlier source too")
+      }
       weight = try reader.number("weight", default: 1, .above(0))
+      let unit: SourceLoss.Unit = if case .task = kind { .sample } else { .token }
+      loss = SourceLoss(
+        try reader.choice("loss", default: unit),
+        factor: try reader.number("loss_weight", default: 1, .above(0)))
+    }
+
+    /// The name, or the name with the first number from 2 on that no other source has.
+    private static func unused(_ name: String, besides others: [Source]) -> String {
+      let taken = Set(others.map(\.name))
+      let candidates = [name] + (0...others.count).map { "\(name)_\($0 + 2)" }
+      return candidates.first { !taken.contains($0) } ?? name
     }
 
     var value: RecipeValue {
+      let shared: [RecipeValue.Entry] = [
+        .init("name", .text(name)), .init("weight", .number(weight)),
+        .init("loss", .text(loss.unit.rawValue)), .init("loss_weight", .number(loss.factor)),
+      ]
       switch kind {
-      case .tokens(let prefix): .mapping([("tokens", .text(prefix)), ("weight", .number(weight))])
-      case .task(let task): task.value(with: [RecipeValue.Entry("weight", .number(weight))])
+      case .tokens(let prefix):
+        return RecipeValue(.mapping([.init("tokens", .text(prefix))] + shared))
+      case .task(let task): return task.value(with: shared)
       }
-    }
-  }
-
-  /// A task by name with the options that only it understands.
-  public struct Task: Sendable, Equatable {
-    /// The task's name, for example `mqar`.
-    public var name: String
-    /// `tokenizer` of a task on text: `byte`, or a directory with `tokenizer.json`; default: the
-    /// pretrained model's.
-    public var tokenizer: String?
-    /// Its options, a mapping; absent ones take the task's defaults.
-    public var options: RecipeValue
-    /// Dotted path of the task in the recipe: for error messages, no part of equality.
-    public let path: String
-
-    /// Reads a task; `other` are keys of the same mapping that are not its own.
-    init(_ reader: RecipeReader, besides other: [String]) throws(RecipeError) {
-      name = try reader.text("task")
-      tokenizer = reader.value("tokenizer") == nil ? nil : try reader.text("tokenizer")
-      options = RecipeValue(
-        .mapping(reader.remaining(["task", "tokenizer"] + other)), place: reader.place(of: "task"))
-      path = reader.path
-      _ = try configuration()
-    }
-
-    /// Whether name, tokenizer and options are equal, wherever they stand.
-    public static func == (left: Task, right: Task) -> Bool {
-      left.name == right.name && left.tokenizer == right.tokenizer
-        && left.options == right.options
-    }
-
-    /// The options, in the order in which they were written.
-    var optionEntries: [RecipeValue.Entry] {
-      if case .mapping(let entries) = options.kind { entries } else { [] }
-    }
-
-    /// A mapping of name and tokenizer, some further keys and the options.
-    func value(with further: [RecipeValue.Entry]) -> RecipeValue {
-      var entries = [RecipeValue.Entry("task", .text(name))]
-      if let tokenizer {
-        entries.append(RecipeValue.Entry("tokenizer", .text(tokenizer)))
-      }
-      return RecipeValue(.mapping(entries + further + optionEntries))
     }
   }
 }

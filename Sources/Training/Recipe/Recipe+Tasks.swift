@@ -1,6 +1,51 @@
 import RecallTasks
 import TensorFiles
 
+extension Recipe {
+  /// A task by name with the options that only it understands.
+  public struct Task: Sendable, Equatable {
+    /// The task's name, for example `mqar`.
+    public var name: String
+    /// `tokenizer` of a task on text: `byte`, or a directory with `tokenizer.json`; default: the
+    /// pretrained model's.
+    public var tokenizer: String?
+    /// Its options, a mapping; absent ones take the task's defaults.
+    public var options: RecipeValue
+    /// Dotted path of the task in the recipe: for error messages, no part of equality.
+    public let path: String
+
+    /// Reads a task; `other` are keys of the same mapping that are not its own.
+    init(_ reader: RecipeReader, besides other: [String]) throws(RecipeError) {
+      name = try reader.text("task")
+      tokenizer = reader.value("tokenizer") == nil ? nil : try reader.text("tokenizer")
+      options = RecipeValue(
+        .mapping(reader.remaining(["task", "tokenizer"] + other)), place: reader.place(of: "task"))
+      path = reader.path
+      _ = try configuration()
+    }
+
+    /// Whether name, tokenizer and options are equal, wherever they stand.
+    public static func == (left: Task, right: Task) -> Bool {
+      left.name == right.name && left.tokenizer == right.tokenizer
+        && left.options == right.options
+    }
+
+    /// The options, in the order in which they were written.
+    var optionEntries: [RecipeValue.Entry] {
+      if case .mapping(let entries) = options.kind { entries } else { [] }
+    }
+
+    /// A mapping of name and tokenizer, some further keys and the options.
+    func value(with further: [RecipeValue.Entry]) -> RecipeValue {
+      var entries = [RecipeValue.Entry("task", .text(name))]
+      if let tokenizer {
+        entries.append(RecipeValue.Entry("tokenizer", .text(tokenizer)))
+      }
+      return RecipeValue(.mapping(entries + further + optionEntries))
+    }
+  }
+}
+
 extension RecipeValue {
   /// The value in JSON's terms: what `model.config` is to the readers of `config.json`.
   public var jsonValue: JSONValue {

@@ -1,0 +1,96 @@
+import DataParallel
+import LanguageModels
+import RecallTasks
+import TokenData
+
+/// The samples of a step that this rank computes, or shares with its group, and no others.
+final class StepSamples {
+  private let stream: DataStream
+  private let tree: ReductionTree
+  private let batch: SampleBatch
+  private let samplesPerStep: Int
+  /// Samples of a micro-batch.
+  private let microBatch: Int
+  /// The first micro-batch of this rank.
+  private let firstMicroBatch: Int
+  /// The source of each sample of the batch.
+  private var sources: [Int]
+
+  /// Allocates for the samples of a rank.
+  init(_ recipe: Recipe, _ stream: DataStream, tree: ReductionTree, rank: Int) {
+    self.stream = stream
+    self.tree = tree
+    samplesPerStep = recipe.train.sequencesPerStep
+    microBatch = recipe.train.microBatch
+    let microBatches = tree.microBatches(of: rank)
+    firstMicroBatch = microBatches.lowerBound
+    batch = SampleBatch(
+      sampleCount: microBatches.count * microBatch, sequenceLength: recipe.data.sequenceLength,
+      tracksDocuments: recipe.data.resetsStateAtDocuments)
+    sources = Array(repeating: 0, count: batch.sampleCount)
+  }
+
+  /// The sources of the samples.
+  var sourceNames: [String] { stream.sources.map(\.name) }
+
+  /// Tokens predicted in a sample.
+  var sequenceLength: Int { batch.sequenceLength }
+
+  /// Reads the samples of step `step`, counted from 1.
+  ///
+  /// - Throws: what a source throws when its data are damaged.
+  func load(step: Int) throws {
+    let first = UInt64(step - 1) * UInt64(samplesPerStep) + UInt64(firstMicroBatch * microBatch)
+    for index in sources.indices {
+      let sample = first + UInt64(index)
+      sources[index] = stream.source(ofGlobalSample: sample)
+      try stream.write(globalSample: sample, into: batch[index])
+    }
+  }
+
+  /// The samples of the micro-batch that a leaf is, or is a part of.
+  func samples(ofLeaf leaf: Int) -> SequenceSamples {
+    let row = first(ofLeaf: leaf) * sequenceLength
+    guard let inputs = batch.inputs.baseAddress, let targets = batch.targets.baseAddress,
+      let weights = batch.weights.baseAddress
+    else { preconditionFailure("a leaf has samples") }
+    return SequenceSamples(
+      inputs: inputs + row, targets: targets + row, weights: weights + row,
+      history: (batch.history?.baseAddress).map { UnsafePointer($0 + row) })
+  }
+
+  /// The source of sample `index` of a leaf's micro-batch.
+  func source(ofLeaf leaf: Int, _ index: Int) -> Int { sources[first(ofLeaf: leaf) + index] }
+
+  /// The weight of a micro-batch, counted once: with its first part.
+  func weight(ofLeaf leaf: Int) -> Double {
+    sum(ofLeaf: leaf, source: nil) { Double($0) }
+  }
+
+  /// The weight of a micro-batch's samples of one source, counted with its first part.
+  func weight(ofLeaf leaf: Int, source: Int) -> Double {
+    sum(ofLeaf: leaf, source: source) { Double($0) }
+  }
+
+  /// The targets that count of a micro-batch's samples of one source, counted with its first part.
+  func targets(ofLeaf leaf: Int, source: Int) -> Double {
+    sum(ofLeaf: leaf, source: source) { $0 != 0 ? 1 : 0 }
+  }
+
+  private func sum(ofLeaf leaf: Int, source: Int?, _ value: (Float) -> Double) -> Double {
+    guard tree.part(ofLeaf: leaf) == 0 else { return 0 }
+    let first = first(ofLeaf: leaf)
+    var sum = 0.0
+    for index in first..<(first + microBatch) where source == nil || sources[index] == source {
+      for row in (index * sequenceLength)..<((index + 1) * sequenceLength) {
+        sum += value(batch.weights[row])
+      }
+    }
+    return sum
+  }
+
+  /// Where a leaf's micro-batch begins in the batch.
+  private func first(ofLeaf leaf: Int) -> Int {
+    (tree.microBatch(ofLeaf: leaf) - firstMicroBatch) * microBatch
+  }
+}
