@@ -35,6 +35,16 @@ public func runAsRoot<Command: ParsableCommand>(
   }
 }
 
+/// Writes a line `warning: ...` on stderr for each of the texts.
+///
+/// - Parameter texts: of one line each.
+public func warn(_ texts: [String]) {
+  for text in texts {
+    let line = Array("warning: \(text)\n".utf8)
+    _ = write(STDERR_FILENO, line, line.count)
+  }
+}
+
 /// Writes the error's line to stderr and exits with its code.
 public func fail(_ failure: FailureReport) -> Never {
   fflush(nil)

@@ -36,7 +36,7 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
     case .duplicateName(let name):
       "two tasks would be reported as '\(name)': give one of them another name with as=NAME"
     case .notFinite(let what):
-      "\(what) gives no numbers (NaN): the model's weights are damaged or have diverged"
+      "\(what) is not a number: the model's weights are damaged or have diverged"
     }
   }
 }

@@ -129,7 +129,7 @@ extension Generator {
     var generated: [Int32] = []
     while generated.count < maximumNewTokens {
       guard let token = choice.token(nextLogits, index: generated.count) else {
-        throw .notFinite(what: "the model")
+        throw .notFinite(what: "the most likely next token")
       }
       if stopTokens.contains(token) { break }
       generated.append(token)

@@ -27,6 +27,7 @@ public struct Perplexity {
   /// Sequences that will be measured.
   public let sequenceCount: Int
 
+  private let prefix: String
   private let source: TokenFileSource
   private let evaluated: EvaluatedModel
 
@@ -47,6 +48,7 @@ public struct Perplexity {
     let (tokens, vocabulary) = (try MegatronTokens(prefix: prefix), model.model.vocabulary)
     source = try TokenFileSource(
       tokens, sequenceLength: sequenceLength, vocabularySize: vocabulary)
+    self.prefix = prefix
     evaluated = model
     sequenceCount = min(source.sampleCount ?? 0, limit ?? Int.max)
     try tokens.checkIDs(0..<(sequenceCount * sequenceLength + 1), vocabularySize: vocabulary)
@@ -58,7 +60,8 @@ public struct Perplexity {
   ///   - range: which sequences, below `sequenceCount`; all if nil.
   ///   - perToken: whether to keep the first sequence's nats.
   /// - Returns: sum, count, and nats a token if asked for.
-  /// - Throws: `TokenDataError` when a token is outside the model's vocabulary.
+  /// - Throws: `TokenDataError` when a token is outside the model's vocabulary,
+  ///   `EvaluationError.notFinite` for a loss that is no number.
   public func measure(_ range: Range<Int>? = nil, perToken: Bool = false) throws -> Result {
     let range = range ?? 0..<sequenceCount
     var result = Result()
@@ -68,6 +71,9 @@ public struct Perplexity {
         (_, count, nll) in
         guard perToken && first == range.lowerBound else { return }
         result.tokenNLL += UnsafeBufferPointer(start: nll, count: count)
+      }
+      guard result.sum.isFinite else {
+        throw EvaluationError.notFinite(what: "the loss of sequence \(first) of \(prefix)")
       }
       result.tokens += batch.sampleCount * batch.sequenceLength
     }

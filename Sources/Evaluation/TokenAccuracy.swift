@@ -3,6 +3,7 @@ import RecallTasks
 
 /// How often a model's most likely token is the wanted one, at the positions of a task that count.
 public struct TokenAccuracy {
+  private let name: String
   private let source: any SampleSource
   private let evaluated: EvaluatedModel
 
@@ -23,11 +24,14 @@ public struct TokenAccuracy {
       throw EvaluationError.vocabulary(
         task: task.name, needed: source.requiredVocabulary, model: model.model.vocabulary)
     }
+    name = task.name
     evaluated = model
   }
 
   /// The accuracy of each of the samples `range`, in order; samples without a position that counts
   /// are left out.
+  ///
+  /// - Throws: `EvaluationError.notFinite` when the model's logits are no numbers.
   public func scores(_ range: Range<Int>) throws -> [Double] {
     var scores: [Double] = []
     try evaluated.forEachBatch(of: range, from: source) { batch, pass, _ in
@@ -37,6 +41,9 @@ public struct TokenAccuracy {
       defer { predictions.deallocate() }
       guard let base = predictions.baseAddress else { return }
       pass.predict(samples, parameters: evaluated.parameters.pointer, into: base)
+      guard (0..<count).allSatisfy({ batch.weights[$0] == 0 || predictions[$0] >= 0 }) else {
+        throw EvaluationError.notFinite(what: "the most likely token of task \(name)")
+      }
       for index in 0..<batch.sampleCount {
         let part = UnsafeBufferPointer(
           start: base + index * batch.sequenceLength, count: batch.sequenceLength)

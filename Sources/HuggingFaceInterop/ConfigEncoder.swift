@@ -5,13 +5,13 @@ import TensorFiles
 struct ConfigEncoder {
   private let configuration: ModelConfiguration
   private let raw: [JSONMember]
-  private let dtype: ExportPrecision
+  private let dtype: ElementTypes
   private let path: String
   private let dialect: any ModelDialect
 
   /// Takes the `config.json` whose other fields are kept, if there is one, as `raw`.
   init(
-    _ configuration: ModelConfiguration, raw: JSONValue?, dtype: ExportPrecision, path: String
+    _ configuration: ModelConfiguration, raw: JSONValue?, dtype: ElementTypes, path: String
   ) throws(InteropError) {
     dialect = ModelDialects.forExport(of: configuration.family)
     self.configuration = Self.plain(configuration, dialect)
@@ -47,6 +47,10 @@ struct ConfigEncoder {
       expandedLayers: expanded)
   }
 
+  /// Whether code that the original names in `auto_map` is for this model as well: it is of the same
+  /// type.
+  var keepsCode: Bool { raw["model_type"] == .string(summary.modelType) && raw["auto_map"] != nil }
+
   /// The whole object.
   ///
   /// - Throws: `.refused` when it cannot describe the model.
@@ -54,9 +58,10 @@ struct ConfigEncoder {
     var fields = try baseFields()
     fields["statex"] = try expandedLayers()
     name(&fields)
+    if !keepsCode { fields["auto_map"] = nil }
     let typeFields = ["dtype", "torch_dtype"].filter { raw[$0] != nil }
     for field in typeFields.isEmpty ? ["torch_dtype"] : typeFields {
-      fields[field] = .string(dtype.torchName)
+      fields[field] = .string(dtype.prevailing.torchName)
     }
     try check(.object(fields), describes: configuration)
     return .object(fields)

@@ -1,25 +1,25 @@
 import TensorFiles
 import TensorStorage
 
-/// Conversion of tensor elements between a file's type and `Float`.
+/// Conversion of tensor elements between a file's type and `Float`, and the search for what is no number.
 ///
 /// Plain loops over unaligned little-endian elements, which the compiler vectorizes: they run at the
 /// speed of memory.
 enum ElementConversion {
-  /// The types that can be read.
-  static let readable: [TensorDataType] = [.float32, .bfloat16, .float16]
+  /// Elements converted at a time, few enough to stay in a cache for the search.
+  static let blockCount = 1 << 15
 
   /// Converts elements to `Float`, exactly.
   ///
   /// - Parameters:
   ///   - bytes: `target.count` elements, at any alignment.
-  ///   - type: one of `readable`.
+  ///   - type: their type.
   ///   - target: overwritten.
   static func decode(
-    _ bytes: UnsafeRawBufferPointer, as type: TensorDataType,
+    _ bytes: UnsafeRawBufferPointer, as type: ElementType,
     into target: UnsafeMutableBufferPointer<Float>
   ) {
-    precondition(bytes.count == target.count * type.byteCount, "sizes differ")
+    precondition(bytes.count == target.count * type.dataType.byteCount, "sizes differ")
     guard let source = bytes.baseAddress, let target = target.baseAddress else { return }
     switch type {
     case .float32:
@@ -34,15 +34,53 @@ enum ElementConversion {
         let bits = source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
         target[i] = Float(Float16(bitPattern: bits))
       }
-    default:
-      preconditionFailure("\(type.rawValue) is not a readable type")
     }
   }
 
-  /// Rounds to bfloat16, to nearest, ties to even; NaN stays NaN.
-  static func encodeBFloat16(
-    _ source: UnsafePointer<Float>, count: Int, into target: UnsafeMutablePointer<UInt16>
+  /// Rounds elements to a file's type, to nearest, ties to even.
+  ///
+  /// - Parameters:
+  ///   - source: single precision.
+  ///   - type: the type to round to.
+  ///   - target: overwritten with `source.count` elements.
+  static func encode(
+    _ source: UnsafeBufferPointer<Float>, as type: ElementType,
+    into target: UnsafeMutableRawBufferPointer
   ) {
-    for i in 0..<count { target[i] = BFloat16(source[i]).bitPattern }
+    precondition(target.count == source.count * type.dataType.byteCount, "sizes differ")
+    guard let values = source.baseAddress, let target = target.baseAddress else { return }
+    switch type {
+    case .float32: target.copyMemory(from: values, byteCount: source.count * 4)
+    case .bfloat16:
+      let bits = target.bindMemory(to: UInt16.self, capacity: source.count)
+      for i in 0..<source.count { bits[i] = BFloat16(values[i]).bitPattern }
+    case .float16:
+      let bits = target.bindMemory(to: UInt16.self, capacity: source.count)
+      for i in 0..<source.count { bits[i] = Float16(values[i]).bitPattern }
+    }
+  }
+
+  /// The largest magnitude that still rounds to a number of a type.
+  static func largestMagnitude(_ type: ElementType) -> Float {
+    switch type {
+    case .float16: Float(65520).nextDown
+    case .bfloat16: Float(bitPattern: 0x7F7F_7FFF)
+    case .float32: .greatestFiniteMagnitude
+    }
+  }
+
+  /// The first element that is no number, or one that rounds to no number of a type; nil when there is
+  /// none.
+  ///
+  /// One pass over the values. For positive numbers bit patterns are in the order of the numbers, with
+  /// infinity and then NaN last.
+  static func firstBeyond(
+    _ type: ElementType, _ values: UnsafeBufferPointer<Float>
+  ) -> Int? {
+    let limit = largestMagnitude(type)
+    var largest: UInt32 = 0
+    for value in values { largest = max(largest, value.magnitude.bitPattern) }
+    guard largest > limit.bitPattern else { return nil }
+    return values.firstIndex { !($0.magnitude <= limit) }
   }
 }

@@ -75,7 +75,7 @@ struct ExportDirectory: ~Copyable {
       guard lock >= 0 else { continue }
       defer { close(lock) }
       let files = try FileSystem.entries(of: remains)
-      guard files.allSatisfy({ isExported($0) || ModelFileNames.companions.contains($0) }) else {
+      guard files.allSatisfy({ isExported($0) || ModelFileNames.isCompanion($0) }) else {
         continue
       }
       try FileSystem.remove(remains)

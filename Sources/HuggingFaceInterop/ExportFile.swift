@@ -57,6 +57,7 @@ struct ExportFile: ~Copyable {
     let mapped: MappedFile
     do {
       mapped = try MappedFile(path: source)
+      try mapped.requireFetched()
     } catch {
       throw InteropError(error)
     }

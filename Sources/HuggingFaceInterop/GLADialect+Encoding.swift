@@ -69,6 +69,8 @@ extension GLADialect {
 
   func parameterName(_ checkpointName: String, in configuration: ModelConfiguration) -> String {
     guard case .gla(let layer) = configuration.base else { return checkpointName }
+    // The name in fla's first versions.
+    if checkpointName == "model.embed_tokens.weight" { return ModelFamily.gla.embeddingsKey }
     for spelling in [".attn.g_norm_swish_gate.weight", ".attn.g_norm.weight"]
     where checkpointName.hasSuffix(spelling) {
       return checkpointName.dropLast(spelling.count) + ".attn.\(layer.outputNormKey).weight"

@@ -9,8 +9,9 @@ struct GLADialect: ModelDialect {
   let name = "fla GLA"
   let architecture = "GLAForCausalLM"
 
-  /// fla's layer refuses kernels that it does not know. Heads and the output norm's weight, if there is
-  /// one, need not change any shape.
+  /// A kernel that fla's layers do not have and refuse.
+  ///
+  /// Heads, and the output norm where it has no weight, change no shape.
   let expandedMark: JSONMember? = JSONMember("attn_mode", .string("statex"))
 
   func claims(_ config: [JSONMember]) -> Bool {

@@ -2,29 +2,6 @@ import LanguageModels
 import TensorFiles
 import TensorStorage
 
-/// The element type of exported weights.
-public enum ExportPrecision: String, Sendable, CaseIterable {
-  /// Single precision: an import gives back the same bits.
-  case float32 = "F32"
-  /// Rounded to nearest even, half the size.
-  case bfloat16 = "BF16"
-
-  var dataType: TensorDataType {
-    switch self {
-    case .float32: .float32
-    case .bfloat16: .bfloat16
-    }
-  }
-
-  /// PyTorch's name, as in `torch_dtype`.
-  var torchName: String {
-    switch self {
-    case .float32: "float32"
-    case .bfloat16: "bfloat16"
-    }
-  }
-}
-
 /// How an export introduces itself to other programs.
 public struct ExportSummary: Sendable, Equatable {
   /// `model_type` in its `config.json`.
@@ -40,13 +17,13 @@ extension HuggingFaceModel {
   /// - Parameters:
   ///   - configuration: the model; layers that differ from its base are listed under `statex`.
   ///   - rawConfig: a `config.json` to keep the other fields of.
-  ///   - dtype: the weights' type.
+  ///   - dtype: the weights' types.
   /// - Returns: the whole object; decoding it gives back `configuration`, whose base is then what all
   ///   layers are if they are equal.
   /// - Throws: `InteropError.refused` when `config.json` cannot describe the model.
   public static func configJSON(
     of configuration: ModelConfiguration, rawConfig: JSONValue? = nil,
-    dtype: ExportPrecision = .float32
+    dtype: ElementTypes = .float32
   ) throws(InteropError) -> JSONValue {
     try ConfigEncoder(configuration, raw: rawConfig, dtype: dtype, path: "config.json").encoded()
   }
@@ -68,9 +45,10 @@ extension HuggingFaceModel {
   ///   - parameters: its weights.
   ///   - rawConfig: a `config.json` to keep the other fields of, as `load` returned it.
   ///   - directory: where; folders above it are created.
-  ///   - dtype: the weights' type.
+  ///   - dtype: the weights' types.
   ///   - maxShardBytes: weights beyond this size are split over several files.
-  ///   - tokenizerDirectory: tokenizer and generation files found there are copied along.
+  ///   - source: the directory that the model was made from: its tokenizer and generation files are
+  ///     copied along, and the Python code that kept fields name.
   /// - Returns: what the export is to other programs.
   /// - Throws: `InteropError`: `.refused` (class 64) for a model that `config.json` cannot describe
   ///   or a directory that is not an export, `.inputOutput` (class 74) when writing fails.
@@ -79,24 +57,25 @@ extension HuggingFaceModel {
   @discardableResult
   public static func export(
     configuration: ModelConfiguration, parameters: ParameterArena, rawConfig: JSONValue? = nil,
-    to directory: String, dtype: ExportPrecision = .float32,
-    maxShardBytes: Int = defaultShardBytes, tokenizerFrom tokenizerDirectory: String? = nil
+    to directory: String, dtype: ElementTypes = .float32,
+    maxShardBytes: Int = defaultShardBytes, madeFrom source: String? = nil
   ) throws(InteropError) -> ExportSummary {
     let layout = configuration.layout()
     precondition(
       parameters.layout.holdsTheSame(as: layout), "parameters of another configuration")
-    let encoder = try ConfigEncoder(configuration, raw: rawConfig, dtype: dtype, path: directory)
+    let (raw, code) = try withItsCode(rawConfig, in: source)
+    let encoder = try ConfigEncoder(configuration, raw: raw, dtype: dtype, path: directory)
     let config = try encoder.encoded()
     let export = try ExportDirectory(target: directory)
     do throws(InteropError) {
       try ExportFile.write(
         config.encoded() + Array("\n".utf8), to: export.path + "/" + ModelFileNames.config)
-      try WeightWriter(parameters, layout.slots, dtype: dtype, maxShardBytes: maxShardBytes)
+      try WeightWriter(parameters, layout.slots, types: dtype, maxShardBytes: maxShardBytes)
         .write(to: export.path)
-      if let tokenizerDirectory {
-        for name in ModelFileNames.companions
-        where FileSystem.exists(tokenizerDirectory + "/" + name) {
-          try ExportFile.copy(tokenizerDirectory + "/" + name, to: export.path + "/" + name)
+      if let source {
+        let names = try Companions.names(in: source) + (encoder.keepsCode ? code : [])
+        for name in Set(names).sorted() {
+          try ExportFile.copy(source + "/" + name, to: export.path + "/" + name)
         }
       }
       try export.commit()
@@ -105,5 +84,18 @@ extension HuggingFaceModel {
       throw error
     }
     return encoder.summary
+  }
+
+  /// A `config.json` and the Python files that it names, or without their names where they are not
+  /// there.
+  private static func withItsCode(
+    _ raw: JSONValue?, in source: String?
+  ) throws(InteropError) -> (JSONValue?, [String]) {
+    guard case .object(var fields)? = raw, let autoMap = fields["auto_map"] else {
+      return (raw, [])
+    }
+    if let source, let code = try Companions.code(autoMap, in: source) { return (raw, code) }
+    fields["auto_map"] = nil
+    return (.object(fields), [])
   }
 }

@@ -11,13 +11,18 @@ public struct HuggingFaceModel {
   /// `config.json` as it was read; given back to an export, fields that this program has no use for
   /// survive.
   public let raw: JSONValue
+  /// The type in which each weight is stored.
+  public let elementTypes: ElementTypes
+  /// What a user should know about `config.json`, a line each: fields that nothing reads.
+  public let warnings: [String]
 
   /// Reads a model directory.
   ///
   /// The weights are `model.safetensors`, or the shards that `model.safetensors.index.json` names, in
   /// F32, BF16 or F16, converted exactly. They are mapped, not copied, before the conversion. Both of
-  /// fla's names of the output norm, gate and up projections in one tensor, a stored tied head, and
-  /// a doubled `model.model.` prefix are understood.
+  /// fla's names of the output norm, gate and up projections in one tensor, a stored tied head, a tied
+  /// head without the embeddings, and the prefixes of wrappers (`module.`, `_orig_mod.`, a doubled
+  /// `model.model.`) are understood. Weights that are infinite or not numbers are refused.
   ///
   /// - Parameters:
   ///   - directory: the directory's path.
@@ -28,12 +33,13 @@ public struct HuggingFaceModel {
   public static func load(
     directory: String, trainable: TrainableParameters = .all
   ) throws(InteropError) -> HuggingFaceModel {
-    let (configuration, raw, dialect) = try readConfiguration(directory: directory)
-    let files = try WeightFiles(directory: directory)
-    let parameters = try TensorImport(
-      files, into: configuration, trainable: trainable, dialect: dialect
-    ).read()
-    return HuggingFaceModel(configuration: configuration, parameters: parameters, raw: raw)
+    let file = try ConfigFile(directory: directory)
+    let weights = try TensorImport(
+      WeightFiles(directory: directory), into: file.configuration, trainable: trainable,
+      dialect: file.dialect)
+    return HuggingFaceModel(
+      configuration: file.configuration, parameters: try weights.read(), raw: file.raw,
+      elementTypes: weights.elementTypes, warnings: file.warnings)
   }
 
   /// Reads only `config.json` of a model directory.
@@ -41,14 +47,46 @@ public struct HuggingFaceModel {
   /// - Throws: as `load(directory:)`.
   public static func loadConfiguration(
     directory: String
-  ) throws(InteropError) -> (configuration: ModelConfiguration, raw: JSONValue) {
-    let (configuration, raw, _) = try readConfiguration(directory: directory)
-    return (configuration, raw)
+  ) throws(InteropError) -> (configuration: ModelConfiguration, raw: JSONValue, warnings: [String])
+  {
+    let file = try ConfigFile(directory: directory)
+    return (file.configuration, file.raw, file.warnings)
   }
 
-  private static func readConfiguration(
-    directory: String
-  ) throws(InteropError) -> (ModelConfiguration, JSONValue, any ModelDialect) {
+  /// What the weight files of a model directory hold, from their headers.
+  ///
+  /// - Throws: as `load(directory:)`, without reading a weight: files that are missing or malformed,
+  ///   tensors that do not fit `config.json`.
+  public static func describeWeights(directory: String) throws(InteropError) -> WeightSummary {
+    let file = try ConfigFile(directory: directory)
+    let files = try WeightFiles(directory: directory)
+    let weights = try TensorImport(
+      files, into: file.configuration, trainable: .all, dialect: file.dialect)
+    return WeightSummary(
+      fileCount: Set(files.tensors.map(\.file.path)).count,
+      byteCount: files.tensors.reduce(0) { $0 + $1.range.count },
+      elementTypes: weights.elementTypes)
+  }
+}
+
+/// The weight files of a model directory.
+public struct WeightSummary: Sendable, Equatable {
+  /// How many there are.
+  public let fileCount: Int
+  /// Bytes of all tensors.
+  public let byteCount: Int
+  /// The type of each parameter.
+  public let elementTypes: ElementTypes
+}
+
+/// The `config.json` of a model directory.
+private struct ConfigFile {
+  let configuration: ModelConfiguration
+  let raw: JSONValue
+  let dialect: any ModelDialect
+  let warnings: [String]
+
+  init(directory: String) throws(InteropError) {
     // A path that is no directory is a mistake of the caller or of a mount, not of the data in it.
     _ = try FileSystem.entries(of: directory)
     let path = directory + "/" + ModelFileNames.config
@@ -56,12 +94,12 @@ public struct HuggingFaceModel {
       throw .malformed(
         file: path, problem: "not found; a Hugging Face model directory holds a config.json")
     }
-    let raw = try FileSystem.json(path)
-    let configuration = try ModelConfiguration(configJSON: raw, source: path)
+    raw = try FileSystem.json(path)
+    configuration = try ModelConfiguration(configJSON: raw, source: path)
     guard case .object(let fields) = raw else {
       throw .malformed(file: path, problem: "expected an object of fields")
     }
-    let dialect = try ModelDialects.find(ConfigReader(file: path, object: fields))
-    return (configuration, raw, dialect)
+    dialect = try ModelDialects.find(ConfigReader(file: path, object: fields))
+    warnings = ConfigWarnings.lines(fields, dialect: dialect, source: path)
   }
 }

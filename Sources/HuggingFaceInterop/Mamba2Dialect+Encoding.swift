@@ -3,14 +3,9 @@ import Layers
 import TensorFiles
 
 extension Mamba2Dialect {
-  /// Fields of fla's and mamba_ssm's files that transformers does not know.
-  private static let foreignFields = [
-    "norm_eps", "dt_limit", "dt_min", "dt_max", "dt_init_floor", "A_init_range", "D_has_hdim",
-    "norm_before_gate", "rmsnorm", "conv_init", "fuse_norm", "fuse_cross_entropy",
-    "fuse_linear_cross_entropy", "use_l2warp", "d_model", "n_layer", "d_intermediate", "ssm_cfg",
-    "attn_layer_idx", "attn_cfg", "rms_norm", "fused_add_norm", "pad_vocab_size_multiple",
-    "tie_embeddings",
-  ]
+  /// Fields of fla's and mamba_ssm's files that transformers does not know; those of them that an
+  /// export has as well are set anew.
+  private static let foreignFields = flaFields + MambaSSMDialect.fields
 
   /// Infinities are written as transformers 5 writes them, since JSON has no word for them; an
   /// unlimited `time_step_limit`, which is the default, is left out for the sake of older versions,
@@ -28,7 +23,7 @@ extension Mamba2Dialect {
       }
       if kept["chunk_size"] == nil { kept["chunk_size"] = official?["chunk_size"] }
     }
-    let limit = Spelling.transformers.limitField
+    let limit = SharedField.timeStepLimit.transformers
     if let value = kept[limit], value.strict != value { kept[limit] = nil }
     if kept["hidden_act"] != nil { kept["hidden_act"] = .string("silu") }
     // transformers 5.23 rescales out_proj of the weights it has just loaded when this is true.
@@ -39,7 +34,6 @@ extension Mamba2Dialect {
 
   func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember] {
     guard case .mamba2(let layer) = configuration.base else { return [] }
-    let names = Spelling.transformers
     let expand = GLADialect.ratio(of: layer.innerSize, to: layer.hiddenSize)
     var fields = [
       JSONMember("model_type", .string(ModelFamily.mamba2.rawValue)),
@@ -54,13 +48,16 @@ extension Mamba2Dialect {
       JSONMember("use_bias", .bool(layer.hasProjectionBias)),
       JSONMember("use_conv_bias", .bool(layer.hasConvolutionBias)),
       JSONMember("hidden_act", .string("silu")),
-      JSONMember(names.epsilonField, JSONValue(layer.normEpsilon)),
+      JSONMember(SharedField.epsilon.transformers, JSONValue(layer.normEpsilon)),
+      JSONMember(SharedField.epsilon.fla, JSONValue(layer.normEpsilon)),
       JSONMember("tie_word_embeddings", .bool(configuration.tiesEmbeddings)),
       JSONMember("vocab_size", .integer(configuration.vocabularySize)),
     ]
-    if layer.timeStepLimit != 0...Float.infinity {
-      let limit = layer.timeStepLimit
-      fields[names.limitField] = .array([limit.lowerBound, limit.upperBound].map(\.strictJSON))
+    let limit = layer.timeStepLimit
+    if limit != 0...Float.infinity {
+      let bounds = JSONValue.array([limit.lowerBound, limit.upperBound].map(\.strictJSON))
+      fields[SharedField.timeStepLimit.transformers] = bounds
+      fields[SharedField.timeStepLimit.fla] = bounds
     }
     return fields
   }

@@ -2,41 +2,59 @@ import LanguageModels
 import Layers
 import TensorFiles
 
-/// The Mamba2 models of transformers (`Mamba2ForCausalLM`) and of fla, which differ in two names.
+/// The Mamba2 models of transformers (`transformers/models/mamba2/configuration_mamba2.py`) and of fla
+/// (`fla/models/mamba2/configuration_mamba2.py`), which have two names for two fields.
+///
+/// fla takes the place of transformers' class when it is imported, and would read its own names'
+/// defaults from a file that has the others: an export has both. A file with one of the two means what it
+/// says; one in which they disagree would be two models, and is refused.
 ///
 /// Sizes must be given: the two libraries' defaults are those of different models. Options that are
 /// absent have their common defaults.
 struct Mamba2Dialect: ModelDialect {
-  /// Whose names the fields have.
-  enum Spelling: Sendable {
-    /// `transformers/models/mamba2/configuration_mamba2.py`.
-    case transformers
-    /// `fla/models/mamba2/configuration_mamba2.py`.
-    case fla
+  /// A field under its two names.
+  struct SharedField: Sendable {
+    let transformers, fla: String
 
     /// The norms' epsilon.
-    var epsilonField: String { self == .fla ? "norm_eps" : "layer_norm_epsilon" }
+    static let epsilon = SharedField(transformers: "layer_norm_epsilon", fla: "norm_eps")
     /// Bounds of the time steps.
-    var limitField: String { self == .fla ? "dt_limit" : "time_step_limit" }
+    static let timeStepLimit = SharedField(transformers: "time_step_limit", fla: "dt_limit")
+    static let all = [epsilon, timeStepLimit]
   }
 
-  let spelling: Spelling
+  let name = "Mamba2 of transformers and fla"
+  let architecture = "Mamba2ForCausalLM"
+  let expandedMark: JSONMember? = nil
 
-  init(_ spelling: Spelling) { self.spelling = spelling }
+  func claims(_ config: [JSONMember]) -> Bool { ModelFamily.mamba2.isNamed(by: config) }
 
-  var name: String { spelling == .fla ? "fla Mamba2" : "transformers Mamba2" }
-  var architecture: String { "Mamba2ForCausalLM" }
-  var expandedMark: JSONMember? { nil }
+  /// Whether only transformers can have written the file: of the two names it has transformers' alone.
+  private static func isOfTransformers(_ config: [JSONMember]) -> Bool {
+    SharedField.all.contains { config[$0.transformers] != nil }
+      && SharedField.all.allSatisfy { config[$0.fla] == nil }
+  }
 
-  func claims(_ config: [JSONMember]) -> Bool {
-    guard ModelFamily.mamba2.isNamed(by: config) else { return false }
-    switch spelling {
-    case .transformers: return true
-    case .fla:
-      let transformers = Spelling.transformers
-      return config[transformers.epsilonField] == nil && config[transformers.limitField] == nil
-        && (config[spelling.epsilonField] != nil || config[spelling.limitField] != nil)
+  /// Whether the file has the option of a norm before the gate, set, and it means nothing there:
+  /// transformers has no such option, whatever its first published model says.
+  static func ignoresNormFirst(_ config: [JSONMember]) -> Bool {
+    config["norm_before_gate"] == .bool(true) && isOfTransformers(config)
+  }
+
+  /// Reads a field under whichever of its names stands in the file; the default when neither does.
+  private func either<Value: Equatable>(
+    _ field: SharedField, _ reader: ConfigReader, read: (String) throws(InteropError) -> Value
+  ) throws(InteropError) -> Value {
+    let value = try read(field.transformers)
+    guard reader.object[field.fla] != nil else { return value }
+    let other = try read(field.fla)
+    if let original = reader.object[field.transformers], other != value {
+      throw reader.error(
+        field.fla,
+        "'\(field.transformers)' is \(original.summary), and these are two names of one field: fla"
+          + " reads this one, transformers the other; make them equal or remove one")
     }
+    return other
   }
 
   func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration {
@@ -56,7 +74,9 @@ struct Mamba2Dialect: ModelDialect {
     try reader.refuse("attn", because: "hybrid models with attention layers are not supported")
     try reader.refuse("D_has_hdim", unless: .bool(false), because: Mamba2Refusal.skipWidth)
     try reader.refuse("rmsnorm", unless: .bool(true), because: Mamba2Refusal.noGatedNorm)
-    try reader.refuse("norm_before_gate", unless: .bool(false), because: Mamba2Refusal.normFirst)
+    if !Self.ignoresNormFirst(reader.object) {
+      try reader.refuse("norm_before_gate", unless: .bool(false), because: Mamba2Refusal.normFirst)
+    }
     try reader.refuseActivation("hidden_act")
   }
 
@@ -79,13 +99,17 @@ struct Mamba2Dialect: ModelDialect {
       hiddenSize: hiddenSize, headCount: headCount, headDim: headDim,
       stateSize: try reader.requiredInteger("state_size", in: ConfigLimit.state),
       groupCount: try reader.requiredInteger("n_groups", in: ConfigLimit.channels),
-      normEpsilon: try reader.singlePrecision(spelling.epsilonField, default: 1e-5))
+      normEpsilon: try either(.epsilon, reader) { name throws(InteropError) in
+        try reader.singlePrecision(name, default: 1e-5)
+      })
     try layer.checkGroups(reader, field: "n_groups")
     layer.convolutionSize = try reader.integer(
       "conv_kernel", default: 4, in: ConfigLimit.convolution)
     layer.hasProjectionBias = try reader.flag("use_bias", default: false)
     layer.hasConvolutionBias = try reader.flag("use_conv_bias", default: true)
-    layer.timeStepLimit = try reader.timeStepLimit(spelling.limitField)
+    layer.timeStepLimit = try either(.timeStepLimit, reader) { name throws(InteropError) in
+      try reader.timeStepLimit(name)
+    }
     return layer
   }
 

@@ -12,7 +12,13 @@ struct MambaSSMDialect: ModelDialect {
   let expandedMark: JSONMember? = nil
 
   /// The layout that this one's models are written in.
-  private let exported = Mamba2Dialect(.transformers)
+  private let exported = Mamba2Dialect()
+
+  /// Fields that only such files have; `vocab_size` and `residual_in_fp32` are everybody's.
+  static let fields = [
+    "d_model", "n_layer", "d_intermediate", "ssm_cfg", "attn_layer_idx", "attn_cfg", "rms_norm",
+    "fused_add_norm", "pad_vocab_size_multiple", "tie_embeddings",
+  ]
 
   /// Arguments of the mixer that do not change what a trained model computes.
   private static let harmless = [
@@ -24,6 +30,8 @@ struct MambaSSMDialect: ModelDialect {
       "layer", "d_state", "d_conv", "expand", "headdim", "d_ssm", "ngroups", "D_has_hdim",
       "rmsnorm", "norm_before_gate", "dt_limit", "bias", "conv_bias", "activation",
     ] + harmless
+
+  var knownFields: [String] { Self.fields + ["vocab_size", "residual_in_fp32"] }
 
   func claims(_ config: [JSONMember]) -> Bool {
     config["model_type"] == nil && (config["ssm_cfg"] != nil || config["d_model"] != nil)

@@ -23,6 +23,14 @@ extension ModelConfiguration {
     try readExpandedLayers(reader, dialect: dialect)
   }
 
+  /// What a user should know about a `config.json` that decodes: fields that nothing reads, a line each.
+  public static func warnings(configJSON: JSONValue, source: String) -> [String] {
+    guard case .object(let fields) = configJSON,
+      let dialect = try? ModelDialects.find(ConfigReader(file: source, object: fields))
+    else { return [] }
+    return ConfigWarnings.lines(fields, dialect: dialect, source: source)
+  }
+
   /// Replaces the layers that `statex.layers` lists.
   private mutating func readExpandedLayers(
     _ reader: ConfigReader, dialect: any ModelDialect

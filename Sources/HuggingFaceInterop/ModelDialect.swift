@@ -18,6 +18,10 @@ protocol ModelDialect: Sendable {
   /// shapes of tensors do that.
   var expandedMark: JSONMember? { get }
 
+  /// The fields of this dialect's own that may stand in a `config.json`, those without meaning here
+  /// included.
+  var knownFields: [String] { get }
+
   /// Whether this `config.json` is written in this dialect.
   func claims(_ config: [JSONMember]) -> Bool
 
@@ -61,7 +65,7 @@ extension ModelFamily {
 /// The dialects that can be read and written.
 enum ModelDialects {
   static let all: [any ModelDialect] = [
-    GLADialect(), MambaSSMDialect(), Mamba2Dialect(.fla), Mamba2Dialect(.transformers),
+    GLADialect(), MambaSSMDialect(), Mamba2Dialect(),
   ]
 
   /// The dialect in which a configuration is written.
@@ -77,7 +81,7 @@ enum ModelDialects {
   static func forExport(of family: ModelFamily) -> any ModelDialect {
     switch family {
     case .gla: return GLADialect()
-    case .mamba2: return Mamba2Dialect(.transformers)
+    case .mamba2: return Mamba2Dialect()
     }
   }
 }

@@ -11,12 +11,20 @@ struct TensorImport {
   /// Rows `part * rows ..< (part + 1) * rows` of a tensor; `part` is 0 when it is the whole tensor.
   private struct Source {
     let tensor: StoredTensor
+    let type: ElementType
     var part = 0
+
+    /// Converts the tensor's elements from `first` on.
+    func decode(at first: Int, into target: UnsafeMutableBufferPointer<Float>) {
+      let width = type.dataType.byteCount
+      let bytes = tensor.bytes[(first * width)..<((first + target.count) * width)]
+      ElementConversion.decode(UnsafeRawBufferPointer(rebasing: bytes), as: type, into: target)
+    }
   }
 
   private let layout: ParameterLayout
   private let sources: [Source]
-  private let tiedHead: (head: StoredTensor, embeddings: ParameterSlot)?
+  private let tiedHead: (head: Source, embeddings: ParameterSlot)?
 
   /// Matches the tensors of a checkpoint with the parameters of a model.
   ///
@@ -49,20 +57,20 @@ struct TensorImport {
   private static func parametersByName(
     _ files: WeightFiles, configuration: ModelConfiguration, dialect: any ModelDialect
   ) throws(InteropError) -> [String: StoredTensor] {
-    // Some converters save the whole model under a second `model.`: see fla-org/flame, pull 48.
-    let isDoubled = files.tensors.contains { $0.name.hasPrefix("model.model.") }
+    let names = CheckpointNames.unwrapped(files.tensors.map(\.name))
     var result: [String: StoredTensor] = [:]
-    for tensor in files.tensors {
-      var name = tensor.name
-      if isDoubled, name.hasPrefix("model.model.") || name == "model.lm_head.weight" {
-        name.removeFirst("model.".count)
-      }
-      name = dialect.parameterName(name, in: configuration)
+    for (tensor, name) in zip(files.tensors, names) {
+      let name = dialect.parameterName(name, in: configuration)
       if let other = result.updateValue(tensor, forKey: name) {
         throw .tensors(
           file: files.source,
           problem: "tensors '\(other.name)' and '\(tensor.name)' are the same parameter")
       }
+    }
+    // Of two tensors that share their memory, safetensors' `save_model` keeps one, not always the same.
+    let (embeddings, head) = (configuration.family.embeddingsKey, configuration.family.headKey)
+    if configuration.tiesEmbeddings, result[embeddings] == nil {
+      result[embeddings] = result.removeValue(forKey: head)
     }
     return result
   }
@@ -71,9 +79,9 @@ struct TensorImport {
   private static func source(
     of slot: ParameterSlot, in available: [String: StoredTensor], dialect: any ModelDialect
   ) throws(InteropError) -> (source: Source, key: String)? {
-    if let fused = fusedSource(of: slot, in: available, dialect: dialect) {
-      try checkType(fused.source.tensor)
-      return fused
+    if let fused = fusedTensor(of: slot, in: available, dialect: dialect) {
+      let source = Source(tensor: fused.tensor, type: try type(of: fused.tensor), part: fused.part)
+      return (source, fused.key)
     }
     guard let tensor = available[slot.name] else { return nil }
     guard tensor.shape == slot.shape else {
@@ -82,44 +90,44 @@ struct TensorImport {
         problem: "tensor '\(tensor.name)' has shape \(tensor.shape); the configuration asks for"
           + " \(slot.shape)")
     }
-    try checkType(tensor)
-    return (Source(tensor: tensor), slot.name)
+    return (Source(tensor: tensor, type: try type(of: tensor)), slot.name)
   }
 
-  private static func fusedSource(
+  private static func fusedTensor(
     of slot: ParameterSlot, in available: [String: StoredTensor], dialect: any ModelDialect
-  ) -> (source: Source, key: String)? {
+  ) -> (tensor: StoredTensor, part: Int, key: String)? {
     guard let names = dialect.fusedParameters(with: slot.name),
       let part = names.firstIndex(of: slot.name), let first = names.first,
       let tensor = available[first], let rows = slot.shape.first,
       names.dropFirst().allSatisfy({ available[$0] == nil }),
       tensor.shape == [rows * names.count] + slot.shape.dropFirst()
     else { return nil }
-    return (Source(tensor: tensor, part: part), first)
+    return (tensor, part, first)
   }
 
-  private static func checkType(_ tensor: StoredTensor) throws(InteropError) {
-    guard ElementConversion.readable.contains(tensor.dataType) else {
-      let known = ElementConversion.readable.map(\.rawValue).joined(separator: ", ")
+  private static func type(of tensor: StoredTensor) throws(InteropError) -> ElementType {
+    guard let type = ElementType(tensor.dataType) else {
+      let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
       throw .tensors(
         file: tensor.file.path,
         problem: "tensor '\(tensor.name)' is of type \(tensor.dataType.rawValue);"
           + " supported: \(known)")
     }
+    return type
   }
 
   /// A head that is stored although it is tied; whether it equals the embeddings is seen on reading.
   private static func takeTiedHead(
     _ unused: inout [String: StoredTensor], _ configuration: ModelConfiguration,
     layout: ParameterLayout
-  ) throws(InteropError) -> (StoredTensor, ParameterSlot)? {
+  ) throws(InteropError) -> (Source, ParameterSlot)? {
     guard configuration.tiesEmbeddings,
       let embeddings = layout[configuration.family.embeddingsKey],
       let head = unused.removeValue(forKey: configuration.family.headKey)
     else { return nil }
-    try checkType(head)
+    let source = Source(tensor: head, type: try type(of: head))
     guard head.shape == embeddings.shape else { throw Self.untied(head) }
-    return (head, embeddings)
+    return (source, embeddings)
   }
 
   private static func untied(_ head: StoredTensor) -> InteropError {
@@ -149,40 +157,60 @@ struct TensorImport {
     return "\(names.count) tensor\(names.count == 1 ? "" : "s") (\(shown)\(rest))"
   }
 
+  /// The type in which each parameter is stored.
+  var elementTypes: ElementTypes {
+    ElementTypes(
+      zip(layout.slots, sources).map { slot, source in (slot.name, slot.count, source.type) })
+  }
+
   /// Reads every parameter.
   ///
-  /// - Throws: `InteropError.tensors` when a head that should be tied is not.
+  /// - Throws: `InteropError.tensors` for an element that is infinite or not a number, and when a head
+  ///   that should be tied is not.
   func read() throws(InteropError) -> ParameterArena {
     let arena = ParameterArena(layout: layout)
     for (slot, source) in zip(layout.slots, sources) {
-      let tensor = source.tensor
-      let size = slot.count * tensor.dataType.byteCount
-      let bytes = tensor.bytes[(source.part * size)..<((source.part + 1) * size)]
-      ElementConversion.decode(
-        UnsafeRawBufferPointer(rebasing: bytes), as: tensor.dataType, into: arena.elements(slot))
-      tensor.releasePages()
+      let elements = arena.elements(slot)
+      var start = 0
+      while start < elements.count {
+        let end = min(start + ElementConversion.blockCount, elements.count)
+        let block = UnsafeMutableBufferPointer(rebasing: elements[start..<end])
+        source.decode(at: source.part * slot.count + start, into: block)
+        if let index = ElementConversion.firstBeyond(.float32, UnsafeBufferPointer(block)) {
+          throw Self.nonFinite(source.tensor, block[index], at: start + index)
+        }
+        start = end
+      }
+      source.tensor.releasePages()
     }
     if let tiedHead { try Self.checkTied(tiedHead.head, arena.elements(tiedHead.embeddings)) }
     return arena
   }
 
+  private static func nonFinite(
+    _ tensor: StoredTensor, _ value: Float, at index: Int
+  ) -> InteropError {
+    .tensors(
+      file: tensor.file.path,
+      problem:
+        "tensor '\(tensor.name)' holds \(value.isNaN ? "NaN" : "\(value)") (element \(index)):"
+        + " the weights are damaged or have diverged; use an earlier checkpoint")
+  }
+
   private static func checkTied(
-    _ head: StoredTensor, _ embeddings: UnsafeMutableBufferPointer<Float>
+    _ head: Source, _ embeddings: UnsafeMutableBufferPointer<Float>
   ) throws(InteropError) {
-    let block = 1 << 16
-    let width = head.dataType.byteCount
+    let block = ElementConversion.blockCount
     let converted = UnsafeMutableBufferPointer<Float>.allocate(capacity: block)
     defer { converted.deallocate() }
     for start in stride(from: 0, to: embeddings.count, by: block) {
       let count = min(block, embeddings.count - start)
       let values = UnsafeMutableBufferPointer(rebasing: converted[..<count])
-      ElementConversion.decode(
-        UnsafeRawBufferPointer(rebasing: head.bytes[(start * width)..<((start + count) * width)]),
-        as: head.dataType, into: values)
+      head.decode(at: start, into: values)
       guard let stored = values.baseAddress, let tied = embeddings.baseAddress,
         memcmp(stored, tied + start, count * MemoryLayout<Float>.stride) == 0
-      else { throw untied(head) }
+      else { throw untied(head.tensor) }
     }
-    head.releasePages()
+    head.tensor.releasePages()
   }
 }

@@ -32,12 +32,19 @@ enum ModelFileNames {
   static let weights = "model.safetensors"
   static let index = "model.safetensors.index.json"
 
+  static let tokenizerConfig = "tokenizer_config.json"
+
   /// Files that belong to the tokenizer or to generation, copied along with an export.
   static let companions = [
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "tokenizer.json", "tokenizer.model", tokenizerConfig, "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
     "generation_config.json",
   ]
+
+  /// Whether an export may hold a file of that name beside configuration and weights.
+  static func isCompanion(_ name: String) -> Bool {
+    companions.contains(name) || name.hasSuffix(".py")
+  }
 
   /// Shard `number` (from 1) of `count`.
   static func shard(_ number: Int, of count: Int) -> String {

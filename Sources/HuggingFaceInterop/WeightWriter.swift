@@ -4,21 +4,21 @@ import TensorStorage
 /// Writes an arena as one safetensors file, or as shards with an index.
 struct WeightWriter {
   private let parameters: ParameterArena
-  private let dtype: ExportPrecision
+  private let types: ElementTypes
   private let shards: [[ParameterSlot]]
 
   /// Deals the tensors to shards of at most `maxShardBytes` in the order of `slots`; a tensor that is
   /// larger gets a shard of its own.
   init(
-    _ parameters: ParameterArena, _ slots: [ParameterSlot], dtype: ExportPrecision,
+    _ parameters: ParameterArena, _ slots: [ParameterSlot], types: ElementTypes,
     maxShardBytes: Int
   ) {
     self.parameters = parameters
-    self.dtype = dtype
+    self.types = types
     var shards: [[ParameterSlot]] = [[]]
     var filled = 0
     for slot in slots {
-      let size = slot.count * dtype.dataType.byteCount
+      let size = slot.count * types[slot.name].dataType.byteCount
       if filled > 0, filled + size > maxShardBytes {
         shards.append([])
         filled = 0
@@ -30,6 +30,8 @@ struct WeightWriter {
   }
 
   /// Creates the files in a directory that has none of them.
+  ///
+  /// - Throws: `.refused` for a weight that is no number of its type, `.inputOutput`.
   func write(to directory: String) throws(InteropError) {
     guard shards.count > 1 else {
       return try write(shards[0], to: directory + "/" + ModelFileNames.weights)
@@ -45,14 +47,15 @@ struct WeightWriter {
   }
 
   private func index(of files: [(tensor: String, file: String)]) -> JSONValue {
-    let count = parameters.layout.parameterCount
+    let slots = shards.joined()
+    let size = slots.reduce(0) { $0 + $1.count * types[$1.name].dataType.byteCount }
     let sorted = files.sorted { $0.tensor.utf8.lexicographicallyPrecedes($1.tensor.utf8) }
     return .object([
       JSONMember(
         "metadata",
         .object([
-          JSONMember("total_parameters", .integer(count)),
-          JSONMember("total_size", .integer(count * dtype.dataType.byteCount)),
+          JSONMember("total_parameters", .integer(slots.reduce(0) { $0 + $1.count })),
+          JSONMember("total_size", .integer(size)),
         ])),
       JSONMember(
         "weight_map", .object(sorted.map { JSONMember($0.tensor, .string($0.file)) })),
@@ -62,31 +65,48 @@ struct WeightWriter {
   private func write(_ slots: [ParameterSlot], to path: String) throws(InteropError) {
     let header = SafetensorsHeader(
       laidOut: slots.map {
-        SafetensorsHeader.Entry(name: $0.name, dataType: dtype.dataType, shape: $0.shape)
+        SafetensorsHeader.Entry(
+          name: $0.name, dataType: types[$0.name].dataType, shape: $0.shape)
       }, metadata: ["format": "pt"])
     let file = try ExportFile(creating: path)
     try file.write(header.encoded())
     for tensor in header.tensors {
       guard let values = parameters[tensor.name] else { continue }
-      switch dtype {
-      case .float32: try file.write(UnsafeRawBufferPointer(values))
-      case .bfloat16: try Self.appendRounded(values, to: file)
-      }
+      try write(UnsafeBufferPointer(values), named: tensor.name, to: file, path: path)
     }
     try file.synchronize()
   }
 
-  private static func appendRounded(
-    _ values: UnsafeMutableBufferPointer<Float>, to file: borrowing ExportFile
+  /// Appends one tensor's elements, each checked and rounded to the tensor's type.
+  private func write(
+    _ values: UnsafeBufferPointer<Float>, named name: String, to file: borrowing ExportFile,
+    path: String
   ) throws(InteropError) {
-    guard let source = values.baseAddress else { return }
+    let type = types[name]
     let block = 1 << 20
-    let rounded = UnsafeMutablePointer<UInt16>.allocate(capacity: block)
+    let rounded = UnsafeMutableRawBufferPointer.allocate(byteCount: block * 4, alignment: 64)
     defer { rounded.deallocate() }
     for start in stride(from: 0, to: values.count, by: block) {
       let count = min(block, values.count - start)
-      ElementConversion.encodeBFloat16(source + start, count: count, into: rounded)
-      try file.write(UnsafeRawBufferPointer(start: rounded, count: count * 2))
+      let part = UnsafeBufferPointer(rebasing: values[start..<(start + count)])
+      if let index = ElementConversion.firstBeyond(type, part) {
+        throw Self.beyond(type, part[index], tensor: name, at: start + index, path: path)
+      }
+      let bytes = UnsafeMutableRawBufferPointer(
+        rebasing: rounded[..<(count * type.dataType.byteCount)])
+      ElementConversion.encode(part, as: type, into: bytes)
+      try file.write(UnsafeRawBufferPointer(bytes))
     }
+  }
+
+  private static func beyond(
+    _ type: ElementType, _ value: Float, tensor: String, at index: Int, path: String
+  ) -> InteropError {
+    let what = "tensor '\(tensor)' holds \(value.isNaN ? "NaN" : "\(value)") (element \(index))"
+    guard value.isFinite else {
+      return .tensors(file: path, problem: what + ": the weights have diverged; nothing is written")
+    }
+    return .refused(
+      path: path, problem: what + ", beyond the range of \(type.torchName); use another type")
   }
 }

@@ -21,6 +21,7 @@ public indirect enum JSONValue: Sendable, Equatable {
   public init(
     parsing bytes: UnsafeRawBufferPointer, source: String, allowsNonFinite: Bool = false
   ) throws(TensorFileError) {
+    try GitLFSPointer.refuse(bytes, source: source)
     var cursor = JSONCursor(bytes, source: source)
     self = try cursor.value(allowsNonFinite: allowsNonFinite)
     try cursor.expectEnd()

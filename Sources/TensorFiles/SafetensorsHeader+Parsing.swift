@@ -69,7 +69,10 @@ extension SafetensorsHeader {
   }
 
   /// Parses the header of a mapped file.
+  ///
+  /// - Throws: as `init(parsing:fileByteCount:source:)`, and for a Git LFS pointer.
   public init(_ file: MappedFile) throws(TensorFileError) {
+    try file.requireFetched()
     try self.init(parsing: file.bytes, fileByteCount: file.byteCount, source: file.path)
   }
 

@@ -15,6 +15,8 @@ public struct RunModel {
   public let expansion: ExpansionReport?
   /// `config.json` as it was read, for the export.
   public let rawConfig: JSONValue?
+  /// What a user should know about the configuration, a line each.
+  public let warnings: [String]
   /// Where tokenizer files are, if the model came from a directory.
   public let directory: String?
 
@@ -27,11 +29,13 @@ public struct RunModel {
     switch recipe.model {
     case .pretrained(let directory):
       let loaded = try HuggingFaceModel.loadConfiguration(directory: directory)
-      (base, rawConfig) = (loaded.configuration, loaded.raw)
+      (base, rawConfig, warnings) = (loaded.configuration, loaded.raw, loaded.warnings)
       self.directory = directory
     case .scratch(let config, _):
       let json = config.jsonValue
-      base = try ModelConfiguration(configJSON: json, source: "recipe model.config")
+      let source = "recipe model.config"
+      base = try ModelConfiguration(configJSON: json, source: source)
+      warnings = ModelConfiguration.warnings(configJSON: json, source: source)
       (rawConfig, directory) = (json, nil)
     }
     if let expansion = recipe.expansion {

@@ -49,7 +49,7 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "trained of them", value: count(trainedCount(model))),
       Item(
         name: "recurrent state", value: count(run.configuration.recurrentStateCount) + " numbers"),
-    ]
+    ] + run.warnings.map { Item(name: "warning", value: $0) }
   }
 
   private static func trainingItems(

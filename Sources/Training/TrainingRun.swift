@@ -74,7 +74,7 @@ public final class TrainingRun {
       return try RunLock(run: output)
     }
     var start = try ranks.agree { ranks.leads ? try StartingPoint(resume, output: output) : nil }
-    for warning in start?.warnings ?? [] { log.warning("\(warning)") }
+    for warning in model.warnings + (start?.warnings ?? []) { log.warning("\(warning)") }
     let point = StartingPoint(message: try ranks.fromLead(start?.message ?? ""))
     start = nil
 
@@ -271,7 +271,7 @@ public final class TrainingRun {
       let path = recipe.run.output + "/export"
       try HuggingFaceModel.export(
         configuration: model.configuration, parameters: trainer.parameters,
-        rawConfig: model.rawConfig, to: path, tokenizerFrom: model.directory)
+        rawConfig: model.rawConfig, to: path, madeFrom: model.directory)
       log.info("exported \(path)")
     }
   }

@@ -22,11 +22,12 @@ struct ConvertCommand: ParsableCommand {
   func run() throws {
     try export.requireOther(than: model)
     let loaded = try HuggingFaceModel.load(directory: model)
+    warn(loaded.warnings)
     var (configuration, parameters) = (loaded.configuration, loaded.parameters)
     if uniform {
       (configuration, parameters) = try padToUniformState(
         configuration: configuration, parameters: parameters)
     }
-    try export.write(configuration, parameters, raw: loaded.raw, madeFrom: model)
+    try export.write(configuration, parameters, madeFrom: loaded, at: model)
   }
 }

@@ -42,13 +42,14 @@ struct ExpandCommand: ParsableCommand {
 
   func run() throws {
     try export.requireOther(than: model)
-    let (configuration, _) = try HuggingFaceModel.loadConfiguration(directory: model)
+    let configuration = try HuggingFaceModel.loadConfiguration(directory: model).configuration
     let plan = try plan(for: configuration.family)
     print(try ExpansionReport(of: plan, applyingTo: configuration))
     let present = try HuggingFaceModel.load(directory: model)
+    warn(present.warnings)
     let (expanded, parameters) = try plan.apply(
       configuration: present.configuration, parameters: present.parameters)
-    try export.write(expanded, parameters, raw: present.raw, madeFrom: model)
+    try export.write(expanded, parameters, madeFrom: present, at: model)
   }
 
   private func plan(for family: ModelFamily) throws(CommandError) -> ExpansionPlan {

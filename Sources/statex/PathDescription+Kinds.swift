@@ -10,7 +10,8 @@ import TokenData
 extension PathDescription {
   /// A Hugging Face model directory: its configuration and each layer's state.
   static func model(_ path: String) throws(InteropError) -> PathDescription {
-    let (configuration, _) = try HuggingFaceModel.loadConfiguration(directory: path)
+    let file = try HuggingFaceModel.loadConfiguration(directory: path)
+    let configuration = file.configuration
     let expanded = configuration.layers.indices.filter {
       configuration.layers[$0] != configuration.base
     }
@@ -30,6 +31,8 @@ extension PathDescription {
         JSONMember("expanded_layers", .array(expanded.map { .integer($0) })),
         JSONMember("parameters", .integer(configuration.layout().parameterCount)),
         JSONMember("recurrent_state", .integer(configuration.recurrentStateCount)),
+      ] + weights(of: path) + [
+        JSONMember("warnings", .array(file.warnings.map { .string($0) })),
         JSONMember(
           "layers",
           .array(
@@ -46,6 +49,20 @@ extension PathDescription {
       description.table.append([mark, layer.0, "\(layer.1)", "\(layer.2)"])
     }
     return description
+  }
+
+  /// What the weight files of a model directory hold, or why they cannot be read.
+  private static func weights(of path: String) -> [JSONMember] {
+    do throws(InteropError) {
+      let weights = try HuggingFaceModel.describeWeights(directory: path)
+      return [
+        JSONMember("weights", .string(weights.elementTypes.description)),
+        JSONMember("weight_files", .integer(weights.fileCount)),
+        JSONMember("weight_bytes", .integer(weights.byteCount)),
+      ]
+    } catch {
+      return [JSONMember("weights", .string("unusable: \(error.description)"))]
+    }
   }
 
   /// One checkpoint: what its manifest says.

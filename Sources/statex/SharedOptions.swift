@@ -26,6 +26,7 @@ struct ComputeOptions: ParsableArguments {
   func load(_ directory: String) throws -> EvaluatedModel {
     configureCompute(threads: threads)
     let loaded = try HuggingFaceModel.load(directory: directory)
+    warn(loaded.warnings)
     return EvaluatedModel(
       LanguageModel(loaded.configuration), parameters: loaded.parameters.buffer,
       segmentLength: segmentLength)
@@ -36,12 +37,13 @@ struct ComputeOptions: ParsableArguments {
 struct ExportOptions: ParsableArguments {
   /// The element type of exported weights.
   enum Precision: String, CaseIterable, ExpressibleByArgument {
-    case float32, bfloat16
+    case float32, bfloat16, float16
 
-    var exported: ExportPrecision {
+    var exported: ElementTypes {
       switch self {
       case .float32: .float32
       case .bfloat16: .bfloat16
+      case .float16: .float16
       }
     }
   }
@@ -49,8 +51,8 @@ struct ExportOptions: ParsableArguments {
   @Option(help: "The new model directory; an export that stands there is replaced.")
   var output: String
 
-  @Option(help: "Element type of the weights: float32 or bfloat16.")
-  var dtype = Precision.float32
+  @Option(help: "Element type of all weights (default: each tensor's own).")
+  var dtype: Precision?
 
   @Option(help: "Largest weight file, for example 5GB; larger models are split.")
   var maxShardSize: ByteSize?
@@ -66,19 +68,21 @@ struct ExportOptions: ParsableArguments {
     }
   }
 
-  /// Writes a model made from the one at `source`, whose tokenizer files go along, and says what it is.
+  /// Writes a model made from `original` at `source`, whose tokenizer files go along, and says what it
+  /// is.
   func write(
-    _ configuration: ModelConfiguration, _ parameters: ParameterArena, raw: JSONValue,
-    madeFrom source: String
+    _ configuration: ModelConfiguration, _ parameters: ParameterArena,
+    madeFrom original: HuggingFaceModel, at source: String
   ) throws(InteropError) {
+    let types = dtype?.exported ?? original.elementTypes
     let summary = try HuggingFaceModel.export(
-      configuration: configuration, parameters: parameters, rawConfig: raw, to: output,
-      dtype: dtype.exported,
+      configuration: configuration, parameters: parameters, rawConfig: original.raw, to: output,
+      dtype: types,
       maxShardBytes: maxShardSize?.count ?? HuggingFaceModel.defaultShardBytes,
-      tokenizerFrom: source)
+      madeFrom: source)
     let count = configuration.layout().parameterCount
     print(
-      "wrote \(output): \(count) parameters, \(dtype.rawValue), model_type \(summary.modelType)")
+      "wrote \(output): \(count) parameters, \(types.description), model_type \(summary.modelType)")
     guard !summary.expandedLayers.isEmpty else { return }
     print(
       "layers differ: transformers and fla refuse the model until they are given the code for"

@@ -74,7 +74,10 @@ final class Workplace {
 extension Workplace {
   /// A small random model that reads bytes, exported as a Hugging Face directory.
   @discardableResult
-  func model(_ name: String = "model", vocabulary: Int = 264, heads: Int = 4) throws -> String {
+  func model(
+    _ name: String = "model", vocabulary: Int = 264, heads: Int = 4,
+    dtype: ElementTypes = .float32, change: (ParameterArena) -> Void = { _ in }
+  ) throws -> String {
     let layer = GLAConfiguration(
       hiddenSize: 32, headCount: heads, keyDim: 16, valueDim: 32, intermediateSize: 48)
     let configuration = ModelConfiguration(
@@ -83,8 +86,9 @@ extension Workplace {
     let parameters = ParameterArena(
       scratch: configuration,
       initialization: ScratchInitialization(embeddingDeviation: 0.7, linearDeviation: nil), seed: 3)
+    change(parameters)
     try HuggingFaceModel.export(
-      configuration: configuration, parameters: parameters, to: file(name))
+      configuration: configuration, parameters: parameters, to: file(name), dtype: dtype)
     return name
   }
 

@@ -61,6 +61,58 @@ struct CommandTests {
     #expect(first.parameters.buffer.array() == second.parameters.buffer.array())
   }
 
+  @Test("weights keep their type unless another is asked for")
+  func elementTypes() throws {
+    try place.model(dtype: .bfloat16)
+    for (arguments, expected) in [
+      (["convert"], "bfloat16"), (["expand", "--every", "2"], "bfloat16"),
+      (["expand", "--every", "2", "--init", "preserve"], "bfloat16"),
+      (["convert", "--dtype", "float16"], "float16"),
+      (["convert", "--dtype", "float32"], "float32"),
+    ] {
+      let done = try place.statex(arguments + ["--model", "model", "--output", "x"])
+      #expect(done.code == 0 && done.output.contains("parameters, \(expected), "), "\(done)")
+      let found = try parse(try place.statex("inspect", "x", "--json").output)
+      #expect(found["weights"]?.string == expected)
+      #expect(try place.json("x/config.json")["torch_dtype"]?.string == expected)
+    }
+  }
+
+  @Test("inspect says what is missing, or that Git LFS has not fetched it")
+  func inspectWithoutWeights() throws {
+    try place.model()
+    #expect(try place.statex("inspect", "model").output.contains("weight_bytes"))
+    try place.write(
+      "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+      "model/model.safetensors")
+    let pointer = try place.statex("inspect", "model")
+    #expect(pointer.code == 0 && pointer.output.contains("git lfs pull"), "\(pointer)")
+    let generation = try place.statex("generate", "--model", "model", "--prompt-tokens", "1")
+    #expect(generation.code == 65 && generation.errorLine?.contains("git lfs pull") == true)
+    try FileManager.default.removeItem(atPath: place.file("model/model.safetensors"))
+    let missing = try place.statex("inspect", "model")
+    #expect(missing.code == 0 && missing.output.contains("model.safetensors: not found"))
+  }
+
+  @Test("a field of config.json that nothing reads is one warning on stderr")
+  func unknownFields() throws {
+    try place.model()
+    let config = String(decoding: try place.bytes("model/config.json"), as: UTF8.self)
+    try place.write(
+      config.replacingOccurrences(of: "{\n", with: "{\n\"num_head\": 3,\n", options: .anchored),
+      "model/config.json")
+    let warning =
+      "warning: model/config.json: field 'num_head' is not one of fla GLA; it is ignored\n"
+    for command in [
+      ["generate", "--prompt-tokens", "1"], ["convert", "--output", "x"],
+      ["expand", "--output", "x", "--every", "2"], ["evaluate", "--task", "copying"],
+    ] {
+      let done = try place.statex(command + ["--model", "model"])
+      #expect(done.code == 0 && done.errors == warning, "\(done)")
+    }
+    #expect(try place.statex("inspect", "model").output.contains("field 'num_head'"))
+  }
+
   @Test("evaluate gives the same report whatever the threads, the same numbers in any segments")
   func evaluate() throws {
     try place.model()

@@ -50,7 +50,7 @@ private func model(
       defer { fixture.remove() }
       try fixture.write()
       let original = try HuggingFaceModel.load(directory: fixture.path)
-      let variants: [(ExportPrecision, Int)] = [
+      let variants: [(ElementTypes, Int)] = [
         (.float32, 1 << 30), (.bfloat16, 1 << 30), (.float32, 999),
       ]
       for (dtype, shard) in variants {
@@ -105,8 +105,8 @@ private func model(
     let (configuration, parameters) = model()
     let values: [(UInt32, UInt32)] = [
       (0x3F80_8000, 0x3F80_0000), (0x3F81_8000, 0x3F82_0000), (0x3F80_8001, 0x3F81_0000),
-      (0x3F80_7FFF, 0x3F80_0000), (0x7F7F_FFFF, 0x7F80_0000), (0x8000_0001, 0x8000_0000),
-      (0xFF80_0000, 0xFF80_0000), (0x7F80_0001, 0x7FC0_0000),
+      (0x3F80_7FFF, 0x3F80_0000), (0x7F7F_7FFF, 0x7F7F_0000), (0x8000_0001, 0x8000_0000),
+      (0xFF7F_0000, 0xFF7F_0000), (0x0000_8001, 0x0001_0000),
     ]
     let norm = try #require(parameters["model.norm.weight"])
     for (i, value) in values.enumerated() { norm[i] = Float(bitPattern: value.0) }
@@ -251,7 +251,7 @@ private func model(
     let error = interopError { () throws(InteropError) in
       try HuggingFaceModel.export(
         configuration: configuration, parameters: others, to: target.path,
-        tokenizerFrom: tokenizer.path)
+        madeFrom: tokenizer.path)
     }
     #expect(error != nil)
     #expect(try contents(target) == before)
@@ -303,7 +303,7 @@ private func model(
     let (configuration, parameters) = model()
     try HuggingFaceModel.export(
       configuration: configuration, parameters: parameters, to: target.path,
-      tokenizerFrom: source.path)
+      madeFrom: source.path)
     let files = try contents(target)
     #expect(files["tokenizer.json"] == Data("{}".utf8))
     #expect(files["tokenizer.model"] == Data("secret".utf8))
