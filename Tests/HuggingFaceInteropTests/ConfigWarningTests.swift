@@ -92,7 +92,7 @@ private func json(_ text: String) throws -> JSONValue {
     (#""norm_eps": 1e-6, "layer_norm_epsilon": 1e-5"#, "'norm_eps' is 1e-6", "is 1e-5"),
     (
       #""dt_limit": [0.0, Infinity], "time_step_limit": [0.001, 0.1]"#, "'dt_limit' is",
-      "'time_step_limit' is [ 0.001"
+      "'time_step_limit' is ["
     ),
     (#""dt_limit": null, "time_step_limit": [0.001, 0.1]"#, "'dt_limit' is null", "two names"),
   ])

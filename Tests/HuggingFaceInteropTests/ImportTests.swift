@@ -62,7 +62,6 @@ import Testing
     let fraction = Float(pattern & 1023) / 1024
     switch exponent {
     case 0: return sign * fraction * 0x1p-14
-    case 31: return fraction == 0 ? sign * .infinity : .nan
     default:
       return sign * Float(sign: .plus, exponent: exponent - 15, significand: 1 + fraction)
     }

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file, save_model
-from transformers import AutoConfig, AutoModelForCausalLM, Mamba2Config, Mamba2ForCausalLM
+from transformers import AutoConfig, Mamba2Config, Mamba2ForCausalLM
 
 import fla_reference
 import make_gla_fixtures
@@ -136,8 +138,11 @@ def test_remote_code_goes_along(command, tmp_path):
                                        "AutoModelForCausalLM": "modeling_x.XForCausalLM"})
     command("statex", "convert", "--model", directory, "--output", tmp_path / "converted")
     shutil.rmtree(directory)
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "converted", trust_remote_code=True)
-    assert type(model).__name__ == "XForCausalLM"
+    # In a process of its own: once fla is imported, AutoModel prefers its classes to remote code.
+    program = ("import sys; from transformers import AutoModelForCausalLM; print(type("
+               "AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True)).__name__)")
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "converted"], capture_output=True, text=True)
+    assert done.stdout.strip() == "XForCausalLM", done.stderr
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, None])
