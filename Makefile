@@ -70,9 +70,11 @@ interop: build interop-env ## Compare with PyTorch, transformers and TensorBoard
 
 interop-env: $(VENV)/.complete
 
-$(VENV)/.complete: Tests/Interop/requirements.txt
+$(VENV)/.complete: Tests/Interop/requirements.txt Tests/Interop/requirements-transformers-4.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --retries 1 -r $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --retries 1 --no-deps \
+		--upgrade --target $(VENV)/transformers-4 -r $(word 2,$^)
 	touch $@
 
 lint: check-tools ## Check style, room borders, file sizes and the recipes under configs/

@@ -98,7 +98,7 @@ let package = Package(
       dependencies: [
         "ErrorReporting", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
       ],
-      exclude: ["README.md"],
+      exclude: ["README.md"], resources: [.embedInCode("Python")],
       swiftSettings: pointers),
     .target(
       name: "Evaluation",

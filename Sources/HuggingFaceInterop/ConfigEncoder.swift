@@ -49,7 +49,16 @@ struct ConfigEncoder {
 
   /// Whether code that the original names in `auto_map` is for this model as well: it is of the same
   /// type.
-  var keepsCode: Bool { raw["model_type"] == .string(summary.modelType) && raw["auto_map"] != nil }
+  ///
+  /// A model whose layers differ has our code.
+  var keepsCode: Bool {
+    code == nil && raw["model_type"] == .string(summary.modelType) && raw["auto_map"] != nil
+  }
+
+  /// The Python code that opens the export; nil where the family's own does.
+  var code: PythonCode? {
+    summary.expandedLayers.isEmpty ? nil : PythonCode(configuration.family)
+  }
 
   /// The whole object.
   ///
@@ -58,7 +67,7 @@ struct ConfigEncoder {
     var fields = try baseFields()
     fields["statex"] = try expandedLayers()
     name(&fields)
-    if !keepsCode { fields["auto_map"] = nil }
+    if !keepsCode { fields["auto_map"] = code?.autoMap }
     let typeFields = ["dtype", "torch_dtype"].filter { raw[$0] != nil }
     for field in typeFields.isEmpty ? ["torch_dtype"] : typeFields {
       fields[field] = .string(dtype.prevailing.torchName)
@@ -69,13 +78,10 @@ struct ConfigEncoder {
 
   /// Says whose model this is: the family's own, or one that only code for expanded layers may open.
   private func name(_ fields: inout [JSONMember]) {
-    let isExpanded = !summary.expandedLayers.isEmpty
     fields["model_type"] = .string(summary.modelType)
-    fields["architectures"] = .array([
-      .string(isExpanded ? "Statex" + dialect.architecture : dialect.architecture)
-    ])
+    fields["architectures"] = .array([.string(code?.modelClass ?? dialect.architecture)])
     guard let mark = dialect.expandedMark else { return }
-    if isExpanded {
+    if code != nil {
       fields[mark.name] = mark.value
     } else if fields[mark.name] == mark.value {
       fields[mark.name] = nil

@@ -165,5 +165,6 @@ struct ExportDirectory: ~Copyable {
   private static func isExported(_ name: String) -> Bool {
     name == marker || name == ModelFileNames.config || name == ModelFileNames.index
       || (name.hasPrefix("model") && name.hasSuffix(".safetensors"))
+      || PythonCode.fileNames.contains(name)
   }
 }

@@ -35,7 +35,8 @@ extension HuggingFaceModel {
   ///
   /// A model whose layers are all equal is written as the family's own, which transformers and fla open.
   /// One whose layers differ has a `model_type` and a class of its own (`statex_gla`,
-  /// `StatexGLAForCausalLM`), so that programs that know one shape for all layers refuse it.
+  /// `StatexGLAForCausalLM`), so that programs that know one shape for all layers refuse it, and holds the
+  /// Python code of that class, with which transformers opens it (`trust_remote_code=True`).
   ///
   /// The same model always gives the same bytes. An export that stands at `directory` is replaced
   /// without a moment in which neither is there; any other non-empty directory is left alone.
@@ -70,6 +71,9 @@ extension HuggingFaceModel {
     do throws(InteropError) {
       try ExportFile.write(
         config.encoded() + Array("\n".utf8), to: export.path + "/" + ModelFileNames.config)
+      for file in encoder.code?.files ?? [] {
+        try ExportFile.write(file.bytes, to: export.path + "/" + file.name)
+      }
       try WeightWriter(parameters, layout.slots, types: dtype, maxShardBytes: maxShardBytes)
         .write(to: export.path)
       if let source {

@@ -17,7 +17,8 @@ struct StatexTrain: ParsableCommand {
       Runs alone, under mpirun, or under srun --mpi=pmix. Exit codes: 0 done; 64 bad usage or \
       recipe; 65 bad input data; 74 I/O failure; 75 stopped on a signal after saving (start again \
       to go on); 70 internal error.
-      """)
+      """,
+    version: programVersion)
 
   @Option(help: "The recipe, a YAML file.")
   var config: String

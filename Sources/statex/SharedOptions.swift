@@ -85,8 +85,8 @@ struct ExportOptions: ParsableArguments {
       "wrote \(output): \(count) parameters, \(types.description), model_type \(summary.modelType)")
     guard !summary.expandedLayers.isEmpty else { return }
     print(
-      "layers differ: transformers and fla refuse the model until they are given the code for"
-        + " \(summary.modelType)")
+      "layers differ: transformers opens the model with trust_remote_code=True; fla and"
+        + " transformers' own classes refuse it")
   }
 }
 

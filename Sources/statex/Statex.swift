@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 
 /// `statex`: everything but training.
 struct Statex: ParsableCommand {
@@ -9,6 +10,7 @@ struct Statex: ParsableCommand {
       Training is `statex-train`. Exit codes: 0 done, 64 wrong usage, 65 bad input data, 70 internal \
       error, 74 input or output failed. Errors are one line on stderr.
       """,
+    version: programVersion,
     subcommands: [
       ExpandCommand.self, ConvertCommand.self, EvaluateCommand.self, GenerateCommand.self,
       CompareCommand.self, InspectCommand.self, DataCommand.self, CheckpointCommand.self,

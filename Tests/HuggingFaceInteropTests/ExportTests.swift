@@ -219,6 +219,31 @@ private func model(
     #expect(try FileManager.default.contentsOfDirectory(atPath: parent.path) == ["export"])
   }
 
+  @Test func pythonCodeComesAndGoesWithExpandedLayers() throws {
+    defer { remove() }
+    let sources = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../Sources/HuggingFaceInterop/Python")
+    let (expanded, parameters) = model(heads: [1, 2])
+    try HuggingFaceModel.export(configuration: expanded, parameters: parameters, to: target.path)
+    let code = try contents(target).filter { $0.key.hasSuffix(".py") }
+    #expect(
+      code.keys.sorted()
+        == ["configuration_statex_gla.py", "modeling_statex.py", "modeling_statex_gla.py"])
+    for (name, bytes) in code {
+      #expect(try bytes == Data(contentsOf: sources.appendingPathComponent(name)))
+    }
+    let raw = try HuggingFaceModel.load(directory: target.path).raw
+    #expect(
+      raw["auto_map"]?["AutoModelForCausalLM"]
+        == .string("modeling_statex_gla.StatexGLAForCausalLM"))
+
+    let (plain, others) = model()
+    try HuggingFaceModel.export(
+      configuration: plain, parameters: others, rawConfig: raw, to: target.path)
+    #expect(!(try contents(target).keys.contains { $0.hasSuffix(".py") }))
+    #expect(try HuggingFaceModel.load(directory: target.path).raw["auto_map"] == nil)
+  }
+
   @Test func otherDirectoriesAreLeftAlone() throws {
     defer { remove() }
     let fixture = try ModelDirectoryFixture()
