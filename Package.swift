@@ -120,7 +120,7 @@ let package = Package(
 
     .target(
       name: "CommandSupport",
-      dependencies: ["ErrorReporting", "Kernels", "Training", argumentParser],
+      dependencies: ["ErrorReporting", "Kernels", "TensorStorage", argumentParser],
       swiftSettings: common),
 
     // Commands.
@@ -222,7 +222,7 @@ let package = Package(
       name: "training-probe",
       dependencies: [
         "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels", "Layers",
-        "TensorStorage", "Training",
+        "TensorStorage", "Training", logging,
       ],
       path: "Tests/TrainingProbe", swiftSettings: common),
     .executableTarget(

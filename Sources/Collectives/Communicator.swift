@@ -38,6 +38,7 @@ public final class Communicator {
     var provided: Int32 = 0
     try Self.check(
       MPI_Init_thread(nil, nil, Int32(MPI_THREAD_FUNNELED), &provided), "MPI_Init_thread")
+    try Self.requireThreads(provided: provided)
     handle = statex_mpi_comm_world()
     try Self.check(
       MPI_Comm_set_errhandler(handle, statex_mpi_errors_return()), "MPI_Comm_set_errhandler")
@@ -69,8 +70,21 @@ public final class Communicator {
     }
   }
 
+  /// Refuses an MPI library that allows no threads beside the one that calls it.
+  package static func requireThreads(provided: Int32) throws {
+    guard provided < Int32(MPI_THREAD_FUNNELED) else { return }
+    throw CollectiveError(
+      call: "MPI_Init_thread",
+      reason: "this MPI library allows no threads in the process (level \(provided)); use one that "
+        + "provides MPI_THREAD_FUNNELED")
+  }
+
+  /// For tests: makes calls fail with a reason, nil for those that do not.
+  package nonisolated(unsafe) static var fault: ((_ call: String) -> String?)?
+
   /// Turns an MPI return code into an error: the one choke point.
   static func check(_ code: Int32, _ call: String) throws {
+    if let reason = fault?(call) { throw CollectiveError(call: call, reason: reason) }
     guard code != MPI_SUCCESS else { return }
     let reason = withUnsafeTemporaryAllocation(
       of: CChar.self, capacity: Int(MPI_MAX_ERROR_STRING)

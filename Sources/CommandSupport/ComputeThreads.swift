@@ -1,5 +1,4 @@
 import Kernels
-import Training
 
 /// Prepares the kernels of a command that computes: one thread a processor, or as many as asked for.
 ///

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ErrorReporting
 import Foundation
+import TensorStorage
 
 /// Parses the process's arguments, runs the command they name, and exits.
 ///
@@ -9,6 +10,7 @@ import Foundation
 public func runAsRoot<Command: ParsableCommand>(
   _ command: Command.Type, arguments: [String]? = nil
 ) -> Never {
+  SystemResources.whenExhausted = { fail(FailureReport(exitCode: 74, line: $0)) }
   do {
     var parsed = try Command.parseAsRoot(arguments)
     try parsed.run()
@@ -48,7 +50,6 @@ public func warn(_ texts: [String]) {
 /// Writes the error's line to stderr and exits with its code.
 public func fail(_ failure: FailureReport) -> Never {
   fflush(nil)
-  let text = Array("error: \(failure.line)\n".utf8)
-  _ = write(STDERR_FILENO, text, text.count)
+  StandardError.write("error: \(failure.line)\n")
   exit(failure.exitCode)
 }

@@ -33,9 +33,9 @@ public struct EvaluatedModel {
 
   /// Sequences of `length` tokens that run side by side: a function of the model and the lengths only,
   /// never of the machine, so that results repeat to the last bit.
-  func batch(length: Int) -> Int {
+  static func batch(_ model: LanguageModel, length: Int, segmentLength: Int) -> Int {
     let rows = segmentLength / min(length, segmentLength)
-    return max(1, min(rows, Self.stateBudget / max(model.stateCount(batch: 1), 1)))
+    return max(1, min(rows, stateBudget / max(model.stateCount(batch: 1), 1)))
   }
 
   /// Writes samples `range` of `source` in batches and hands each to `body`: the samples, a pass of
@@ -45,7 +45,7 @@ public struct EvaluatedModel {
     _ body: (SampleBatch, SequencePass, Int) throws -> Void
   ) throws {
     let length = source.sequenceLength
-    let size = batch(length: length)
+    let size = Self.batch(model, length: length, segmentLength: segmentLength)
     var pass: SequencePass?
     var first = range.lowerBound
     while first < range.upperBound {

@@ -45,13 +45,11 @@ public struct Perplexity {
     prefix: String, sequenceLength: Int, limit: Int? = nil, of model: EvaluatedModel
   ) throws(TokenDataError) {
     precondition(sequenceLength >= 1 && limit ?? 1 >= 1)
-    let (tokens, vocabulary) = (try MegatronTokens(prefix: prefix), model.model.vocabulary)
-    source = try TokenFileSource(
-      tokens, sequenceLength: sequenceLength, vocabularySize: vocabulary)
+    (source, sequenceCount) = try Self.open(
+      prefix: prefix, sequenceLength: sequenceLength, limit: limit,
+      vocabulary: model.model.vocabulary)
     self.prefix = prefix
     evaluated = model
-    sequenceCount = min(source.sampleCount ?? 0, limit ?? Int.max)
-    try tokens.checkIDs(0..<(sequenceCount * sequenceLength + 1), vocabularySize: vocabulary)
   }
 
   /// Measures some of the sequences; sums and counts of several ranges may be added.

@@ -18,14 +18,25 @@ public struct TokenAccuracy {
   public init(
     _ task: RecallTaskConfiguration, sequenceLength: Int, seed: UInt64, of model: EvaluatedModel
   ) throws {
-    source = try task.makeSource(
-      sequenceLength: sequenceLength, seed: seed, stream: .evaluation)
-    guard source.requiredVocabulary <= model.model.vocabulary else {
-      throw EvaluationError.vocabulary(
-        task: task.name, needed: source.requiredVocabulary, model: model.model.vocabulary)
-    }
+    source = try Self.source(
+      task, sequenceLength: sequenceLength, seed: seed, vocabulary: model.model.vocabulary)
     name = task.name
     evaluated = model
+  }
+
+  /// The evaluation samples of a task on token ids.
+  ///
+  /// - Throws: `RecallTaskError`, or `EvaluationError.vocabulary` when there are too few ids.
+  static func source(
+    _ task: RecallTaskConfiguration, sequenceLength: Int, seed: UInt64, vocabulary: Int
+  ) throws -> any SampleSource {
+    let source = try task.makeSource(
+      sequenceLength: sequenceLength, seed: seed, stream: .evaluation)
+    guard source.requiredVocabulary <= vocabulary else {
+      throw EvaluationError.vocabulary(
+        task: task.name, needed: source.requiredVocabulary, model: vocabulary)
+    }
+    return source
   }
 
   /// The accuracy of each of the samples `range`, in order; samples without a position that counts

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TensorStorage
 
 /// Runs `body(job, i)` for every `i` in `0..<count`, spread over the threads of `ThreadPool.shared`.
 ///
@@ -71,7 +72,8 @@ public final class ThreadPool: @unchecked Sendable {
   /// - Parameters:
   ///   - threadCount: compute threads including the caller.
   ///   - spins: polls of the job counter before a thread sleeps; 0 when cores are oversubscribed.
-  /// - Precondition: no job is running.
+  /// - Precondition: no job is running. Threads that the system does not give end the process
+  ///   (`SystemResources`).
   public static func configure(threadCount: Int, spins: Int = 4000) {
     let old = shared
     shared = ThreadPool(threadCount: threadCount, spins: spins)
@@ -114,8 +116,12 @@ public final class ThreadPool: @unchecked Sendable {
         start.pool.work(as: start.index)
         return nil
       }, box)
-    precondition(
-      code == 0, "cannot start compute thread \(index): \(String(cString: strerror(code)))")
+    guard code == 0 else {
+      SystemResources.whenExhausted(
+        "compute thread \(index + 1) of \(threadCount) cannot be started: "
+          + "\(String(cString: strerror(code))); use fewer threads, or raise `ulimit -u` or `ulimit -v`"
+      )
+    }
     threads.append(thread)
   }
 

@@ -2,7 +2,7 @@ import Layers
 import TensorStorage
 
 /// One block of a model: which family it is of, and its own shape.
-public enum LayerConfiguration: Sendable, Equatable {
+public enum LayerConfiguration: Sendable, Equatable, Codable {
   case gla(GLAConfiguration)
   case mamba2(Mamba2Configuration)
 
@@ -33,7 +33,7 @@ public enum LayerConfiguration: Sendable, Equatable {
 }
 
 /// The model families, spelt as `model_type` in `config.json`.
-public enum ModelFamily: String, Sendable, CaseIterable {
+public enum ModelFamily: String, Sendable, CaseIterable, Codable {
   case gla
   case mamba2
 
@@ -61,7 +61,7 @@ public enum ModelFamily: String, Sendable, CaseIterable {
 }
 
 /// An immutable description of a whole model, with one entry for each layer.
-public struct ModelConfiguration: Sendable, Equatable {
+public struct ModelConfiguration: Sendable, Equatable, Codable {
   /// Which architecture.
   public var family: ModelFamily
   /// Width of the residual stream, `hidden_size`.

@@ -3,7 +3,7 @@ import Kernels
 import TensorStorage
 
 /// The constants of AdamW.
-public struct AdamWConfiguration: Sendable, Equatable {
+public struct AdamWConfiguration: OptimizerConfiguration, Equatable {
   /// Decay of the first moment.
   public var beta1: Double
   /// Decay of the second moment.
@@ -14,21 +14,33 @@ public struct AdamWConfiguration: Sendable, Equatable {
   public var weightDecay: Double
   /// Largest global gradient norm, nil for no clipping.
   public var gradientClip: Double?
+  /// How both moments are stored.
+  public var moments: MomentPrecision
 
   /// Names the constants.
   public init(
-    beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double, gradientClip: Double?
+    beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double, gradientClip: Double?,
+    moments: MomentPrecision = .fp32
   ) {
     self.beta1 = beta1
     self.beta2 = beta2
     self.epsilon = epsilon
     self.weightDecay = weightDecay
     self.gradientClip = gradientClip
+    self.moments = moments
+  }
+
+  /// Two moments of every element.
+  public var stateByteCount: Int { 2 * moments.byteCount }
+
+  /// AdamW with these constants.
+  public func makeOptimizer(layout: ParameterLayout, ranges: [Range<Int>]) -> any Optimizer {
+    AdamW(self, layout: layout, ranges: ranges)
   }
 }
 
 /// AdamW over the flat arenas of a model, or over one rank's part of them.
-public final class AdamW {
+public final class AdamW: Optimizer {
   /// The constants.
   public let configuration: AdamWConfiguration
   /// First moments of the elements `ranges`, one range after the other.
@@ -56,10 +68,8 @@ public final class AdamW {
   ///   - configuration: the constants.
   ///   - layout: where the parameters lie; only those that are trained are updated.
   ///   - ranges: what this rank updates of the arena; all that is trained if nil.
-  ///   - moments: how moments are stored.
   public init(
-    _ configuration: AdamWConfiguration, layout: ParameterLayout, ranges: [Range<Int>]? = nil,
-    moments: MomentPrecision = .fp32
+    _ configuration: AdamWConfiguration, layout: ParameterLayout, ranges: [Range<Int>]? = nil
   ) {
     self.configuration = configuration
     let ranges = ranges ?? [0..<layout.trainableCount]
@@ -77,8 +87,13 @@ public final class AdamW {
       first += range.count
     }
     self.pieces = pieces
-    moment1 = Moments(count: first, precision: moments)
-    moment2 = Moments(count: first, precision: moments)
+    moment1 = Moments(count: first, precision: configuration.moments)
+    moment2 = Moments(count: first, precision: configuration.moments)
+  }
+
+  /// Both moments, by PyTorch's names.
+  public var state: [OptimizerState] {
+    [OptimizerState("exp_avg", moment1), OptimizerState("exp_avg_sq", moment2)]
   }
 
   /// The factor that clips a gradient of that norm: `clip / (norm + 1e-6)` above `clip`, else 1.
@@ -87,14 +102,7 @@ public final class AdamW {
     return clip / (norm + 1e-6)
   }
 
-  /// Updates this rank's part of `parameters` with `gradients`.
-  ///
-  /// - Parameters:
-  ///   - parameters: the arena to update.
-  ///   - gradients: the summed gradient, laid out as the parameters that are trained; read.
-  ///   - step: number of this update, counted from 1.
-  ///   - lr: learning rate.
-  ///   - gradientNorm: the gradient's global norm, for clipping.
+  /// Clips, moves both moments, and takes a step with decoupled weight decay.
   public func update(
     _ parameters: FloatBuffer, gradients: FloatBuffer, step: Int, lr: Double, gradientNorm: Double
   ) {

@@ -18,8 +18,8 @@ public final class FloatBuffer {
 
   /// Allocates `count` elements, all zero.
   ///
-  /// - Precondition: `count >= 0`. Running out of address space is fatal: sizes are checked by the
-  ///   plan before anything is allocated.
+  /// - Precondition: `count >= 0`. Memory that the system does not give ends the process
+  ///   (`SystemResources`): sizes are checked by the plan before anything is allocated.
   public init(count: Int) {
     precondition(count >= 0, "a buffer cannot have \(count) elements")
     let page = 4096
@@ -27,7 +27,9 @@ public final class FloatBuffer {
     let length = (bytes + page - 1) / page * page
     let mapped = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let mapped, mapped != MAP_FAILED else {
-      fatalError("cannot map \(length) bytes of memory: \(String(cString: strerror(errno)))")
+      SystemResources.whenExhausted(
+        "the system does not give \(length) bytes of memory: \(String(cString: strerror(errno))); "
+          + "raise `ulimit -v` or use a machine with more")
     }
     if length >= 1 << 21 {
       // Advice only: a kernel without huge pages works the same, slower.

@@ -1,6 +1,6 @@
 import RecallTasks
 
-/// The training data of a run: sample `i` is a pure function of (sources, seed, i).
+/// The training data of a run: sample `i` is a pure function of (sources, phases, seed, i).
 ///
 /// Nothing depends on ranks, threads, or which samples were written before; a run resumes by asking
 /// for the next number.
@@ -61,13 +61,18 @@ public final class DataStream {
   ///
   /// - Parameters:
   ///   - sources: one or more; all write `sequenceLength` positions.
+  ///   - phases: which sources were mixed how so far, the last one with the weights of `sources`; nil
+  ///     for those weights from the first sample on.
   ///   - seed: the run's seed, which keys the order of shuffled sources.
   ///   - sequenceLength: `T`.
   /// - Throws: `.badMixture` when there is no source or a weight is not positive.
   public init(
-    sources: [Source], seed: UInt64, sequenceLength: Int
+    sources: [Source], phases: [Mixture.Phase]? = nil, seed: UInt64, sequenceLength: Int
   ) throws(TokenDataError) {
-    mixture = try Mixture(weights: sources.map(\.weight))
+    let weights = sources.map(\.weight)
+    mixture = try Mixture(phases: phases ?? [.init(firstSample: 0, weights: weights)])
+    precondition(
+      mixture.phases.last?.weights.count == sources.count, "the last phase mixes other sources")
     for source in sources {
       precondition(source.samples.sequenceLength == sequenceLength)
     }

@@ -30,9 +30,9 @@ public struct DebugRun {
   /// Runs all checks, prints what they found, and says whether all passed.
   public func run() throws -> Bool {
     configureBLAS()
-    try TrainingRun.checkDivision(recipe, ranks: 1)
-    let run = try RunModel(recipe)
-    let data = try RunData(recipe, model: run)
+    let inputs = try RunInputs(
+      recipe, ranks: 1, precision: RunPrecision(recipe.train.precision).products)
+    let (run, data) = (inputs.model, inputs.data)
     try data.checkTokens()
     let gradients = try GradientCheck(run.configuration, seed: recipe.run.seed).run()
     let batch = try firstMicroBatch(data)
@@ -41,7 +41,7 @@ public struct DebugRun {
       run.languageModel(), parameters: parameters, batch: batch,
       segmentLength: recipe.train.segmentLength)
     let numbers = try probe.traceLayers()
-    let (threads, _) = try ranks.threads(asked: recipe.parallel.threadsPerRank)
+    let threads = recipe.parallel.threadsPerRank ?? AllowedProcessors.current().count
     let bits = try probe.compareRuns(threads: Array(Set([1, 2, threads])).sorted())
     let passed = gradients && numbers && bits
     print(passed ? "debug: pass" : "debug: FAIL")
@@ -52,8 +52,9 @@ public struct DebugRun {
   private func firstMicroBatch(_ data: RunData) throws -> SampleBatch {
     let whole = SampleBatch(
       sampleCount: recipe.train.microBatch, sequenceLength: recipe.data.sequenceLength)
+    let stream = try data.stream()
     for index in 0..<whole.sampleCount {
-      try data.stream.write(globalSample: UInt64(index), into: whole[index])
+      try stream.write(globalSample: UInt64(index), into: whole[index])
     }
     let length = min(recipe.data.sequenceLength, 2 * recipe.train.segmentLength)
     let batch = SampleBatch(sampleCount: whole.sampleCount, sequenceLength: length)

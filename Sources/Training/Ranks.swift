@@ -2,7 +2,7 @@ import Checkpointing
 import Collectives
 import ErrorReporting
 import Foundation
-import Kernels
+import TensorStorage
 
 /// The ranks of a run and what they need to agree on.
 public final class Ranks {
@@ -12,10 +12,11 @@ public final class Ranks {
   /// Joins the run's ranks.
   ///
   /// - Parameter communicator: MPI.
-  /// - Throws: `TrainingError.launch` when a launcher started processes that do not know each other.
-  public init(_ communicator: Communicator) throws {
+  public init(_ communicator: Communicator) {
     self.communicator = communicator
-    try Self.checkLaunch(size: communicator.size, ProcessInfo.processInfo.environment)
+    SystemResources.whenExhausted = { [communicator] line in
+      Self.endJob(communicator, FailureReport(exitCode: 74, line: line))
+    }
   }
 
   /// This process's number.
@@ -27,7 +28,13 @@ public final class Ranks {
 
   /// Refuses processes that a launcher started side by side without MPI knowing: each would train
   /// alone and write over the others (open-mpi/ompi#13523).
-  static func checkLaunch(size: Int, _ environment: [String: String]) throws {
+  ///
+  /// - Throws: `TrainingError.launch`.
+  public func checkLaunch() throws(TrainingError) {
+    try Self.checkLaunch(size: size, ProcessInfo.processInfo.environment)
+  }
+
+  static func checkLaunch(size: Int, _ environment: [String: String]) throws(TrainingError) {
     let launchers = [
       ("SLURM_STEP_NUM_TASKS", "srun", "use `srun --mpi=pmix` or mpirun"),
       ("OMPI_COMM_WORLD_SIZE", "mpirun", "is the program linked with another MPI than mpirun's?"),
@@ -58,14 +65,53 @@ public final class Ranks {
     throw AgreedError(exitCode: 70, description: "a rank failed without a word")
   }
 
-  /// Says what happened and ends the whole job: for an error that only this rank has.
-  public func endJob(because error: any Error) -> Never {
-    Self.endJob(communicator, because: FailureReport(error))
+  /// Whether all ranks have that error, at the same place: they can go on together after it.
+  ///
+  /// After any other they no longer know of each other's progress; MPI that failed on one rank is one
+  /// of those, also inside a save.
+  public static func isShared(_ error: any Error) -> Bool {
+    if case .coordination? = error as? CheckpointError { return false }
+    return error is AgreedError || error is TrainingError || error is CheckpointError
   }
 
-  /// Says what happened on this rank and ends the whole job with that exit code.
-  public static func endJob(_ communicator: Communicator, because failure: FailureReport) -> Never {
-    FileHandle.standardError.write(Data("error: rank \(communicator.rank): \(failure.line)\n".utf8))
+  /// What stopped the run, and what kept its last step from being saved, as one error of all ranks.
+  func joined(_ error: any Error, _ second: any Error) -> any Error {
+    guard Self.isShared(second) else { return second }
+    let (first, then) = (FailureReport(error), FailureReport(second))
+    return AgreedError(
+      exitCode: first.exitCode,
+      description: "\(first.line); and the steps since the last checkpoint are lost: \(then.line)")
+  }
+
+  /// Reports the error that ends the run and leaves MPI.
+  ///
+  /// An error of all ranks is told by the first of them; after any other the whole job is ended.
+  ///
+  /// - Returns: the exit code.
+  public func leave(because error: any Error) -> Int32 {
+    guard Self.isShared(error) else { endJob(because: error) }
+    let failure = FailureReport(error)
+    if leads { StandardError.write("error: \(failure.line)\n") }
+    do {
+      try communicator.finalize()
+    } catch {
+      communicator.abort(failure.exitCode)
+    }
+    return failure.exitCode
+  }
+
+  /// Says what happened and ends the whole job: for an error that only this rank has.
+  public func endJob(because error: any Error) -> Never {
+    Self.endJob(communicator, FailureReport(error))
+  }
+
+  private static func endJob(_ communicator: Communicator, _ failure: FailureReport) -> Never {
+    // Alone there is nobody to end, and MPI would say more than one line.
+    if communicator.size == 1 {
+      StandardError.write("error: \(failure.line)\n")
+      _exit(failure.exitCode)
+    }
+    StandardError.write("error: rank \(communicator.rank): \(failure.line)\n")
     communicator.abort(failure.exitCode)
   }
 
@@ -75,49 +121,16 @@ public final class Ranks {
     return String(decoding: all[0], as: UTF8.self)
   }
 
-  /// Threads for this rank: as asked for, or the processors it may use divided among the ranks that
-  /// share them.
+  /// Whether any rank was asked to stop; collective.
+  func areAskedToStop() throws -> Bool {
+    try communicator.maximum(StopSignals.isRequested ? 1 : 0) == 1
+  }
+
+  /// Leaves a start-up that any rank was asked to stop; collective.
   ///
-  /// - Returns: threads, and whether ranks of this machine have more threads than processors.
-  public func threads(asked: Int?) throws -> (count: Int, oversubscribed: Bool) {
-    let processors = AllowedProcessors.current()
-    let all = try communicator.gather(Array((processors.host + " " + processors.mask).utf8))
-    let sharing = all.count { $0 == all[rank] }
-    let count = asked ?? max(1, processors.count / sharing)
-    return (count, count * sharing > processors.count)
-  }
-}
-
-/// The processors that the operating system lets this process run on.
-public struct AllowedProcessors {
-  let host: String
-  /// As the kernel writes it, for example `0-3,8`.
-  let mask: String
-  /// How many they are.
-  public let count: Int
-
-  /// This process's, as they are now.
-  public static func current() -> AllowedProcessors {
-    let online = max(1, ProcessInfo.processInfo.activeProcessorCount)
-    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
-    let mask = line.map { $0.dropFirst("Cpus_allowed_list:".count).filter { !$0.isWhitespace } }
-    return AllowedProcessors(
-      host: ProcessInfo.processInfo.hostName, mask: mask ?? "all",
-      count: mask.flatMap(count) ?? online)
-  }
-
-  /// Processors in a list such as `0-3,8`; nil for anything else.
-  static func count(_ list: String) -> Int? {
-    var count = 0
-    for part in list.split(separator: ",") {
-      let ends = part.split(separator: "-").map { Int($0) }
-      guard let first = ends.first ?? nil, let last = ends.last ?? nil, last >= first else {
-        return nil
-      }
-      count += last - first + 1
-    }
-    return count > 0 ? count : nil
+  /// - Throws: `StoppedBeforeTraining`.
+  func stopIfAsked() throws {
+    if try areAskedToStop() { throw StoppedBeforeTraining() }
   }
 }
 

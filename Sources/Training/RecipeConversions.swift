@@ -60,12 +60,13 @@ extension Recipe.Train {
       warmupSteps: schedule.warmupSteps, steps: steps, shape: shape)
   }
 
-  /// The constants of AdamW.
-  var adamW: AdamWConfiguration {
+  /// The optimizer.
+  var rule: any OptimizerConfiguration {
     AdamWConfiguration(
       beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon,
       weightDecay: optimizer.weightDecay,
-      gradientClip: optimizer.gradientClip > 0 ? optimizer.gradientClip : nil)
+      gradientClip: optimizer.gradientClip > 0 ? optimizer.gradientClip : nil,
+      moments: optimizer.moments)
   }
 
   /// Micro-batches of a step over all ranks.

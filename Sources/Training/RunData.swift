@@ -5,10 +5,12 @@ import TokenData
 
 /// The training data of a recipe, opened.
 public struct RunData {
-  /// Global samples by number.
-  public let stream: DataStream
-  /// What identifies the data: name and value pairs that must not change when a run is resumed.
-  public let identity: [(field: String, value: String)]
+  /// Where samples come from, with their weights.
+  public let sources: [DataStream.Source]
+  /// What must not change when a run is resumed.
+  let identity: DataIdentity
+
+  private let recipe: Recipe
 
   /// Opens all sources.
   ///
@@ -18,56 +20,78 @@ public struct RunData {
   /// - Throws: `TokenDataError`, `RecallTaskError`; `TrainingError.unsupported` when a task on text
   ///   has no tokenizer or a task's tokens do not fit the vocabulary.
   public init(_ recipe: Recipe, model: RunModel) throws {
+    self.recipe = recipe
     var sources: [DataStream.Source] = []
-    var identity = [
-      ("run.seed", String(recipe.run.seed)),
-      ("data.sequence_length", String(recipe.data.sequenceLength)),
-      ("data.shuffle", String(recipe.data.shuffle)),
-      ("data.reset_state_at_documents", String(recipe.data.resetsStateAtDocuments)),
-      ("train.state_passing", String(recipe.train.statePassing)),
-      ("train.sequences_per_step", String(recipe.train.sequencesPerStep)),
-      ("the number of data.sources", String(recipe.data.sources.count)),
-    ]
-    if !recipe.data.predictsAcrossDocuments {
-      identity.append(("data.predict_across_documents", "false"))
-    }
+    var contents: [DataIdentity.Source] = []
     let vocabulary = model.configuration.vocabularySize
     for (index, source) in recipe.data.sources.enumerated() {
-      let name = "data.sources.\(index)"
-      identity.append((name + ".weight", String(source.weight)))
-      let samples: any SampleSource
-      switch source.kind {
-      case .tokens(let prefix):
-        let tokens = try MegatronTokens(prefix: prefix)
-        identity.append((name + " (content of \(prefix))", tokens.fingerprint().description))
-        samples = try TokenFileSource(
-          tokens, sequenceLength: recipe.data.sequenceLength, vocabularySize: vocabulary,
-          predictsAcrossDocuments: recipe.data.predictsAcrossDocuments)
-      case .task(let task):
-        let tokenizer = try Self.tokenizer(of: task, model)
-        let reading = tokenizer.map { " read with \($0.identity)" } ?? ""
-        identity.append((name, task.name + " " + task.options.oneLine + reading))
-        samples = try task.configuration().makeSource(
-          sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training,
-          tokenizer: tokenizer)
-      }
+      let (samples, content) = try Self.open(source, recipe, model)
       guard samples.requiredVocabulary <= vocabulary else {
         throw TrainingError.unsupported(
-          "\(name) makes token ids up to \(samples.requiredVocabulary - 1), but the model's "
-            + "vocab_size is \(vocabulary)")
+          "data.sources.\(index) makes token ids up to \(samples.requiredVocabulary - 1), but the "
+            + "model's vocab_size is \(vocabulary)")
       }
-      if source.loss != SourceLoss() {
-        let loss = "\(source.loss.unit.rawValue) x \(source.loss.factor)"
-        identity.append((name + ".loss and .loss_weight", loss))
-      }
+      contents.append(content)
       sources.append(
         .init(
           samples, name: source.name, weight: source.weight, shuffle: recipe.data.shuffle,
           loss: source.loss))
     }
-    stream = try DataStream(
-      sources: sources, seed: recipe.run.seed, sequenceLength: recipe.data.sequenceLength)
-    self.identity = identity.map { (field: $0.0, value: $0.1) }
+    self.sources = sources
+    identity = DataIdentity(
+      settings: Self.settings(recipe), sources: contents, weights: sources.map(\.weight))
+  }
+
+  /// Keys of the recipe that decide which samples come when, and what counts in them.
+  private static func settings(_ recipe: Recipe) -> [(field: String, value: String)] {
+    let data = recipe.data
+    let losses = data.sources.enumerated().map { index, source in
+      ("data.sources.\(index).loss", "\(source.loss.unit.rawValue) x \(source.loss.factor)")
+    }
+    return [
+      ("run.seed", String(recipe.run.seed)),
+      ("data.sequence_length", String(data.sequenceLength)),
+      ("data.shuffle", String(data.shuffle)),
+      ("data.reset_state_at_documents", String(data.resetsStateAtDocuments)),
+      ("data.predict_across_documents", String(data.predictsAcrossDocuments)),
+      ("train.state_passing", String(recipe.train.statePassing)),
+      ("train.sequences_per_step", String(recipe.train.sequencesPerStep)),
+    ] + losses
+  }
+
+  /// Global samples by number.
+  ///
+  /// - Parameter phases: how sources were mixed so far, the last phase with the recipe's weights; nil for
+  ///   the recipe's weights from the first step on.
+  /// - Returns: the samples.
+  /// - Throws: `.badMixture`.
+  public func stream(phases: [Mixture.Phase]? = nil) throws(TokenDataError) -> DataStream {
+    try DataStream(
+      sources: sources, phases: phases, seed: recipe.run.seed,
+      sequenceLength: recipe.data.sequenceLength)
+  }
+
+  private static func open(
+    _ source: Recipe.Source, _ recipe: Recipe, _ model: RunModel
+  ) throws -> (any SampleSource, DataIdentity.Source) {
+    switch source.kind {
+    case .tokens(let prefix):
+      let tokens = try MegatronTokens(prefix: prefix)
+      let content = "tokens " + tokens.fingerprint().description
+      let samples = try TokenFileSource(
+        tokens, sequenceLength: recipe.data.sequenceLength,
+        vocabularySize: model.configuration.vocabularySize,
+        predictsAcrossDocuments: recipe.data.predictsAcrossDocuments)
+      return (samples, .init(content: content, name: prefix))
+    case .task(let task):
+      let tokenizer = try Self.tokenizer(of: task, model)
+      let reading = tokenizer.map { " read with \($0.identity)" } ?? ""
+      let name = task.name + " " + task.options.oneLine + reading
+      let samples = try task.configuration().makeSource(
+        sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training,
+        tokenizer: tokenizer)
+      return (samples, .init(content: "task " + name, name: name))
+    }
   }
 
   /// Requires that every stored token id, or those in a part of each file, is inside the vocabulary.
@@ -81,7 +105,7 @@ public struct RunData {
   public func checkTokens(part: Int = 0, of parts: Int = 1) throws(TokenDataError) -> TokenCheck {
     let start = DispatchTime.now().uptimeNanoseconds
     var check = TokenCheck()
-    for source in stream.sources {
+    for source in sources {
       guard let source = source.samples as? TokenFileSource else { continue }
       let count = source.tokens.tokenCount
       check.bytes += try source.tokens.checkIDs(

@@ -20,11 +20,14 @@ struct RunEvaluation {
   private let perplexity: Recipe.Evaluation.Perplexity?
   private let every: Int
   private let seed: UInt64
+  private let segmentLength: Int
   private let path: String
 
-  /// Reads the recipe's tasks.
+  /// Reads the recipe's tasks, and checks that everything can be measured that will be: text that opens
+  /// and is long enough, tasks that fit their lengths and the vocabulary.
   ///
-  /// - Throws: `RecipeError`, `EvaluationError`, `TrainingError.unsupported` for a missing tokenizer.
+  /// - Throws: `RecipeError`, `EvaluationError`, `RecallTaskError`, `TokenDataError`;
+  ///   `TrainingError.unsupported` for a missing tokenizer.
   init(_ recipe: Recipe, model: RunModel) throws {
     var items: [Item] = []
     for plan in recipe.evaluation.tasks {
@@ -45,7 +48,30 @@ struct RunEvaluation {
     perplexity = recipe.evaluation.perplexity
     every = recipe.evaluation.every
     seed = recipe.run.seed
+    segmentLength = recipe.train.segmentLength
     path = recipe.run.output + "/evaluation.jsonl"
+    if every > 0 { try check(vocabulary: model.configuration.vocabularySize) }
+  }
+
+  private func check(vocabulary: Int) throws {
+    if let perplexity {
+      _ = try Perplexity.open(
+        prefix: perplexity.tokens, sequenceLength: perplexity.sequenceLength,
+        vocabulary: vocabulary)
+    }
+    for item in items {
+      try item.task.check(vocabulary: vocabulary, seed: seed, tokenizer: item.tokenizer)
+    }
+  }
+
+  /// Floats that measuring holds at most beside what training holds.
+  func memory(_ model: LanguageModel) -> Int {
+    guard every > 0 else { return 0 }
+    let text = perplexity.map {
+      Perplexity.memory(model, sequenceLength: $0.sequenceLength, segmentLength: segmentLength)
+    }
+    let tasks = items.map { $0.task.memory(model, segmentLength: segmentLength) }
+    return ([text ?? 0] + tasks).max() ?? 0
   }
 
   /// Whether something is measured after `step`, the last being `last`.
@@ -54,11 +80,14 @@ struct RunEvaluation {
       && (step.isMultiple(of: every) || step == last)
   }
 
+  /// Whether a step's row stands already.
+  func hasMeasured(_ step: Int) throws -> Bool {
+    try rows().contains { $0.step == step }
+  }
+
   /// Measures and appends a row, replacing rows of this and later steps (a resumed run measures
   /// again).
-  func run(
-    step: Int, model: LanguageModel, parameters: FloatBuffer, segmentLength: Int, log: Logger
-  ) throws {
+  func run(step: Int, model: LanguageModel, parameters: FloatBuffer, log: Logger) throws {
     let evaluated = EvaluatedModel(model, parameters: parameters, segmentLength: segmentLength)
     var report = EvaluationReport()
     if let perplexity {
@@ -76,20 +105,28 @@ struct RunEvaluation {
     }
     guard case .object(let members) = report.json else { return }
     let row = JSONValue.object([JSONMember("step", .integer(step))] + members)
-    let kept = try rows(before: step)
+    let kept = try rows().filter { $0.step < step }.map(\.line)
     // The encoder indents; inside JSON a line break is only ever white space.
     let line = String(decoding: row.encoded(), as: UTF8.self).split(separator: "\n")
       .map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: " ")
     try writeAtomically((kept + [line]).joined(separator: "\n") + "\n", to: path)
   }
 
-  private func rows(before step: Int) throws -> [String] {
-    guard let data = FileManager.default.contents(atPath: path) else { return [] }
-    return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init).filter {
-      guard let row = try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any],
-        let number = row["step"] as? Int
-      else { return false }
-      return number < step
+  /// The rows so far; lines that are none are left out.
+  private func rows() throws -> [(step: Int, line: String)] {
+    guard FileManager.default.fileExists(atPath: path) else { return [] }
+    let data: Data
+    do {
+      data = try Data(contentsOf: URL(fileURLWithPath: path))
+    } catch {
+      throw TrainingError.io(path: path, reason: "cannot be read: \(error.localizedDescription)")
+    }
+    return String(decoding: data, as: UTF8.self).split(separator: "\n").compactMap { line in
+      guard
+        let row = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
+        let step = row["step"] as? Int
+      else { return nil }
+      return (step, String(line))
     }
   }
 }

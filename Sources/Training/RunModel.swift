@@ -69,6 +69,9 @@ public struct RunModel {
     LanguageModel(configuration, trainable: trainable)
   }
 
+  /// Elements of the arena before expansion; 0 where nothing is expanded.
+  var unexpandedCount: Int { recipe.expansion == nil ? 0 : base.layout().count }
+
   /// The weights at the start of training.
   public func initialParameters() throws -> ParameterArena {
     guard let expansion = recipe.expansion else { return try baseParameters(trainable) }

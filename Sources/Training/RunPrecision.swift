@@ -9,13 +9,7 @@ public struct RunPrecision: Sendable, Equatable {
   /// How products are computed, the same on all ranks.
   public let products: ProductPrecision
   /// What the user should know about the choice.
-  public let note: Note?
-
-  /// A line for the log.
-  public enum Note: Sendable, Equatable {
-    case information(String)
-    case warning(String)
-  }
+  public let note: RunNote?
 
   /// Chooses for ranks on these machines.
   ///

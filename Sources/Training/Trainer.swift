@@ -35,7 +35,7 @@ public final class Trainer {
   /// Its parameters.
   public let parameters: ParameterArena
   /// The optimizer and its moments.
-  public let optimizer: AdamW
+  public let optimizer: any Optimizer
 
   private let recipe: Recipe
   private let schedule: LearningRateSchedule
@@ -50,6 +50,11 @@ public final class Trainer {
   /// The state that a micro-batch begins or ends with, when lanes carry states.
   private let laneState: FloatBuffer
   private let norm: GradientNorm
+  /// What kept this rank's part of a gradient from being computed.
+  private var failure: (any Error)?
+  /// Whether parameters, moments and the states that lanes carry are those after a whole step: not so
+  /// after an error in the middle of an update.
+  private(set) var isBetweenSteps = true
   private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
   /// Allocates everything that training needs; collective.
@@ -60,12 +65,14 @@ public final class Trainer {
   ///   - parameters: where it starts, in the model's layout.
   ///   - stream: the data.
   ///   - ranks: all ranks.
+  ///   - memory: what the recipe needs, and where states at segment starts are kept.
   ///   - sharing: those that share sequences with this one, as the recipe says.
   ///   - precision: of the products of forward and backward passes, the same on all ranks.
-  /// - Throws: `TrainingError.unsupported` when that is more than the recipe allows; `CollectiveError`.
-  public init(
+  /// - Throws: `CollectiveError`.
+  package init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
-    ranks: Ranks, sharing: SequenceSharing? = nil, precision: ProductPrecision = .fp32
+    ranks: Ranks, memory: TrainingMemory, sharing: SequenceSharing? = nil,
+    precision: ProductPrecision = .fp32
   ) throws {
     precondition(sharing?.parts ?? 1 == recipe.parallel.sequenceRanks, "ranks share otherwise")
     self.recipe = recipe
@@ -74,16 +81,13 @@ public final class Trainer {
     self.ranks = ranks
     self.sharing = sharing
     schedule = recipe.train.learningRate
-    // The same on all ranks: none is left alone with what follows, which is collective.
-    let memory = try TrainingMemory(recipe, model, ranks: ranks.size, precision: precision)
     let tree = recipe.reductionTree(ranks: ranks.size)
     let reducer = try GradientReducer(
       count: model.layout.trainableCount, tree: tree, communicator: ranks.communicator,
       options: recipe.parallel.reduction)
     self.reducer = reducer
-    optimizer = AdamW(
-      recipe.train.adamW, layout: model.layout,
-      ranges: reducer.partition.ranges(of: reducer.part), moments: recipe.train.optimizer.moments)
+    optimizer = recipe.train.rule.makeOptimizer(
+      layout: model.layout, ranges: reducer.partition.ranges(of: reducer.part))
     norm = GradientNorm(reducer.partition, part: reducer.part)
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
@@ -131,10 +135,12 @@ public final class Trainer {
 
   /// Runs step `step`, counted from 1.
   ///
-  /// - Throws: `AgreedError` when data cannot be read on some rank; `TrainingError.notFinite`, before
-  ///   the parameters are touched; `CollectiveError`.
+  /// - Throws: `AgreedError` when data or spilled states cannot be read on some rank;
+  ///   `TrainingError.notFinite`, before the parameters are touched; `CollectiveError`.
   public func step(_ step: Int) throws -> StepResult {
     try ranks.agree { try samples.load(step: step) }
+    // The states that lanes carry move on with the forward pass.
+    isBetweenSteps = carried == nil
     let sharedBefore = sharing?.exchange.seconds ?? 0
     let weight = try reducer.sum { self.samples.weight(ofLeaf: $0) }
     guard weight > 0 else {
@@ -144,21 +150,38 @@ public final class Trainer {
     products?.convertWeights()
     let sum = try reducer.reduce { leaf, gradients, isLast in
       self.pass.blockIsFinal = isLast ? self.blockIsFinal : nil
-      return try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
+      return try self.attempt {
+        try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
+      }
     }
     try totals?.sum(reducer)
     let loss = sum / weight
+    if loss.isNaN { try ranks.agree { if let failure { throw failure } } }
     let gradientNorm = try norm(reducer.gradient) { try self.reducer.merge($0, count: $1) }
     try checkFinite(step, loss, gradientNorm)
     let learningRate = schedule[step]
+    isBetweenSteps = false
     optimizer.update(
       parameters.buffer, gradients: reducer.gradient, step: step, lr: learningRate,
       gradientNorm: gradientNorm)
     try reducer.shareParts(of: parameters.buffer)
+    isBetweenSteps = true
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
       exchange: reducer.seconds,
       sequenceExchange: sharing.map { $0.exchange.seconds - sharedBefore })
+  }
+
+  /// The loss sum of a leaf; NaN when it cannot be computed on this rank, which keeps up with the others
+  /// until all of them see the sum.
+  private func attempt(_ leaf: () throws -> Double) throws -> Double {
+    guard failure == nil else { return .nan }
+    do {
+      return try leaf()
+    } catch  where sharing == nil {
+      failure = error
+      return .nan
+    }
   }
 
   /// Adds the gradient of one micro-batch, or of a part of it, from the states that its lanes carry, its
@@ -199,10 +222,10 @@ public final class Trainer {
       step: step, what: "the gradient norm is \(gradientNorm), first in \(name)")
   }
 
-  /// What a checkpoint holds of this training besides parameters, as this rank has it: moments, and the
-  /// states that lanes carry.
+  /// What a checkpoint holds of this training besides parameters, as this rank has it: the optimizer's
+  /// state, and the states that lanes carry.
   var progress: [CheckpointStore] {
-    moments + (carried.map { [$0.ownStore] } ?? [])
+    optimizerStores + (carried.map { [$0.ownStore] } ?? [])
   }
 
   /// What this rank's shard of a checkpoint is made from; collective.
@@ -213,23 +236,22 @@ public final class Trainer {
     let states = try carried.map {
       [try $0.shardStore(gives: pass.part == 0, ranks.communicator)]
     }
-    return [CheckpointStore(parameters: parameters)] + moments + (states ?? [])
+    return [CheckpointStore(parameters: parameters)] + optimizerStores + (states ?? [])
   }
 
-  private var moments: [CheckpointStore] {
-    [momentStore("exp_avg", optimizer.moment1), momentStore("exp_avg_sq", optimizer.moment2)]
-  }
-
-  private func momentStore(_ name: String, _ moments: Moments) -> CheckpointStore {
-    var parts: [CheckpointStore.Part] = []
-    var first = 0
-    for range in optimizer.ranges {
-      parts.append(.init(range, at: moments.bytes + first * moments.precision.byteCount))
-      first += range.count
+  private var optimizerStores: [CheckpointStore] {
+    optimizer.state.map { state in
+      let values = state.values
+      var parts: [CheckpointStore.Part] = []
+      var first = 0
+      for range in optimizer.ranges {
+        parts.append(.init(range, at: values.bytes + first * values.precision.byteCount))
+        first += range.count
+      }
+      return CheckpointStore(
+        state.name, dataType: values.precision == .fp32 ? .float32 : .bfloat16,
+        covered: 0..<model.layout.trainableCount, parts: parts, owner: values.owner)
     }
-    return CheckpointStore(
-      name, dataType: moments.precision == .fp32 ? .float32 : .bfloat16,
-      covered: 0..<model.layout.trainableCount, parts: parts, owner: moments.owner)
   }
 }
 

@@ -8,8 +8,12 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
   case launch(String)
   /// The run directory holds something that must not be overwritten; exit class 64.
   case runExists(String)
-  /// The data or the recipe differ from those of the checkpoint; exit class 64.
+  /// The data, the model or the recipe differ from those of the checkpoint; exit class 64.
   case changed(field: String, was: String, now: String)
+  /// The recipe asks for fewer steps than the checkpoint has; exit class 64.
+  case alreadyTrained(steps: Int, checkpoint: Int)
+  /// A checkpoint's training record cannot be understood; exit class 65.
+  case record(path: String, reason: String)
   /// The loss or the gradient is no longer a number; exit class 70.
   case notFinite(step: Int, what: String)
   /// A file of the run directory could not be written; exit class 74.
@@ -18,7 +22,8 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
   /// The process exit code of this class of error.
   public var exitCode: Int32 {
     switch self {
-    case .unsupported, .launch, .runExists, .changed: 64
+    case .unsupported, .launch, .runExists, .changed, .alreadyTrained: 64
+    case .record: 65
     case .notFinite: 70
     case .io: 74
     }
@@ -29,8 +34,12 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
     switch self {
     case .unsupported(let what), .launch(let what), .runExists(let what): what
     case .changed(let field, let was, let now):
-      "the checkpoint was made with \(field) \(was), the recipe now says \(now); "
-        + "restore it or choose another run.output"
+      "\(field): the checkpoint was made with \(was), the recipe now says \(now); restore it, or "
+        + "choose another run.output"
+    case .alreadyTrained(let steps, let checkpoint):
+      "train.steps: \(steps), but the checkpoint has \(checkpoint) steps already: raise "
+        + "train.steps, or choose another run.output"
+    case .record(let path, let reason): "\(path): \(reason)"
     case .notFinite(let step, let what):
       "step \(step): \(what); the last checkpoint is untouched: lower train.optimizer.lr, or run "
         + "with --debug to find the layer"

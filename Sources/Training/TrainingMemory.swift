@@ -14,6 +14,9 @@ package struct TrainingMemory {
   package let division: SegmentStateDivision
   /// Where they are kept.
   package let storage: SegmentStateStorage
+  /// Floats of both arenas while the model is expanded, before the rest is allocated; 0 without an
+  /// expansion.
+  package let expanding: Int
 
   /// Adds up what `recipe` needs.
   ///
@@ -22,16 +25,19 @@ package struct TrainingMemory {
   ///   - model: the model.
   ///   - ranks: ranks that share the work.
   ///   - precision: of matrix products.
+  ///   - evaluation: floats that measuring the model during training holds.
+  ///   - unexpanded: floats of the model's arena before it is expanded; 0 when it is not.
   /// - Throws: `TrainingError.unsupported` when the recipe's budget is too small.
   package init(
-    _ recipe: Recipe, _ model: LanguageModel, ranks: Int, precision: ProductPrecision = .fp32
+    _ recipe: Recipe, _ model: LanguageModel, ranks: Int, precision: ProductPrecision = .fp32,
+    evaluation: Int = 0, unexpanded: Int = 0
   ) throws(TrainingError) {
     let train = recipe.train
     let (length, segments) = (recipe.data.sequenceLength, recipe.segments)
     let trained = model.layout.trainableCount
     let options = recipe.parallel.reduction
     let owners = ArenaPartition(count: trained, parts: options.isSharded ? ranks : 1)
-    let moments = (0..<owners.parts).map { owners.count(of: $0) }.max() ?? 0
+    let updated = (0..<owners.parts).map { owners.count(of: $0) }.max() ?? 0
     let tree = recipe.reductionTree(ranks: ranks)
     let reducer =
       (0..<ranks).map {
@@ -54,17 +60,44 @@ package struct TrainingMemory {
       }
     parts = [
       ("parameters", model.layout.count), ("gradients and their exchange", reducer),
-      ("optimizer moments", train.optimizer.moments.byteCount * moments / 2),
+      ("optimizer moments", train.rule.stateByteCount * updated / MemoryLayout<Float>.stride),
       ("activations of a segment", pass.activations),
       ("recurrent state and its gradient", 2 * pass.state), ("carried states", carried),
       ("samples", microBatches * train.microBatch * length * arrays),
       ("weights converted to bf16", converted.mirror),
-      ("operands converted to bf16", converted.operands),
+      ("operands converted to bf16", converted.operands), ("evaluation", evaluation),
     ].filter { $0.1 > 0 }
+    expanding = unexpanded == 0 ? 0 : unexpanded + model.layout.count
     division = SegmentStateDivision(
       segments: train.truncatesBackpropagation ? 1 : segments.segmentCount,
       stateCount: pass.state, parts: recipe.parallel.sequenceRanks)
     storage = try Self.storage(train, used: parts.reduce(0) { $0 + $1.count }, division)
+    if let budget = train.memoryBudget, budget < MemoryLayout<Float>.stride * expanding {
+      throw .unsupported(
+        "train.memory_budget: \(byteText(budget)) are less than the "
+          + "\(byteText(MemoryLayout<Float>.stride * expanding)) that the model takes before and "
+          + "after its expansion: expand it with `statex expand`, on a larger machine, first")
+    }
+  }
+
+  /// Floats at most, at any time.
+  package var peak: Int {
+    max(expanding, parts.reduce(startingStates) { $0 + $1.count })
+  }
+
+  /// Makes sure, before anything is allocated, that the system would give this much memory.
+  ///
+  /// - Throws: `.unsupported` when a limit (`ulimit -v`) or the machine's memory is too small.
+  func checkAvailable() throws(TrainingError) {
+    let bytes = MemoryLayout<Float>.stride * peak
+    let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let mapped, mapped != MAP_FAILED else {
+      throw .unsupported(
+        "the system does not give the \(byteText(bytes)) of memory that a rank needs "
+          + "(\(String(cString: strerror(errno)))): raise `ulimit -v`, lower train.segment_length or "
+          + "train.micro_batch, or set train.memory_budget")
+    }
+    munmap(mapped, bytes)
   }
 
   private static func storage(

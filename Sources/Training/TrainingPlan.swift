@@ -24,18 +24,15 @@ public struct TrainingPlan: CustomStringConvertible {
   ///
   /// - Throws: what would stop the run: a recipe that does not fit, data that cannot be opened.
   public init(_ recipe: Recipe, ranks: Int) throws {
-    try TrainingRun.checkDivision(recipe, ranks: ranks)
-    let run = try RunModel(recipe)
-    let data = try RunData(recipe, model: run)
-    let check = try data.checkTokens()
-    let model = run.languageModel()
     let precision = RunPrecision(recipe.train.precision).products
-    let memory = try TrainingMemory(recipe, model, ranks: ranks, precision: precision)
+    let inputs = try RunInputs(recipe, ranks: ranks, precision: precision)
+    let (run, memory) = (inputs.model, inputs.memory)
+    let model = run.languageModel()
     expansion = run.expansion
     sections = [
       ("model", Self.modelItems(model, run)),
       ("training", Self.trainingItems(recipe, model, memory, precision, ranks: ranks)),
-      ("data", try Self.dataItems(data.stream, check)),
+      ("data", try Self.dataItems(inputs.data.stream(), inputs.data.checkTokens())),
       ("memory of a rank", Self.memoryItems(memory)),
       ("files", Self.fileItems(recipe, model, ranks: ranks)),
     ]
@@ -128,17 +125,23 @@ public struct TrainingPlan: CustomStringConvertible {
       case .spilled(let directory): "a state; all starts in \(directory)"
       }
     let parts = memory.parts + [(name: starts, count: memory.startingStates)]
-    let total = parts.reduce(0) { $0 + $1.count }
-    return parts.map { Item(name: $0.name, value: byteText(4 * $0.count)) } + [
+    var items = parts.map { Item(name: $0.name, value: byteText(4 * $0.count)) }
+    if memory.expanding > 0 {
+      items.append(
+        Item(
+          name: "before training, to expand", value: byteText(4 * memory.expanding) + " in all"))
+    }
+    return items + [
       Item(
         name: "total",
-        value: byteText(4 * total) + "; the program, its libraries and MPI take about 70 MB more")
+        value: byteText(4 * memory.peak)
+          + "; the program, its libraries and MPI take about 70 MB more")
     ]
   }
 
   private static func fileItems(_ recipe: Recipe, _ model: LanguageModel, ranks: Int) -> [Item] {
-    let moments = 2 * recipe.train.optimizer.moments.byteCount * trainedCount(model)
-    let checkpoint = 4 * model.layout.parameterCount + moments
+    let state = recipe.train.rule.stateByteCount * trainedCount(model)
+    let checkpoint = 4 * model.layout.parameterCount + state
     return [
       Item(
         name: "a checkpoint",

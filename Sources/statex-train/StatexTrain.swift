@@ -1,5 +1,4 @@
 import ArgumentParser
-import Checkpointing
 import Collectives
 import CommandSupport
 import ErrorReporting
@@ -66,26 +65,28 @@ struct StatexTrain: ParsableCommand {
 
   /// Runs the recipe on this rank and returns the exit code.
   private func train() -> Int32 {
-    LoggingSystem.bootstrap { PlainLogHandler(label: $0) }
+    StandardError.occupyStandardDescriptors()
     // Before anything slow: a signal during start-up must not kill the rank.
     if !dryRun && !debug { StopSignals.install() }
+    LoggingSystem.bootstrap { PlainLogHandler(label: $0) }
     let communicator: Communicator
     do {
       communicator = try Communicator()
     } catch {
       fail(FailureReport(error))
     }
+    let ranks = Ranks(communicator)
     do {
-      let code = try run(communicator)
+      let code = try run(ranks)
       try communicator.finalize()
       return code
     } catch {
-      return leave(communicator, because: error)
+      return ranks.leave(because: error)
     }
   }
 
-  private func run(_ communicator: Communicator) throws -> Int32 {
-    let ranks = try Ranks(communicator)
+  private func run(_ ranks: Ranks) throws -> Int32 {
+    try ranks.checkLaunch()
     let recipe = try ranks.agree { try Recipe.load(path: config, overrides: overrides) }
     if dryRun {
       let plan = try ranks.agree { try TrainingPlan(recipe, ranks: ranks.size) }
@@ -97,31 +98,17 @@ struct StatexTrain: ParsableCommand {
     }
     var log = Logger(label: "statex-train")
     log.logLevel = ranks.leads ? .info : .error
-    let run = try TrainingRun(recipe, resume: ResumeMode(resume), ranks: ranks, log: log)
-    switch try run.run() {
+    let outcome: TrainingRun.Outcome
+    do {
+      outcome = try TrainingRun(recipe, resume: ResumeMode(resume), ranks: ranks, log: log).run()
+    } catch is StoppedBeforeTraining {
+      log.notice("stopped by \(StopSignals.name) before the first step; start again to go on")
+      return 75
+    }
+    switch outcome {
     case .finished: return 0
     case .stopped: return 75
     }
-  }
-
-  /// Reports an error.
-  ///
-  /// Errors that all ranks have at once are told by the first; after any other, the
-  /// ranks no longer know of each other's progress and the whole job is ended.
-  private func leave(_ communicator: Communicator, because error: any Error) -> Int32 {
-    let failure = FailureReport(error)
-    guard error is AgreedError || error is TrainingError || error is CheckpointError else {
-      Ranks.endJob(communicator, because: failure)
-    }
-    if communicator.rank == 0 {
-      FileHandle.standardError.write(Data("error: \(failure.line)\n".utf8))
-    }
-    do {
-      try communicator.finalize()
-    } catch {
-      communicator.abort(failure.exitCode)
-    }
-    return failure.exitCode
   }
 }
 
@@ -139,6 +126,6 @@ struct PlainLogHandler: LogHandler {
 
   func log(event: LogEvent) {
     let mark = event.level >= .warning ? "\(event.level): " : ""
-    FileHandle.standardError.write(Data("\(mark)\(event.message)\n".utf8))
+    StandardError.write("\(mark)\(event.message)\n")
   }
 }

@@ -117,7 +117,9 @@ extension DistributedTests {
       try refused(tokens + ["run.seed=4", "train.steps=3"], says: "run.seed")
       try refused(tokens + ["train.micro_batch=2", "train.sequences_per_step=4"], says: "per_step")
       _ = try job.writeTokens("text", count: 2000, vocabulary: 64) { $0 == 900 ? 7 : nil }
-      try refused(tokens + ["train.steps=3"], says: "content of \(prefix)")
+      try refused(
+        tokens + ["train.steps=3"],
+        says: "data.sources.0: the checkpoint was made with \(prefix) (tokens ")
       #expect(try job.outcome("run") == before)
     }
 

@@ -13,11 +13,14 @@ final class TrainingJob {
   enum Launch: CustomStringConvertible, Sendable {
     case alone
     case ranks(Int)
+    /// One rank under mpirun, which binds it to a core.
+    case bound
 
     var description: String {
       switch self {
       case .alone: "no launcher"
       case .ranks(let count): "\(count) ranks"
+      case .bound: "one bound rank"
       }
     }
 
@@ -25,6 +28,7 @@ final class TrainingJob {
       switch self {
       case .alone: program
       case .ranks(let count): ["mpirun", "--oversubscribe", "-n", String(count)] + program
+      case .bound: ["mpirun", "-n", "1", "--bind-to", "core"] + program
       }
     }
   }

@@ -80,12 +80,12 @@ struct AdamWTests {
     }
     layout.append(name: "frozen", shape: [9, 9], isTrainable: false)
     let configuration = AdamWConfiguration(
-      beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientClip: 1)
+      beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientClip: 1,
+      moments: precision)
     let partition = ArenaPartition(count: layout.trainableCount, parts: 3)
-    let whole = AdamW(configuration, layout: layout, moments: precision)
+    let whole = AdamW(configuration, layout: layout)
     let ranks = (0..<3).map {
-      AdamW(
-        configuration, layout: layout, ranges: partition.ranges(of: $0), moments: precision)
+      AdamW(configuration, layout: layout, ranges: partition.ranges(of: $0))
     }
     let (parameters, shared) = (ParameterArena(layout: layout), ParameterArena(layout: layout))
     fill(parameters, "start")
@@ -142,11 +142,12 @@ struct AdamWTests {
     // A least-squares problem with noise: both runs end at the same loss, close to each other.
     var layout = ParameterLayout()
     layout.append(name: "w", shape: [64, 64])
-    let configuration = AdamWConfiguration(
-      beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, gradientClip: nil)
     let target = normals(64 * 64, "target")
     func run(_ precision: MomentPrecision) -> [Double] {
-      let optimizer = AdamW(configuration, layout: layout, moments: precision)
+      let optimizer = AdamW(
+        AdamWConfiguration(
+          beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, gradientClip: nil,
+          moments: precision), layout: layout)
       let (w, g) = (FloatBuffer(count: layout.count), FloatBuffer(count: layout.count))
       var losses: [Double] = []
       for t in 1...400 {

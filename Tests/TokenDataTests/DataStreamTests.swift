@@ -65,6 +65,55 @@ import TokenData
     }
   }
 
+  /// What the phases mean, said as a loop: every phase counts from 0, sources go on.
+  @Test func phasesCountAfreshAndSourcesGoOn() throws {
+    let phases: [Mixture.Phase] = [
+      .init(firstSample: 0, weights: [3, 1]), .init(firstSample: 70_001, weights: [1, 1, 2]),
+      .init(firstSample: 70_010, weights: [5, 1, 1]),
+    ]
+    var taken: [UInt64] = [0, 0, 0]
+    var expected: [Mixture.Assignment] = []
+    for (phase, end) in zip(phases, [70_001, 70_010, 70_400] as [UInt64]) {
+      var alone = try Mixture(weights: phase.weights)
+      for sample in phase.firstSample..<end {
+        let source = alone.assignment(of: sample - phase.firstSample).source
+        expected.append(.init(source: source, index: taken[source]))
+        taken[source] += 1
+      }
+    }
+    var mixture = try Mixture(phases: phases)
+    for sample in [70_399, 3, 70_005, 70_001, 70_000, 70_010, 70_009, 66_000, 70_200] {
+      #expect(mixture.assignment(of: UInt64(sample)) == expected[sample], "sample \(sample)")
+    }
+    #expect((0..<70_400).allSatisfy { mixture.assignment(of: UInt64($0)) == expected[$0] })
+  }
+
+  @Test func aSourceThatIsAddedChangesNoSampleBeforeIt() throws {
+    var one = try Mixture(weights: [1])
+    var two = try Mixture(phases: [
+      .init(firstSample: 0, weights: [1]), .init(firstSample: 40, weights: [1, 1]),
+    ])
+    for sample in 0..<40 as Range<UInt64> {
+      #expect(two.assignment(of: sample) == one.assignment(of: sample))
+    }
+    #expect(
+      (40..<44).map { two.assignment(of: $0) } == [
+        .init(source: 0, index: 40), .init(source: 1, index: 0), .init(source: 0, index: 41),
+        .init(source: 1, index: 1),
+      ])
+  }
+
+  @Test func phasesThatDoNotFollowAreRefused() {
+    let first = Mixture.Phase(firstSample: 0, weights: [1, 1])
+    for phases in [
+      [], [.init(firstSample: 1, weights: [1])], [first, .init(firstSample: 0, weights: [1, 1])],
+      [first, .init(firstSample: 5, weights: [1])],
+      [first, .init(firstSample: 5, weights: [1, 1, 0])],
+    ] as [[Mixture.Phase]] {
+      #expect(throws: TokenDataError.self) { try Mixture(phases: phases) }
+    }
+  }
+
   @Test func badWeightsAreRefused() {
     for weights in [[], [0], [1, -1], [.nan], [.infinity]] as [[Double]] {
       #expect(throws: TokenDataError.self) { try Mixture(weights: weights) }

@@ -4,6 +4,7 @@ import DataParallel
 import Foundation
 import Kernels
 import LanguageModels
+import Logging
 import Training
 
 /// What tests of the trainer cannot see from outside.
@@ -11,11 +12,13 @@ import Training
 ///     training-probe allocations RECIPE [--add-one] [key.path=value ...]
 ///     training-probe shared-allocations RECIPE [key.path=value ...]
 ///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
+///     training-probe failing-save RECIPE [key.path=value ...]
 ///     training-probe profile RECIPE [key.path=value ...]
 ///
 /// The first prints how often memory was asked for during five warm steps, the second does so for a
 /// part of shared sequences, the third sums known gradients of COUNT elements over the ranks and says
-/// whether every bit is right. The last runs three warm steps and tells `perf record --control` on the
+/// whether every bit is right. The fourth is a run in which MPI fails on rank 1 while a checkpoint is
+/// saved. The last runs three warm steps and tells `perf record --control` on the
 /// fifo STATEX_PERF_CONTROL when they begin and end.
 @main
 struct TrainingProbe {
@@ -32,6 +35,9 @@ struct TrainingProbe {
     case "profile" where arguments.count > 1:
       try profile(
         Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2))), communicator)
+    case "failing-save" where arguments.count > 1:
+      let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
+      exit(failingSave(recipe, Ranks(communicator)))
     case "shared-allocations" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       print("allocations: \(try SharedPass.allocations(recipe))")
@@ -65,17 +71,42 @@ struct TrainingProbe {
     if addingOne { statex_allocate_once() }
     return statex_stop_counting_allocations()
   }
+
   /// A trainer set up as `statex-train` does.
   private static func trainer(_ recipe: Recipe, _ communicator: Communicator) throws -> Trainer {
-    let ranks = try Ranks(communicator)
+    let ranks = Ranks(communicator)
     configureBLAS()
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)
     let data = try RunData(recipe, model: model)
+    let precision = RunPrecision(recipe.train.precision).products
+    let languageModel = model.languageModel()
     return try Trainer(
-      recipe, model: model.languageModel(), parameters: try model.initialParameters(),
-      stream: data.stream, ranks: ranks,
-      precision: RunPrecision(recipe.train.precision).products)
+      recipe, model: languageModel, parameters: try model.initialParameters(),
+      stream: data.stream(), ranks: ranks,
+      memory: TrainingMemory(
+        recipe, languageModel, ranks: ranks.size, precision: precision), precision: precision)
+  }
+
+  /// Trains, and leaves as `statex-train` does.
+  private static func failingSave(_ recipe: Recipe, _ ranks: Ranks) -> Int32 {
+    do {
+      var log = Logger(label: "training-probe")
+      log.logLevel = .error
+      let run = try TrainingRun(recipe, resume: .auto, ranks: ranks, log: log)
+      let checkpoints = recipe.run.output + "/checkpoints"
+      if ranks.rank == 1 {
+        Communicator.fault = { call in
+          let names = (try? FileManager.default.contentsOfDirectory(atPath: checkpoints)) ?? []
+          let isSaving = names.contains { $0.contains(".partial-") }
+          return isSaving && call == "MPI_Allgather" ? "the network is gone" : nil
+        }
+      }
+      _ = try run.run()
+      return 0
+    } catch {
+      return ranks.leave(because: error)
+    }
   }
 
   private static func profile(_ recipe: Recipe, _ communicator: Communicator) throws {

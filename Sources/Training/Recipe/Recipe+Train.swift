@@ -153,13 +153,15 @@ extension Recipe {
     public var kind: Kind
     /// Steps over which the rate rises linearly, at most `train.steps`; default: one step in twenty,
     /// at most 1000.
+    ///
+    /// The default of a run of one step is 1: a falling rate would be `minimumLearningRate` in it.
     public var warmupSteps: Int
 
     static let keys = ["kind", "warmup_steps", "decay_steps"]
 
     init(_ reader: RecipeReader, steps: Int) throws(RecipeError) {
       let warmup = try reader.integer(
-        "warmup_steps", default: min(1000, steps / 20), .between(0, steps))
+        "warmup_steps", default: steps == 1 ? 1 : min(1000, steps / 20), .between(0, steps))
       warmupSteps = warmup
       let word = try reader.choice("kind", default: Word.cosine)
       guard word == .wsd || reader.value("decay_steps") == nil else {

@@ -1,0 +1,52 @@
+import TensorStorage
+
+/// A rule that turns gradients into updates, over a model's arena or one rank's part of it, with what it
+/// remembers between them.
+///
+/// The trainer, the plan and the checkpoint know no more of an optimizer than this.
+public protocol Optimizer: AnyObject {
+  /// The elements of the arena that this rank updates.
+  var ranges: [Range<Int>] { get }
+
+  /// What it remembers; a checkpoint stores it under these names.
+  var state: [OptimizerState] { get }
+
+  /// Updates this rank's part of `parameters` with `gradients`.
+  ///
+  /// - Parameters:
+  ///   - parameters: the arena to update.
+  ///   - gradients: the summed gradient, laid out as the parameters that are trained; read.
+  ///   - step: number of this update, counted from 1.
+  ///   - lr: learning rate.
+  ///   - gradientNorm: the gradient's global norm, for clipping.
+  func update(
+    _ parameters: FloatBuffer, gradients: FloatBuffer, step: Int, lr: Double, gradientNorm: Double
+  )
+}
+
+/// One number that an optimizer remembers of each element that it updates.
+public struct OptimizerState {
+  /// Its name in checkpoints, for example `exp_avg`.
+  public let name: String
+  /// The numbers of the optimizer's `ranges`, one range after the other.
+  public let values: Moments
+
+  /// Names the parts.
+  public init(_ name: String, _ values: Moments) {
+    (self.name, self.values) = (name, values)
+  }
+}
+
+/// The constants of an optimizer: enough to make one, and to know its size before.
+public protocol OptimizerConfiguration: Sendable {
+  /// Bytes that it remembers of each element that it updates.
+  var stateByteCount: Int { get }
+
+  /// Makes the optimizer, its state at zero.
+  ///
+  /// - Parameters:
+  ///   - layout: where the parameters lie; only those that are trained are updated.
+  ///   - ranges: what this rank updates of the arena.
+  /// - Returns: the optimizer.
+  func makeOptimizer(layout: ParameterLayout, ranges: [Range<Int>]) -> any Optimizer
+}

@@ -1,0 +1,236 @@
+import LanguageModels
+import TensorFiles
+import TokenData
+
+/// What identifies a run's data: what must not change when the run is resumed.
+package struct DataIdentity: Equatable {
+  /// A source by its content; where its files are does not matter.
+  package struct Source: Equatable {
+    /// What it provides: a fingerprint of token files, or a task with its options.
+    package var content: String
+    /// What the recipe calls it, for messages.
+    package var name: String
+
+    /// Names the parts.
+    package init(content: String, name: String) {
+      (self.content, self.name) = (content, name)
+    }
+  }
+
+  /// Keys of the recipe that decide the order of samples, with their values.
+  package var settings: [(field: String, value: String)]
+  /// The sources, in the order of their numbers.
+  package var sources: [Source]
+  /// Their weights.
+  package var weights: [Double]
+
+  /// Names the parts.
+  package init(
+    settings: [(field: String, value: String)], sources: [Source], weights: [Double]
+  ) {
+    (self.settings, self.sources, self.weights) = (settings, sources, weights)
+  }
+
+  package static func == (a: DataIdentity, b: DataIdentity) -> Bool {
+    a.settings.elementsEqual(b.settings, by: ==) && a.sources == b.sources
+      && a.weights == b.weights
+  }
+}
+
+/// What a checkpoint says about the run beside its weights.
+///
+/// Version 2. Version 1, without `version`, names token files by their prefix and does not say which
+/// function the model computes nor which learning rate the last step had.
+package struct TrainingRecord {
+  /// Steps done.
+  package var step: Int
+  /// Tokens trained on.
+  package var tokens: Int
+  /// Learning rate of the last step; nil before the first one, or if not recorded.
+  package var learningRate: Double?
+  /// Keys of the recipe that must not change, with their values.
+  package var settings: [(field: String, value: String)]
+  /// The function of the model; nil if not recorded.
+  package var model: ModelIdentity?
+  /// The sources so far.
+  package var sources: [DataIdentity.Source]
+  /// How they were mixed, phase by phase.
+  package var phases: [Mixture.Phase]
+}
+
+// MARK: - As stored in the manifest
+
+extension TrainingRecord {
+  private static let version = 2
+
+  /// As stored in the manifest.
+  package var json: JSONValue {
+    var members = [
+      JSONMember("version", .integer(Self.version)), JSONMember("step", .integer(step)),
+      JSONMember("tokens", .integer(tokens)),
+    ]
+    if let learningRate { members.append(JSONMember("learning_rate", .number("\(learningRate)"))) }
+    members.append(
+      JSONMember(
+        "identity", .object(settings.map { JSONMember($0.field, .string($0.value)) })))
+    members.append(JSONMember("sources", .array(sources.map(\.json))))
+    members.append(JSONMember("phases", .array(phases.map(\.json))))
+    if let model { members.append(JSONMember("model", model.json)) }
+    return .object(members)
+  }
+
+  /// Reads what a checkpoint has.
+  ///
+  /// - Parameters:
+  ///   - json: the manifest's field `training`.
+  ///   - path: the checkpoint, for errors.
+  /// - Throws: `TrainingError.record` when it cannot be understood.
+  package init(_ json: JSONValue, path: String) throws(TrainingError) {
+    func lacking(_ field: String) -> TrainingError {
+      .record(path: path, reason: "training.\(field) is missing or is not what it should be")
+    }
+    guard let step = json["step"]?.integer(), let tokens = json["tokens"]?.integer() else {
+      throw lacking("step")
+    }
+    guard case .object(let identity)? = json["identity"] else { throw lacking("identity") }
+    (self.step, self.tokens) = (step, tokens)
+    learningRate = json["learning_rate"]?.double
+    settings = identity.compactMap { member in member.value.string.map { (member.name, $0) } }
+    model = json["model"].map(ModelIdentity.init(stored:))
+    switch json["version"]?.integer() ?? 1 {
+    case 1:
+      (sources, phases) = ([], [])
+      guard readFirstVersion() else { throw lacking("identity") }
+    case Self.version:
+      guard let sources = json["sources"]?.array?.map(DataIdentity.Source.init(stored:)),
+        let phases = json["phases"]?.array?.map(Mixture.Phase.init(stored:))
+      else { throw lacking("sources") }
+      self.sources = sources.compactMap { $0 }
+      self.phases = phases.compactMap { $0 }
+      guard self.sources.count == sources.count, self.phases.count == phases.count,
+        self.phases.last?.weights.count == sources.count
+      else { throw lacking("phases") }
+    case let version:
+      throw .record(
+        path: path, reason: "its training record has version \(version): use a newer statex")
+    }
+  }
+
+  /// Takes the sources of version 1 out of the settings, where they stood one field each, and adds what
+  /// was not a choice yet.
+  private mutating func readFirstVersion() -> Bool {
+    let prefix = "data.sources."
+    var weights: [Double] = []
+    var rest: [(field: String, value: String)] = []
+    for (field, value) in settings where field != "the number of data.sources" {
+      if !field.hasPrefix(prefix) {
+        rest.append((field, value))
+      } else if field.hasSuffix(".weight") {
+        guard let weight = Double(value) else { return false }
+        weights.append(weight)
+      } else if let loss = field.range(of: ".loss and .loss_weight") {
+        rest.append((field[..<loss.lowerBound] + ".loss", value))
+      } else if let open = field.range(of: " (content of "), field.hasSuffix(")") {
+        let name = String(field[open.upperBound...].dropLast())
+        sources.append(.init(content: "tokens " + value, name: name))
+      } else {
+        sources.append(.init(content: "task " + value, name: value))
+      }
+    }
+    let before =
+      [("data.predict_across_documents", "true")]
+      + sources.indices.map { ("\(prefix)\($0).loss", "token x 1.0") }
+    rest += before.filter { added in !rest.contains { $0.field == added.0 } }
+    settings = rest
+    phases = [Mixture.Phase(firstSample: 0, weights: weights)]
+    return !weights.isEmpty && weights.count == sources.count
+  }
+}
+
+extension DataIdentity.Source {
+  fileprivate var json: JSONValue {
+    .object([JSONMember("content", .string(content)), JSONMember("name", .string(name))])
+  }
+
+  fileprivate init?(stored: JSONValue) {
+    guard let content = stored["content"]?.string, let name = stored["name"]?.string else {
+      return nil
+    }
+    self.init(content: content, name: name)
+  }
+}
+
+extension Mixture.Phase {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("first_sample", .integer(firstSample)),
+      JSONMember("weights", .array(weights.map { .number("\($0)") })),
+    ])
+  }
+
+  fileprivate init?(stored: JSONValue) {
+    guard let first = stored["first_sample"]?.integer(as: UInt64.self),
+      let elements = stored["weights"]?.array
+    else { return nil }
+    let weights = elements.compactMap(\.double)
+    guard weights.count == elements.count else { return nil }
+    self.init(firstSample: first, weights: weights)
+  }
+}
+
+// MARK: - Going on
+
+extension TrainingRecord {
+  /// Refuses to go on with another model function or other data than the checkpoint was trained on.
+  ///
+  /// Sources may be added behind those of the checkpoint, and weights may change: what comes is then a
+  /// new phase of the mixture, and what was trained on stays as it was.
+  ///
+  /// - Parameters:
+  ///   - data: what the recipe says now.
+  ///   - settings: further keys of the recipe that must not change.
+  ///   - model: the function of the recipe's model.
+  ///   - nextSample: the global sample with which the run goes on.
+  /// - Returns: the phases of the mixture from the first step on.
+  /// - Throws: `TrainingError.changed` naming the first difference.
+  package func resuming(
+    with data: DataIdentity, _ settings: [(field: String, value: String)],
+    model: ModelIdentity, nextSample: UInt64
+  ) throws(TrainingError) -> [Mixture.Phase] {
+    for (field, now) in data.settings + settings {
+      // Keys that are younger than the checkpoint are not in it.
+      guard let was = self.settings.first(where: { $0.field == field })?.value else { continue }
+      guard was == now else { throw .changed(field: field, was: was, now: now) }
+    }
+    if let change = self.model?.difference(to: model) {
+      throw .changed(field: change.field, was: change.was, now: change.now)
+    }
+    for (index, was) in sources.enumerated() {
+      let now = index < data.sources.count ? data.sources[index] : nil
+      guard was.content != now?.content else { continue }
+      throw .changed(
+        field: "data.sources.\(index)", was: Self.text(was), now: now.map(Self.text) ?? "nothing")
+    }
+    return phases(continuedWith: data.weights, from: nextSample)
+  }
+
+  private static func text(_ source: DataIdentity.Source) -> String {
+    source.content.hasSuffix(source.name) ? source.name : "\(source.name) (\(source.content))"
+  }
+
+  private func phases(
+    continuedWith weights: [Double], from nextSample: UInt64
+  ) -> [Mixture.Phase] {
+    guard let last = phases.last, Self.shares(last.weights) != Self.shares(weights) else {
+      return phases
+    }
+    // A phase that has given no sample yet leaves no trace.
+    return phases.filter { $0.firstSample < nextSample }
+      + [Mixture.Phase(firstSample: nextSample, weights: weights)]
+  }
+
+  private static func shares(_ weights: [Double]) -> [Double] {
+    let sum = weights.reduce(0, +)
+    return weights.map { $0 / sum }
+  }
+}

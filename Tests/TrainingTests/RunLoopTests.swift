@@ -1,0 +1,123 @@
+import Testing
+import Training
+
+/// The order of what happens in a run, without a trainer.
+@Suite struct RunLoopTests {
+  private struct Failure: Error, Equatable { var what: String }
+
+  /// Writes down what it is asked to do, and fails where it is told to.
+  private final class Script: RunWork {
+    var done: [String] = []
+    var stopsAfter: Int?
+    var fails: Set<String> = []
+    var isWhole = true
+    private var step = 0
+
+    private func act(_ what: String) throws {
+      if fails.contains(what) { throw Failure(what: what) }
+      done.append(what)
+    }
+
+    func isAskedToStop() -> Bool { stopsAfter.map { step >= $0 } ?? false }
+    func train(_ step: Int) throws {
+      try act("train \(step)")
+      self.step = step
+    }
+    func record(_ step: Int) throws { try act("record \(step)") }
+    func save(_ step: Int, leaving: Bool) throws {
+      try act((leaving ? "rescue " : "save ") + "\(step)")
+    }
+    func evaluate(_ step: Int, unlessDone: Bool) throws {
+      try act((unlessDone ? "evaluate if missing " : "evaluate ") + "\(step)")
+    }
+    func canSave(after error: any Error) -> Bool { isWhole }
+    func joined(_ error: any Error, _ second: any Error) -> any Error {
+      Failure(what: "\((error as? Failure)?.what ?? "") and \((second as? Failure)?.what ?? "")")
+    }
+  }
+
+  private func loop(
+    steps: Int = 4, after step: Int = 0, saved: Int? = nil, evaluateEvery: Int = 2
+  ) -> RunLoop {
+    RunLoop(steps: steps, saveEvery: 2, after: step, savedStep: saved ?? step) {
+      $0.isMultiple(of: evaluateEvery)
+    }
+  }
+
+  @Test func evaluatesAfterSaving() throws {
+    let script = Script()
+    var loop = loop()
+    #expect(try loop.run(script))
+    #expect(
+      script.done == [
+        "train 1", "record 1", "train 2", "record 2", "save 2", "evaluate 2", "train 3",
+        "record 3", "train 4", "record 4", "save 4", "evaluate 4",
+      ])
+  }
+
+  @Test func aRestartMakesUpForAnEvaluationThatIsMissing() throws {
+    let script = Script()
+    var loop = loop(after: 2)
+    #expect(try loop.run(script))
+    #expect(script.done.first == "evaluate if missing 2")
+    #expect(script.done.last == "evaluate 4")
+    let finished = Script()
+    var again = self.loop(after: 4)
+    #expect(try again.run(finished))
+    #expect(finished.done == ["evaluate if missing 4"])
+  }
+
+  @Test func aStopSavesOnceAndEndsBeforeTheEvaluation() throws {
+    let script = Script()
+    script.stopsAfter = 1
+    var first = loop(evaluateEvery: 1)
+    #expect(try !first.run(script))
+    #expect(script.done == ["train 1", "record 1", "save 1"])
+    let early = Script()
+    early.stopsAfter = 0
+    var none = loop()
+    #expect(try !none.run(early))
+    #expect(early.done == [])
+  }
+
+  @Test(arguments: ["train 2", "record 1", "evaluate 1"])
+  func whatFailsIsLeftAfterSaving(_ failing: String) throws {
+    let script = Script()
+    script.fails = [failing]
+    var loop = loop(evaluateEvery: 1)
+    #expect(throws: Failure(what: failing)) { try loop.run(script) }
+    #expect(script.done.last == "rescue 1")
+    #expect(script.done.filter { $0.hasPrefix("rescue") }.count == 1)
+  }
+
+  @Test func aStepThatIsSavedIsNotSavedAgain() throws {
+    let script = Script()
+    script.fails = ["evaluate 2"]
+    var loop = loop()
+    #expect(throws: Failure(what: "evaluate 2")) { try loop.run(script) }
+    #expect(script.done.last == "save 2")
+  }
+
+  @Test func aStateInTheMiddleOfAnUpdateIsNotSaved() throws {
+    let script = Script()
+    (script.fails, script.isWhole) = (["train 2"], false)
+    var loop = loop()
+    #expect(throws: Failure(what: "train 2")) { try loop.run(script) }
+    #expect(script.done == ["train 1", "record 1"])
+  }
+
+  @Test func whenSavingFailsTooBothAreSaid() throws {
+    let script = Script()
+    script.fails = ["train 2", "rescue 1"]
+    var loop = loop()
+    #expect(throws: Failure(what: "train 2 and rescue 1")) { try loop.run(script) }
+  }
+
+  /// Resumed from another run's checkpoint: this run's directory holds nothing yet.
+  @Test func aForeignCheckpointIsSavedAtTheEnd() throws {
+    let script = Script()
+    var loop = loop(after: 4, saved: -1, evaluateEvery: 3)
+    #expect(try loop.run(script))
+    #expect(script.done == ["save 4"])
+  }
+}
