@@ -27,6 +27,7 @@ let pointers: [SwiftSetting] = common
 let argumentParser: Target.Dependency = .product(
   name: "ArgumentParser", package: "swift-argument-parser")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let package = Package(
@@ -38,6 +39,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
@@ -51,25 +53,25 @@ let package = Package(
     // Rooms, bottom first.
     .target(name: "ErrorReporting", swiftSettings: safe),
     .target(name: "TensorStorage", swiftSettings: pointers),
+    .target(name: "Files", dependencies: ["ErrorReporting", system], swiftSettings: pointers),
     .target(
-      name: "TensorFiles", dependencies: ["ErrorReporting", "TensorStorage"],
-      swiftSettings: pointers),
+      name: "TensorFiles", dependencies: ["Files", "TensorStorage"], swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
     .target(
       name: "RecallTasks", dependencies: ["ErrorReporting", "TensorStorage"],
       swiftSettings: pointers),
-    .target(name: "TrainingMetrics", dependencies: ["ErrorReporting"], swiftSettings: safe),
+    .target(name: "TrainingMetrics", dependencies: ["Files"], swiftSettings: safe),
     .target(
       name: "Kernels", dependencies: ["COpenBLAS", "COneDNN", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "Collectives", dependencies: ["CMPI", "ErrorReporting"], swiftSettings: pointers),
     .target(
-      name: "Compression", dependencies: ["CZstd", "ErrorReporting"], swiftSettings: pointers),
+      name: "Compression", dependencies: ["CZstd", "Files"], swiftSettings: pointers),
     .target(
       name: "TokenData",
       dependencies: [
-        "RecallTasks", "Compression", "ErrorReporting", "TensorFiles", "TensorStorage",
+        "RecallTasks", "Compression", "Files", "TensorFiles", "TensorStorage",
       ],
       swiftSettings: pointers),
     .target(
@@ -79,11 +81,11 @@ let package = Package(
       name: "Optimizers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
     .target(
       name: "Checkpointing",
-      dependencies: ["Compression", "ErrorReporting", "TensorFiles", "TensorStorage"],
+      dependencies: ["Compression", "Files", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "LanguageModels",
-      dependencies: ["Layers", "Kernels", "ReferenceKernels", "TensorFiles", "TensorStorage"],
+      dependencies: ["Layers", "Files", "Kernels", "ReferenceKernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "DataParallel",
@@ -96,7 +98,7 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: [
-        "ErrorReporting", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
+        "Files", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
       ],
       exclude: ["README.md"], resources: [.embedInCode("Python")],
       swiftSettings: pointers),
@@ -111,7 +113,8 @@ let package = Package(
       name: "Training",
       dependencies: [
         "Checkpointing", "Collectives", "DataParallel", "ErrorReporting", "Evaluation",
-        "HuggingFaceInterop", "Kernels", "LanguageModels", "Layers", "Optimizers", "RecallTasks",
+        "Files", "HuggingFaceInterop", "Kernels", "LanguageModels", "Layers", "Optimizers",
+        "RecallTasks",
         "ReferenceKernels",
         "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "TrainingMetrics", yams,
         logging,
@@ -127,7 +130,7 @@ let package = Package(
     .executableTarget(
       name: "statex",
       dependencies: [
-        "Checkpointing", "CommandSupport", "Evaluation", "HuggingFaceInterop", "Kernels",
+        "Checkpointing", "CommandSupport", "Evaluation", "Files", "HuggingFaceInterop", "Kernels",
         "LanguageModels", "RecallTasks", "StateExpansion", "TensorFiles", "TensorStorage",
         "TokenData", "Training", argumentParser,
       ],
@@ -145,6 +148,7 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "TensorStorageTests", dependencies: ["TensorStorage"], swiftSettings: common),
+    .testTarget(name: "FilesTests", dependencies: ["Files"], swiftSettings: common),
     .testTarget(
       name: "TensorFilesTests", dependencies: ["TensorFiles"], swiftSettings: common),
     .testTarget(
@@ -159,20 +163,21 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "TokenDataTests",
-      dependencies: ["TokenData", "RecallTasks", "Compression", "TensorStorage"],
+      dependencies: ["TokenData", "Files", "RecallTasks", "Compression", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
-      name: "TrainingMetricsTests", dependencies: ["TrainingMetrics"], swiftSettings: common),
+      name: "TrainingMetricsTests", dependencies: ["Files", "TrainingMetrics"],
+      swiftSettings: common),
     .testTarget(
-      name: "CompressionTests", dependencies: ["Compression"], swiftSettings: common),
+      name: "CompressionTests", dependencies: ["Compression", "Files"], swiftSettings: common),
     .testTarget(
       name: "CheckpointingTests",
-      dependencies: ["Checkpointing", "Compression", "TensorFiles", "TensorStorage"],
+      dependencies: ["Checkpointing", "Compression", "Files", "TensorFiles", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
       name: "HuggingFaceInteropTests",
       dependencies: [
-        "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
+        "Files", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
       ],
       swiftSettings: common),
     .testTarget(
@@ -184,8 +189,8 @@ let package = Package(
     .testTarget(
       name: "LanguageModelsTests",
       dependencies: [
-        "HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "Optimizers", "TensorFiles",
-        "TensorStorage", "ThreadedParts",
+        "Files", "HuggingFaceInterop", "LanguageModels", "Layers", "Kernels", "Optimizers",
+        "TensorFiles", "TensorStorage", "ThreadedParts",
       ],
       swiftSettings: common),
     .testTarget(
@@ -205,7 +210,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "HuggingFaceInterop", "Kernels", "LanguageModels", "Layers", "RecallTasks",
+        "Training", "Checkpointing", "Files", "HuggingFaceInterop", "Kernels", "LanguageModels",
+        "Layers", "RecallTasks",
         "TensorFiles", "TensorStorage", "TokenData",
       ],
       swiftSettings: common),

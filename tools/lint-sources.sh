@@ -24,6 +24,14 @@ only_in CZstd Compression
 only_in COpenBLAS Kernels
 only_in COneDNN Kernels
 
+# Files are touched in one room: one check of every call, one place for faults.
+calls='open|openat|fopen|rename|unlink|mkdir|rmdir|fsync|mkstemp|opendir|flock|access|l?stat'
+direct=$(grep -rnE "\bFileManager\b|\bFileHandle\(|[^.a-zA-Z_]($calls)\(|contentsOf: *URL|write\(toFile" \
+  Sources --include='*.swift' | grep -v '^Sources/Files/' || true)
+if [ -n "$direct" ]; then
+  complain "files are read and written through Sources/Files" "$direct"
+fi
+
 long=$(find Sources Tests -name '*.swift' -exec wc -l {} + | awk '$2 != "total" && $1 > 600')
 if [ -n "$long" ]; then
   complain "files of more than 600 lines ask for a seam" "$long"

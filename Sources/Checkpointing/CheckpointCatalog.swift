@@ -1,4 +1,4 @@
-import Foundation
+import Files
 
 /// The checkpoints of a run.
 public enum CheckpointCatalog {
@@ -40,9 +40,9 @@ public enum CheckpointCatalog {
 
   /// The committed checkpoints of a run, newest first; empty if there are none.
   ///
-  /// - Throws: `.io` when the directory cannot be read.
+  /// - Throws: `.file` when the directory cannot be read.
   public static func entries(in run: String) throws(CheckpointError) -> [Entry] {
-    try CheckpointDirectory(run: run).committed(FileSystem()).map {
+    try CheckpointError.from(try CheckpointDirectory(run: run).committed()).map {
       Entry(step: $0.step, path: $0.path)
     }
   }
@@ -52,12 +52,32 @@ public enum CheckpointCatalog {
   ///
   /// The caller holds the run's lock, so that nobody else is saving.
   ///
-  /// - Throws: `.io`.
+  /// - Throws: `.file`.
   public static func removeInterruptedSaves(in run: String) throws(CheckpointError) {
-    let (directory, fileSystem) = (CheckpointDirectory(run: run), FileSystem())
-    guard try fileSystem.byteCount(directory.path) != nil else { return }
-    for name in try directory.names(fileSystem) {
-      if case .partial = name { try fileSystem.removeTree(directory.path(name)) }
+    let directory = CheckpointDirectory(run: run)
+    try CheckpointError.from { () throws(FileError) in
+      for name in try directory.names() {
+        if case .partial = name { try FileSystem.remove(directory.path(name)) }
+      }
+    }
+  }
+
+  /// Gives rejected checkpoints of a run names that no longer count, `step-00001000.damaged`.
+  ///
+  /// Otherwise retention would keep them instead of good ones. They are not removed: that is for
+  /// whoever has looked at them. The caller holds the run's lock.
+  ///
+  /// - Throws: `.file`.
+  public static func setAside(
+    _ rejected: [Rejected], in run: String
+  ) throws(CheckpointError) {
+    let directory = CheckpointDirectory(run: run)
+    try CheckpointError.from { () throws(FileError) in
+      for checkpoint in rejected {
+        let path = directory.path(.damaged(step: checkpoint.step))
+        try FileSystem.remove(path)
+        try FileSystem.rename(checkpoint.path, to: path)
+      }
     }
   }
 
@@ -67,7 +87,8 @@ public enum CheckpointCatalog {
   ///   - run: the run's directory.
   ///   - runID: the run to which it must belong; nil for any.
   /// - Returns: the checkpoint and the rejected newer ones, of which the caller should warn.
-  /// - Throws: `.io` when the directory cannot be read.
+  /// - Throws: `.file` when a directory or file cannot be read: that is no damage, and no reason to go
+  ///   back to an older checkpoint.
   public static func latestValid(
     in run: String, runID: String? = nil
   ) throws(CheckpointError) -> Selection {
@@ -76,9 +97,9 @@ public enum CheckpointCatalog {
       let problems: [CheckpointProblem]
       do throws(CheckpointError) {
         let reader = try CheckpointReader(path: entry.path, runID: runID)
-        problems = reader.verify()
+        problems = try reader.verify()
         if problems.isEmpty { return Selection(reader: reader, rejected: rejected) }
-      } catch {
+      } catch  where error.isDamage {
         problems = [
           CheckpointProblem(
             path: entry.path + "/" + CheckpointManifest.fileName, reason: error.description)

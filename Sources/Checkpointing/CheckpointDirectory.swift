@@ -1,3 +1,5 @@
+import Files
+
 /// The `checkpoints` directory of a run: paths and listing.
 struct CheckpointDirectory {
   /// The run's directory.
@@ -9,17 +11,17 @@ struct CheckpointDirectory {
   func path(_ name: CheckpointName) -> String { path + "/" + name.text }
 
   /// All directories of ours, in the order of their names.
-  func names(_ fileSystem: FileSystem) throws(CheckpointError) -> [CheckpointName] {
-    try fileSystem.list(path).compactMap(CheckpointName.init)
+  func names() throws(FileError) -> [CheckpointName] {
+    try FileSystem.listIfPresent(path).compactMap(CheckpointName.init)
   }
 
   /// The committed checkpoints, newest first.
   ///
   /// A checkpoint whose replacement was interrupted between two renames counts under its interim
   /// name.
-  func committed(_ fileSystem: FileSystem) throws(CheckpointError) -> [(step: Int, path: String)] {
+  func committed() throws(FileError) -> [(step: Int, path: String)] {
     var paths: [Int: String] = [:]
-    for name in try names(fileSystem) {
+    for name in try names() {
       switch name {
       case .committed(let step): paths[step] = path(name)
       case .replaced(let step) where paths[step] == nil: paths[step] = path(name)

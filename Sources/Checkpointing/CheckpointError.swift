@@ -1,14 +1,10 @@
 import Compression
-import ErrorReporting
-import Foundation
-import TensorFiles
+import Files
 
 /// What can go wrong while checkpoints are saved, found, verified or read.
-public enum CheckpointError: UserFacingError, Equatable, Sendable {
-  /// The operating system refused: `operation` (for example `"write"`) on `path` gave `code`.
-  ///
-  /// `missingBytes`: when the disk is full, about how much room was lacking.
-  case io(path: String, operation: String, code: Int32, missingBytes: Int?)
+public enum CheckpointError: FileErrorConvertible, Equatable, Sendable {
+  /// A file could not be read or written, or is not of its format.
+  case file(FileError)
 
   /// A file, directory or request breaks a rule at `field`.
   case invalid(path: String, field: String, reason: String)
@@ -28,9 +24,7 @@ public enum CheckpointError: UserFacingError, Equatable, Sendable {
   /// One line: what, where, why.
   public var description: String {
     switch self {
-    case .io(let path, let operation, let code, let missing):
-      "cannot \(operation) \(path): \(String(cString: strerror(code)))"
-        + (missing.map { " (up to \($0) bytes missing)" } ?? "")
+    case .file(let error): error.description
     case .invalid(let path, let field, let reason): "\(path): \(field): \(reason)"
     case .damaged(let path, let problems):
       "checkpoint \(path) is damaged: " + problems.map(\.description).joined(separator: "; ")
@@ -48,11 +42,23 @@ public enum CheckpointError: UserFacingError, Equatable, Sendable {
   /// 74 for I/O, 65 for bad data, 64 for a directory in use, 70 when the ranks disagree.
   public var exitCode: Int32 {
     switch self {
-    case .io, .notSaved: 74
+    case .file(let error): error.exitCode
+    case .notSaved: 74
     case .invalid, .damaged: 65
     case .locked: 64
     case .coordination: 70
     }
+  }
+}
+
+extension CheckpointError {
+  /// Whether the error is about what is stored: a missing, foreign or damaged file.
+  ///
+  /// Otherwise the system refused (no descriptor left, a stale handle, a failing disk): then nothing is
+  /// known about the checkpoint, and it must not be passed over for an older one.
+  var isDamage: Bool {
+    if case .file(let error) = self { return error.exitCode == 65 || error.saysAbsent }
+    return true
   }
 }
 
@@ -81,15 +87,6 @@ public struct RankFailure: Sendable, Equatable, CustomStringConvertible {
 }
 
 extension CheckpointError {
-  init(_ error: TensorFileError) {
-    switch error {
-    case .io(let path, let operation, let code):
-      self = .io(path: path, operation: operation, code: code, missingBytes: nil)
-    case .invalid(let path, let field, let reason):
-      self = .invalid(path: path, field: field, reason: reason)
-    }
-  }
-
   init(_ error: CompressionError, path: String) {
     self = .invalid(path: path, field: "compressed data", reason: error.description)
   }
@@ -103,13 +100,6 @@ func withBytes<Result>(
   defer { bytes.deallocate() }
   bytes.copyBytes(from: array)
   return try body(UnsafeRawBufferPointer(bytes))
-}
-
-/// Runs `body`, turning errors about tensor files into this room's.
-func translatingErrors<Result>(
-  _ body: () throws(TensorFileError) -> Result
-) throws(CheckpointError) -> Result {
-  do { return try body() } catch { throw CheckpointError(error) }
 }
 
 /// Runs `body`, turning errors about the compressed file at `path` into this room's.

@@ -1,4 +1,5 @@
 import Compression
+import Files
 import TensorFiles
 import TensorStorage
 
@@ -168,9 +169,7 @@ extension CheckpointManifest {
   ///   other.
   init(parsing bytes: UnsafeRawBufferPointer, path: String) throws(CheckpointError) {
     try Self.checkChecksum(bytes, path: path)
-    let value = try translatingErrors { () throws(TensorFileError) in
-      try JSONValue(parsing: bytes, source: path)
-    }
+    let value = try CheckpointError.from(try JSONValue(parsing: bytes, source: path))
     let fields = ManifestFields(value, path: path)
     guard try fields.string("format") == Self.format else {
       throw fields.failure("format", "is not \(Self.format)")

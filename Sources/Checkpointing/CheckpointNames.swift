@@ -10,6 +10,9 @@ enum CheckpointName: Equatable {
   /// `step-00001000.partial-<run id>`: a save that is under way, or was interrupted.
   case partial(step: Int, runID: String)
 
+  /// `step-00001000.damaged`: a committed checkpoint that did not verify when a run was resumed.
+  case damaged(step: Int)
+
   /// `step-00001000.deleting`: on its way out.
   case deleting(step: Int)
 
@@ -26,6 +29,8 @@ enum CheckpointName: Equatable {
       self = .committed(step: step)
     } else if suffix == "replaced" {
       self = .replaced(step: step)
+    } else if suffix == "damaged" {
+      self = .damaged(step: step)
     } else if suffix == "deleting" {
       self = .deleting(step: step)
     } else if suffix.hasPrefix("partial-") {
@@ -41,6 +46,7 @@ enum CheckpointName: Equatable {
     case .committed(let step): "step-" + zeroPadded(step, 8)
     case .replaced(let step): "step-" + zeroPadded(step, 8) + ".replaced"
     case .partial(let step, let runID): "step-" + zeroPadded(step, 8) + ".partial-" + runID
+    case .damaged(let step): "step-" + zeroPadded(step, 8) + ".damaged"
     case .deleting(let step): "step-" + zeroPadded(step, 8) + ".deleting"
     }
   }

@@ -1,3 +1,5 @@
+import Files
+
 extension CheckpointReader {
   /// Checks files of the checkpoint against the manifest.
   ///
@@ -8,34 +10,34 @@ extension CheckpointReader {
   ///   - shards: which shards; all if nil. Ranks may share the work.
   ///   - contents: whether to decompress everything too, which takes several times as long.
   /// - Returns: every bad file; empty if the checkpoint is good.
-  public func verify(shards: Range<Int>? = nil, contents: Bool = false) -> [CheckpointProblem] {
-    var problems = strangers()
+  /// - Throws: `.file` when a file cannot be read, so that nothing is known about it.
+  public func verify(
+    shards: Range<Int>? = nil, contents: Bool = false
+  ) throws(CheckpointError) -> [CheckpointProblem] {
+    var problems = try strangers()
     for index in shards ?? manifest.shards.indices {
-      if let problem = verify(shard: index, contents: contents) { problems.append(problem) }
+      if let problem = try verify(shard: index, contents: contents) { problems.append(problem) }
     }
     return problems
   }
 
   /// Shards that the manifest does not know.
-  private func strangers() -> [CheckpointProblem] {
+  private func strangers() throws(CheckpointError) -> [CheckpointProblem] {
     let known = Set(manifest.shards.map(\.file))
-    let names: [String]
-    do throws(CheckpointError) {
-      names = try FileSystem().list(path)
-    } catch {
-      return [CheckpointProblem(path: path, reason: error.description)]
-    }
+    let names = try CheckpointError.from(try FileSystem.list(path))
     return names.filter { $0.hasPrefix("shard-") && !known.contains($0) }.map {
       CheckpointProblem(
         path: path + "/" + $0, reason: "is not a shard of step \(manifest.step): it is stale")
     }
   }
 
-  private func verify(shard index: Int, contents: Bool) -> CheckpointProblem? {
+  private func verify(
+    shard index: Int, contents: Bool
+  ) throws(CheckpointError) -> CheckpointProblem? {
     do throws(CheckpointError) {
       return try ShardReader(manifest, index: index, directory: path)
         .problem(checkingContents: contents, cache)
-    } catch {
+    } catch  where error.isDamage {
       return problem(error, shard: index)
     }
   }
@@ -48,10 +50,13 @@ extension CheckpointCatalog {
   ///   - path: the checkpoint's directory.
   ///   - contents: whether to decompress everything too, which takes several times as long.
   /// - Returns: every bad file; empty if the checkpoint is good.
-  public static func problems(at path: String, contents: Bool = false) -> [CheckpointProblem] {
+  /// - Throws: `.file` when a file cannot be read, so that nothing is known about it.
+  public static func problems(
+    at path: String, contents: Bool = false
+  ) throws(CheckpointError) -> [CheckpointProblem] {
     do throws(CheckpointError) {
       return try CheckpointReader(path: path).verify(contents: contents)
-    } catch {
+    } catch  where error.isDamage {
       let manifest = path + "/" + CheckpointManifest.fileName
       return [CheckpointProblem(path: manifest, reason: error.description)]
     }

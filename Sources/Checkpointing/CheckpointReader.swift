@@ -1,5 +1,5 @@
 import Compression
-import Foundation
+import Files
 import TensorFiles
 import TensorStorage
 
@@ -22,13 +22,11 @@ public final class CheckpointReader {
   /// - Parameters:
   ///   - path: the directory, for example `runs/demo/checkpoints/step-00001000`.
   ///   - runID: the run it must belong to; nil for any.
-  /// - Throws: `.io` when there is no readable manifest, `.invalid` when it is damaged, names another
+  /// - Throws: `.file` when there is no readable manifest, `.invalid` when it is damaged, names another
   ///   run, or another step than the directory's name.
   public init(path: String, runID: String? = nil) throws(CheckpointError) {
     let manifestPath = path + "/" + CheckpointManifest.fileName
-    let file = try translatingErrors { () throws(TensorFileError) in
-      try MappedFile(path: manifestPath)
-    }
+    let file = try CheckpointError.from(try MappedFile(path: manifestPath))
     let manifest = try CheckpointManifest(parsing: file.bytes, path: manifestPath)
     if let runID, manifest.runID != runID {
       throw .invalid(
@@ -36,7 +34,8 @@ public final class CheckpointReader {
     }
     let directory = path.split(separator: "/").last.map(String.init) ?? ""
     switch CheckpointName(directory) {
-    case .committed(let step), .replaced(let step), .partial(let step, _), .deleting(let step):
+    case .committed(let step), .replaced(let step), .partial(let step, _), .damaged(let step),
+      .deleting(let step):
       guard step == manifest.step else {
         throw .invalid(
           path: manifestPath, field: "step", reason: "is \(manifest.step), not the directory's")
@@ -73,7 +72,8 @@ public final class CheckpointReader {
   /// - Parameters:
   ///   - store: the name of the values and the buffer to put them in.
   ///   - range: which elements of the arena; all that the store holds if nil.
-  /// - Throws: `.damaged` when a shard is not what the manifest says, `.invalid` when the checkpoint
+  /// - Throws: `.damaged` when a shard is not what the manifest says, `.file` when it cannot be read,
+  ///   `.invalid` when the checkpoint
   ///   has no such store, or one of other values.
   /// - Precondition: one part of the store holds the range.
   public func read(
@@ -119,7 +119,7 @@ public final class CheckpointReader {
     let shard: ShardReader
     do throws(CheckpointError) {
       shard = try ShardReader(manifest, index: index, directory: path)
-    } catch {
+    } catch  where error.isDamage {
       throw .damaged(path: path, problems: [problem(error, shard: index)])
     }
     if let problem = shard.problem(checkingContents: false, cache) {
@@ -131,7 +131,7 @@ public final class CheckpointReader {
 
   func problem(_ error: CheckpointError, shard index: Int) -> CheckpointProblem {
     let shardPath = path + "/" + manifest.shards[index].file
-    if case .io(_, let operation, let code, _) = error, operation == "open", code == ENOENT {
+    if case .file(let fileError) = error, fileError.saysAbsent {
       return CheckpointProblem(
         path: shardPath,
         reason: "shard \(index) of \(manifest.shards.count) of step \(manifest.step) is missing")

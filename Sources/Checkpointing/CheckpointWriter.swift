@@ -65,7 +65,6 @@ public final class CheckpointWriter {
   let runID: String
   let keep: Int
   let compressor: FrameCompressor
-  let fileSystem: FileSystem
 
   /// Prepares to save into `<run>/checkpoints`.
   ///
@@ -74,14 +73,7 @@ public final class CheckpointWriter {
   ///   - runID: the run's identity, the same over its restarts: letters, digits, `-` and `_`.
   ///   - keep: how many checkpoints to keep, at least 1.
   /// - Throws: `.invalid` on a run identity or a number that cannot be.
-  public convenience init(run: String, runID: String, keep: Int) throws(CheckpointError) {
-    try self.init(run: run, runID: runID, keep: keep, fileSystem: FileSystem())
-  }
-
-  /// The same over a file system that may have faults.
-  package init(
-    run: String, runID: String, keep: Int, fileSystem: FileSystem
-  ) throws(CheckpointError) {
+  public init(run: String, runID: String, keep: Int) throws(CheckpointError) {
     let isPlain = runID.utf8.allSatisfy { byte in
       let character = Unicode.Scalar(byte)
       return byte < 0x80
@@ -98,7 +90,6 @@ public final class CheckpointWriter {
     directory = CheckpointDirectory(run: run)
     self.runID = runID
     self.keep = keep
-    self.fileSystem = fileSystem
     compressor = try translatingErrors(path: run) { () throws(CompressionError) in
       try FrameCompressor(level: Self.compressionLevel)
     }

@@ -1,3 +1,4 @@
+import Files
 import TensorFiles
 
 /// Lets all ranks do a part of the work and learn whether all succeeded.
@@ -52,7 +53,7 @@ struct RankAgreement<Coordination: ShardCoordination> {
     }
     return try answers.enumerated().map { rank, answer throws(CheckpointError) in
       do {
-        return try answer.withUnsafeBytes { bytes throws(TensorFileError) in
+        return try answer.withUnsafeBytes { bytes throws(FileError) in
           try JSONValue(parsing: bytes, source: "rank \(rank)")
         }
       } catch {

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import TensorFiles
 
@@ -13,44 +14,31 @@ public final class RunLock {
   /// Who left the lock behind without releasing it, if somebody did: for a log line.
   public let staleOwner: String?
 
-  private var descriptor: Int32
+  private let lock: FileLock
+  private var isHeld = true
 
   /// Takes the lock of a run directory, which must exist.
   ///
   /// One process of a run does this: rank 0.
   ///
   /// - Parameter run: the directory.
-  /// - Throws: `.locked`, naming host, process and Slurm job of the holder; `.io`.
+  /// - Throws: `.locked`, naming host, process and Slurm job of the holder; `.file`.
   public init(run: String) throws(CheckpointError) {
-    let path = run + "/.lock"
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else {
-      throw .io(path: path, operation: "open", code: errno, missingBytes: nil)
-    }
-    var owner: Owner?
-    do throws(CheckpointError) {
-      let isLocked = flock(descriptor, LOCK_EX | LOCK_NB) == 0
-      let code = errno
-      owner = Owner(descriptor: descriptor)
-      if !isLocked {
-        guard [ENOSYS, ENOLCK, EOPNOTSUPP].contains(code) else {
-          if code == EWOULDBLOCK {
-            throw .locked(path: run, owner: owner?.description ?? "another process")
-          }
-          throw .io(path: path, operation: "lock", code: code, missingBytes: nil)
-        }
-        if let owner, !owner.isProvablyDead {
-          throw .locked(
-            path: run, owner: owner.description + " (or " + path + " is stale: remove it if so)")
-        }
+    let lock = try CheckpointError.from(try FileLock(file: run + "/.lock"))
+    let owner = Owner(try CheckpointError.from(try lock.text()))
+    switch lock.state {
+    case .held: break
+    case .heldElsewhere:
+      throw .locked(path: run, owner: owner?.description ?? "another process")
+    case .unsupported:
+      if let owner, !owner.isProvablyDead {
+        let hint = " (or " + lock.path + " is stale: remove it if so)"
+        throw .locked(path: run, owner: owner.description + hint)
       }
-      try Owner.current.write(to: descriptor, path: path)
-    } catch {
-      close(descriptor)
-      throw error
     }
-    self.path = path
-    self.descriptor = descriptor
+    try CheckpointError.from(try lock.write(Owner.current.text))
+    self.lock = lock
+    path = lock.path
     staleOwner = owner?.description
   }
 
@@ -58,10 +46,10 @@ public final class RunLock {
 
   /// Gives the directory free.
   public func release() {
-    guard descriptor >= 0 else { return }
-    _ = ftruncate(descriptor, 0)  // says: released, not abandoned
-    close(descriptor)
-    descriptor = -1
+    guard isHeld else { return }
+    isHeld = false
+    try? lock.write([])  // says: released, not abandoned
+    lock.release()
   }
 }
 
@@ -100,27 +88,21 @@ private struct Owner: CustomStringConvertible {
   }
 
   /// Reads the text of a lock file; nil if it is empty or not ours.
-  init?(descriptor: Int32) {
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    let count = pread(descriptor, &bytes, bytes.count, 0)
-    guard count > 0,
-      let value = try? bytes[..<count].withUnsafeBytes({
-        try JSONValue(parsing: $0, source: "lock")
-      }),
+  init?(_ text: [UInt8]) {
+    guard
+      let value = try? text.withUnsafeBytes({ try JSONValue(parsing: $0, source: "lock") }),
       let host = value["host"]?.string, let process = value["pid"]?.integer()
     else { return nil }
     self.init(host: host, process: process, job: value["slurm_job_id"]?.string)
   }
 
-  func write(to descriptor: Int32, path: String) throws(CheckpointError) {
+  /// The text of a lock file.
+  var text: [UInt8] {
     var members = [
       JSONMember("host", .string(host)), JSONMember("pid", .integer(process)),
       JSONMember("since", .string(Date().ISO8601Format())),
     ]
     if let job { members.append(JSONMember("slurm_job_id", .string(job))) }
-    let text = JSONValue.object(members).encoded() + [0x0A]
-    guard ftruncate(descriptor, 0) == 0,
-      pwrite(descriptor, text, text.count, 0) == text.count
-    else { throw .io(path: path, operation: "write", code: errno, missingBytes: nil) }
+    return JSONValue.object(members).encoded() + [0x0A]
   }
 }

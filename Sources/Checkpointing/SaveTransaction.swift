@@ -1,3 +1,4 @@
+import Files
 import TensorFiles
 
 /// The steps of one save, in the order in which `CheckpointWriter.save` takes them.
@@ -18,7 +19,6 @@ final class SaveTransaction {
   private var isCommitted = false
 
   private var directory: CheckpointDirectory { writer.directory }
-  private var fileSystem: FileSystem { writer.fileSystem }
 
   init(_ writer: CheckpointWriter, _ contents: CheckpointContents, shardCount: Int) {
     self.writer = writer
@@ -50,11 +50,14 @@ final class SaveTransaction {
 
   /// Removes what interrupted saves left behind and makes an empty directory to write into.
   func prepare() throws(CheckpointError) {
-    if try fileSystem.createDirectory(directory.path) {
-      try fileSystem.syncDirectory(directory.run)
+    let isNew = try CheckpointError.from { () throws(FileError) in
+      if try FileSystem.createDirectory(directory.path) {
+        try FileSystem.synchronize(directory: directory.run)
+      }
+      try removeLeftovers()
+      return try FileSystem.createDirectory(partial)
     }
-    try removeLeftovers()
-    guard try fileSystem.createDirectory(partial) else {
+    guard isNew else {
       throw .invalid(
         path: partial, field: "directory", reason: "another process is saving this step")
     }
@@ -62,19 +65,19 @@ final class SaveTransaction {
   }
 
   /// Cleans up after interrupted saves of this run; partial saves of other runs are not ours.
-  private func removeLeftovers() throws(CheckpointError) {
-    for name in try directory.names(fileSystem) {
+  private func removeLeftovers() throws(FileError) {
+    for name in try directory.names() {
       switch name {
       case .partial(_, writer.runID), .deleting:
-        try fileSystem.removeTree(directory.path(name))
+        try FileSystem.remove(directory.path(name))
       case .replaced(let step):
         let current = directory.path(.committed(step: step))
-        if try fileSystem.byteCount(current) == nil {
-          try fileSystem.rename(directory.path(name), to: current)
+        if try FileSystem.exists(current) {
+          try FileSystem.remove(directory.path(name))
         } else {
-          try fileSystem.removeTree(directory.path(name))
+          try FileSystem.rename(directory.path(name), to: current)
         }
-      case .committed, .partial: break
+      case .committed, .damaged, .partial: break
       }
     }
   }
@@ -85,7 +88,7 @@ final class SaveTransaction {
   func commit(_ records: [ShardRecord]) throws(CheckpointError) {
     for record in records {
       let path = partial + "/" + record.file
-      guard try fileSystem.byteCount(path) == record.byteCount else {
+      guard try CheckpointError.from(try FileSystem.byteCount(path)) == record.byteCount else {
         throw .invalid(
           path: path, field: "size",
           reason: "rank 0 does not see the \(record.byteCount) bytes that rank \(record.index)"
@@ -98,47 +101,35 @@ final class SaveTransaction {
       layout: contents.layout, shards: records, creation: contents.creation,
       training: contents.training
     ).encoded()
-    let file = try OutputFile(
-      partial + "/" + CheckpointManifest.fileName, expectedByteCount: manifest.count, fileSystem)
-    try withBytes(of: manifest) { bytes throws(CheckpointError) in try file.write(bytes) }
-    try file.commit()
-    try fileSystem.syncDirectory(partial)
-    try fileSystem.syncDirectory(directory.path)
-    try publish()
-    isCommitted = true
-    try fileSystem.syncDirectory(directory.path)
+    try CheckpointError.from { () throws(FileError) in try publish(manifest) }
   }
 
-  /// Gives the new checkpoint its final name.
-  private func publish() throws(CheckpointError) {
-    if try fileSystem.byteCount(final) == nil {
-      try fileSystem.rename(partial, to: final)
-    } else if try !fileSystem.exchange(partial, final) {
-      let replaced = directory.path(.replaced(step: contents.step))
-      try fileSystem.rename(final, to: replaced)
-      do throws(CheckpointError) {
-        try fileSystem.rename(partial, to: final)
-      } catch {
-        try? fileSystem.rename(replaced, to: final)
-        throw error
-      }
-    }
+  /// Writes the manifest and gives the new checkpoint its final name.
+  private func publish(_ manifest: [UInt8]) throws(FileError) {
+    try OutputFile.write(manifest, creating: partial + "/" + CheckpointManifest.fileName)
+    try FileSystem.synchronize(directory: partial)
+    try FileSystem.synchronize(directory: directory.path)
+    _ = try FileSystem.replace(
+      directory: final, with: partial,
+      movingPreviousTo: directory.path(.replaced(step: contents.step)))
+    isCommitted = true
+    try FileSystem.synchronize(directory: directory.path)
   }
 
   /// After a failure that all ranks know of: removes what was written, unless it was published.
   func abandon() {
     guard isPrepared, !isCommitted else { return }
-    try? fileSystem.removeTree(partial)
+    try? FileSystem.remove(partial)
   }
 
   /// After the commit: removes the checkpoint that was replaced, and those beyond the retention.
   func cleanUp(_ report: inout SaveReport) {
     do {
       for old in [partial, directory.path(.replaced(step: contents.step))]
-      where try fileSystem.byteCount(old) != nil {
+      where try FileSystem.exists(old) {
         try retire(old, step: contents.step)
       }
-      let others = try directory.committed(fileSystem).filter { $0.step != contents.step }
+      let others = try directory.committed().filter { $0.step != contents.step }
       for checkpoint in others.dropFirst(writer.keep - 1).reversed() {
         try retire(checkpoint.path, step: checkpoint.step)
         report.prunedSteps.append(checkpoint.step)
@@ -149,11 +140,11 @@ final class SaveTransaction {
   }
 
   /// Takes a checkpoint's name away, then its files: it never looks whole while it is not.
-  private func retire(_ path: String, step: Int) throws(CheckpointError) {
+  private func retire(_ path: String, step: Int) throws(FileError) {
     let doomed = directory.path(.deleting(step: step))
-    try fileSystem.removeTree(doomed)
-    try fileSystem.rename(path, to: doomed)
-    try fileSystem.removeTree(doomed)
+    try FileSystem.remove(doomed)
+    try FileSystem.rename(path, to: doomed)
+    try FileSystem.remove(doomed)
   }
 
   // MARK: Every rank
@@ -163,6 +154,6 @@ final class SaveTransaction {
     let (identity, plan) = plan(shard)
     return try ShardWriter.write(
       plan, identity: identity, stores: contents.stores, to: partial + "/" + identity.fileName,
-      compressor: writer.compressor, fileSystem)
+      compressor: writer.compressor)
   }
 }

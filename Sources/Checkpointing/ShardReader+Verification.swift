@@ -1,4 +1,5 @@
 import Compression
+import Files
 import TensorFiles
 
 extension ShardReader {
@@ -57,19 +58,17 @@ extension ShardReader {
       head += try cache.contents(of: frame, in: bytes, shard: record.index)
       guard head.count >= 8 else { continue }
       wanted = try withBytes(of: Array(head.prefix(8))) { prefix throws(CheckpointError) in
-        try translatingErrors { () throws(TensorFileError) in
+        try CheckpointError.from(
           try SafetensorsHeader.byteCount(
-            prefix: prefix, fileByteCount: contentByteCount, source: file.path)
-        }
+            prefix: prefix, fileByteCount: contentByteCount, source: file.path))
       }
       guard wanted <= plan.header.byteCount + 1 << 20 else {
         throw .invalid(path: file.path, field: "header", reason: "is far longer than it should be")
       }
     }
     return try withBytes(of: head) { head throws(CheckpointError) in
-      try translatingErrors { () throws(TensorFileError) in
-        try SafetensorsHeader(parsing: head, fileByteCount: contentByteCount, source: file.path)
-      }
+      try CheckpointError.from(
+        try SafetensorsHeader(parsing: head, fileByteCount: contentByteCount, source: file.path))
     }
   }
 

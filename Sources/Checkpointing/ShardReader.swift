@@ -1,4 +1,5 @@
 import Compression
+import Files
 import TensorFiles
 
 /// One shard of a checkpoint, mapped, and what the manifest demands of it.
@@ -19,9 +20,7 @@ final class ShardReader {
       runID: manifest.runID, step: manifest.step, index: index, count: manifest.shards.count)
     plan = ShardPlan(
       identity: identity, layout: manifest.layout, stores: manifest.stores, grain: manifest.grain)
-    file = try translatingErrors { () throws(TensorFileError) in
-      try MappedFile(path: directory + "/" + record.file)
-    }
+    file = try CheckpointError.from(try MappedFile(path: directory + "/" + record.file))
     file.adviseSequential()
   }
 

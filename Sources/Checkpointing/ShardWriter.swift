@@ -1,4 +1,5 @@
 import Compression
+import Files
 
 /// What the manifest says about one shard.
 public struct ShardRecord: Sendable, Equatable {
@@ -31,13 +32,13 @@ struct ShardWriter {
   /// Writes the values that `plan` names to `path` and makes them durable.
   ///
   /// - Returns: sizes and hashes of what was written.
-  /// - Throws: `.io` naming the path.
+  /// - Throws: `.file` naming the path.
   static func write(
     _ plan: ShardPlan, identity: ShardIdentity, stores: [CheckpointStore], to path: String,
-    compressor: FrameCompressor, _ fileSystem: FileSystem
+    compressor: FrameCompressor
   ) throws(CheckpointError) -> ShardRecord {
-    let file = try OutputFile(
-      path, expectedByteCount: plan.header.fileByteCount, fileSystem)
+    let file = try CheckpointError.from(
+      try OutputFile(creating: path, expectedByteCount: plan.header.fileByteCount))
     var writer = ShardWriter(compressor: compressor, file: file)
     try withBytes(of: plan.header.encoded()) { bytes throws(CheckpointError) in
       try writer.append(bytes)
@@ -79,11 +80,11 @@ struct ShardWriter {
       try compressor.finish()
     }
     if let last { try emit(last) }
-    try file.commit()
+    try CheckpointError.from(try file.commit())
   }
 
   private mutating func emit(_ frame: UnsafeRawBufferPointer) throws(CheckpointError) {
     hash.update(frame)
-    try file.write(frame)
+    try CheckpointError.from(try file.write(frame))
   }
 }

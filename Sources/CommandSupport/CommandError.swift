@@ -6,22 +6,19 @@ public enum CommandError: UserFacingError, Equatable {
   case usage(String)
   /// A file that is not what the command works on.
   case data(String)
-  /// The operating system refused.
-  case inputOutput(String)
 
-  /// 64, 65 or 74.
+  /// 64 or 65.
   public var exitCode: Int32 {
     switch self {
     case .usage: 64
     case .data: 65
-    case .inputOutput: 74
     }
   }
 
   /// The error on one line.
   public var description: String {
     switch self {
-    case .usage(let text), .data(let text), .inputOutput(let text): text
+    case .usage(let text), .data(let text): text
     }
   }
 }

@@ -1,9 +1,8 @@
 import CZstd
-import ErrorReporting
-import Foundation
+import Files
 
 /// What can go wrong with compressed data.
-public enum CompressionError: UserFacingError, Equatable, Sendable {
+public enum CompressionError: FileErrorConvertible, Equatable, Sendable {
   /// zstd reports damaged or foreign data, or bad parameters.
   case zstd(operation: String, message: String)
 
@@ -16,8 +15,8 @@ public enum CompressionError: UserFacingError, Equatable, Sendable {
   /// A frame that should declare the size of its contents does not, or declares another size.
   case contentSize(reason: String)
 
-  /// The operating system refused: `operation` (for example `"read"`) gave `code`.
-  case io(operation: String, code: Int32)
+  /// The compressed file could not be read.
+  case file(FileError)
 
   /// One line; the caller adds the file's name.
   public var description: String {
@@ -27,14 +26,13 @@ public enum CompressionError: UserFacingError, Equatable, Sendable {
     case .tooLarge(let claimed, let limit):
       "the compressed data claims \(claimed) bytes where at most \(limit) are expected"
     case .contentSize(let reason): reason
-    case .io(let operation, let code):
-      "cannot \(operation) compressed data: \(String(cString: strerror(code)))"
+    case .file(let error): error.description
     }
   }
 
   /// The exit code of a command that ends with this error: 74 for I/O, 65 for bad data.
   public var exitCode: Int32 {
-    if case .io = self { return 74 }
+    if case .file(let error) = self { return error.exitCode }
     return 65
   }
 }

@@ -1,5 +1,5 @@
 import CZstd
-import Foundation
+import Files
 
 /// Reads any zstd file front to back, frame sizes declared or not.
 ///
@@ -7,7 +7,7 @@ import Foundation
 /// 128 MiB. Not thread safe.
 public final class DecompressingReader {
   private let context: OpaquePointer
-  private let descriptor: Int32
+  private let file: InputFile
   private let limit: Int
   private let input: UnsafeMutableRawBufferPointer
   private var unread: Range<Int> = 0..<0
@@ -18,15 +18,15 @@ public final class DecompressingReader {
   /// Prepares to read from an open file.
   ///
   /// - Parameters:
-  ///   - descriptor: a file open for reading, at its first frame; stays the caller's.
+  ///   - file: the file, at its first frame.
   ///   - limit: the most bytes of contents to accept; more is an error.
   /// - Throws: `.zstd` when memory is short.
-  public init(descriptor: Int32, limit: Int = .max) throws(CompressionError) {
+  public init(_ file: InputFile, limit: Int = .max) throws(CompressionError) {
     guard let context = ZSTD_createDCtx() else {
       throw .zstd(operation: "createDCtx", message: "out of memory")
     }
     self.context = context
-    self.descriptor = descriptor
+    self.file = file
     self.limit = limit
     input = .allocate(byteCount: ZSTD_DStreamInSize(), alignment: 64)
   }
@@ -41,7 +41,7 @@ public final class DecompressingReader {
   /// - Parameter output: where to; filled from its start.
   /// - Returns: how many bytes were written; fewer than asked for only at the end of the file.
   /// - Throws: `.truncated` when the file ends inside a frame, `.tooLarge` beyond the limit,
-  ///   `.zstd` on damaged data, `.io` when reading fails.
+  ///   `.zstd` on damaged data, `.file` when reading fails.
   public func read(into output: UnsafeMutableRawBufferPointer) throws(CompressionError) -> Int {
     var out = ZSTD_outBuffer(dst: output.baseAddress, size: output.count, pos: 0)
     while out.pos < out.size {
@@ -73,13 +73,8 @@ public final class DecompressingReader {
 
   /// Reads from the file; false at its end.
   private func fill() throws(CompressionError) -> Bool {
-    while true {
-      let count = Foundation.read(descriptor, input.baseAddress, input.count)
-      if count >= 0 {
-        unread = 0..<count
-        return count > 0
-      }
-      guard errno == EINTR else { throw .io(operation: "read", code: errno) }
-    }
+    let count = try CompressionError.from(try file.read(into: input))
+    unread = 0..<count
+    return count > 0
   }
 }

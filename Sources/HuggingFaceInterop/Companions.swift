@@ -1,12 +1,17 @@
+import Files
 import TensorFiles
 
 /// The files beside a model that an export takes along.
 enum Companions {
   /// Tokenizer and generation files of a directory, and the code that its tokenizer needs.
   static func names(in directory: String) throws(InteropError) -> [String] {
-    let names = ModelFileNames.companions.filter { FileSystem.exists(directory + "/" + $0) }
+    var names: [String] = []
+    for name in ModelFileNames.companions where try exists(directory + "/" + name) {
+      names.append(name)
+    }
     guard names.contains(ModelFileNames.tokenizerConfig) else { return names }
-    let tokenizer = try FileSystem.json(directory + "/" + ModelFileNames.tokenizerConfig)
+    let path = directory + "/" + ModelFileNames.tokenizerConfig
+    let tokenizer = try InteropError.from(try JSONValue(contentsOf: path, allowsNonFinite: true))
     return names + (try code(tokenizer["auto_map"], in: directory) ?? [])
   }
 
@@ -17,7 +22,7 @@ enum Companions {
   ///     repository, where it stays.
   ///   - directory: where the files are.
   /// - Returns: names of files, none for nil; nil when one of them is not there.
-  /// - Throws: `.inputOutput` when a file cannot be read.
+  /// - Throws: `.file` when a file cannot be read.
   static func code(
     _ autoMap: JSONValue?, in directory: String
   ) throws(InteropError) -> [String]? {
@@ -27,7 +32,7 @@ enum Companions {
     while let module = open.popLast() {
       let file = module + ".py"
       guard !files.contains(file) else { continue }
-      guard !module.contains("/"), FileSystem.exists(directory + "/" + file) else { return nil }
+      guard !module.contains("/"), try exists(directory + "/" + file) else { return nil }
       files.append(file)
       open += try imports(of: directory + "/" + file)
     }
@@ -42,18 +47,19 @@ enum Companions {
 
   /// Modules beside a Python file that it imports, as transformers finds them: `from .module import`.
   private static func imports(of path: String) throws(InteropError) -> [String] {
-    do throws(TensorFileError) {
-      let file = try MappedFile(path: path)
-      let text = withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
-      return text.split(whereSeparator: \.isNewline).compactMap { line in
+    let bytes = try InteropError.from(try InputFile.contents(of: path))
+    return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
+      .compactMap { line in
         let words = line.split(separator: " ")
         guard words.count > 2, words[0] == "from", words[1].hasPrefix("."), words[2] == "import"
         else { return nil }
         let module = words[1].dropFirst()
         return module.isEmpty || module.contains(".") ? nil : String(module)
       }
-    } catch {
-      throw InteropError(error)
-    }
+  }
+
+  /// Whether a file is there, be it a link that leads nowhere: copying it then says so.
+  private static func exists(_ path: String) throws(InteropError) -> Bool {
+    try InteropError.from(try FileSystem.exists(path, followingLinks: false))
   }
 }

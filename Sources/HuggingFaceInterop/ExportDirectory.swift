@@ -1,10 +1,12 @@
+import Files
 import Foundation
 
 /// A directory that is filled under a temporary name beside its target and then put in its place.
 ///
 /// The target never holds half an export. Where a previous export stands, the two directories are
 /// exchanged by one system call, so there is no moment without either; on file systems that cannot
-/// exchange (some network ones), the previous export is moved aside first.
+/// exchange (some network ones), the previous export is moved aside first, and the next export puts it
+/// back if its replacement never came.
 ///
 /// What a killed process left behind is removed by the next export to the same target: the temporary
 /// directory of a living process is locked.
@@ -17,8 +19,8 @@ struct ExportDirectory: ~Copyable {
   /// The temporary directory to fill.
   let path: String
   private let target: String
-  private let parent: String
-  private let lock: Int32
+  private let aside: String
+  private let lock: FileLock
 
   /// Creates the temporary directory.
   ///
@@ -26,55 +28,37 @@ struct ExportDirectory: ~Copyable {
   init(target: String) throws(InteropError) {
     let url = URL(fileURLWithPath: target).standardizedFileURL.resolvingSymlinksInPath()
     self.target = url.path
-    parent = url.deletingLastPathComponent().path
-    try Self.checkReplaceable(self.target)
-    do {
-      try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
-    } catch {
-      throw .inputOutput(
-        path: parent, operation: "create the directory", reason: error.localizedDescription)
+    let parent = url.deletingLastPathComponent().path
+    let hidden = "\(parent)/.\(url.lastPathComponent)"
+    aside = hidden + ".replaced"
+    let (path, aside) = (url.path, aside)
+    try InteropError.from { () throws(FileError) in
+      try FileSystem.createDirectories(parent)
+      if try FileSystem.exists(aside), try !FileSystem.exists(path) {
+        try FileSystem.rename(aside, to: path)
+      }
     }
-    let stem = ".\(url.lastPathComponent).partial-"
-    try Self.removeRemains(in: parent, stem: stem)
-    path = try Self.makeDirectory("\(parent)/\(stem)\(getpid())")
-    lock = Self.lock(path)
-  }
-
-  deinit {
-    if lock >= 0 { close(lock) }
+    try Self.checkReplaceable(path)
+    (self.path, lock) = try InteropError.from { () throws(FileError) in
+      try Self.removeRemains(in: parent, stem: FileSystem.name(of: hidden) + ".partial-")
+      let made = try Self.makeDirectory("\(hidden).partial-\(getpid())")
+      return (made, try FileLock(existing: made))
+    }
   }
 
   /// Creates a new directory whose name starts with `stem`.
-  private static func makeDirectory(_ stem: String) throws(InteropError) -> String {
+  private static func makeDirectory(_ stem: String) throws(FileError) -> String {
     var attempt = 0
-    while mkdir("\(stem)-\(attempt)", 0o755) != 0 {
-      guard errno == EEXIST, attempt < 1000 else {
-        throw FileSystem.failure("\(stem)-\(attempt)", "create the directory")
-      }
-      attempt += 1
-    }
+    while try !FileSystem.createDirectory("\(stem)-\(attempt)") { attempt += 1 }
     return "\(stem)-\(attempt)"
   }
 
-  /// Locks a directory for as long as the descriptor is open; -1 when another process has it.
-  private static func lock(_ directory: String) -> Int32 {
-    let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { return -1 }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      close(descriptor)
-      return -1
-    }
-    return descriptor
-  }
-
   /// Removes temporary directories that no process holds and that contain nothing but exported files.
-  private static func removeRemains(in parent: String, stem: String) throws(InteropError) {
-    for name in try FileSystem.entries(of: parent) where name.hasPrefix(stem) {
+  private static func removeRemains(in parent: String, stem: String) throws(FileError) {
+    for name in try FileSystem.list(parent) where name.hasPrefix(stem) {
       let remains = parent + "/" + name
-      let lock = Self.lock(remains)
-      guard lock >= 0 else { continue }
-      defer { close(lock) }
-      let files = try FileSystem.entries(of: remains)
+      guard let lock = try? FileLock(existing: remains), lock.state == .held else { continue }
+      let files = try FileSystem.list(remains)
       guard files.allSatisfy({ isExported($0) || ModelFileNames.isCompanion($0) }) else {
         continue
       }
@@ -83,11 +67,13 @@ struct ExportDirectory: ~Copyable {
   }
 
   private static func checkReplaceable(_ target: String) throws(InteropError) {
-    guard FileSystem.exists(target) else { return }
-    guard FileSystem.isDirectory(target) else {
+    switch try InteropError.from(try FileSystem.kind(of: target)) {
+    case nil: return
+    case .directory: break
+    default:
       throw .refused(path: target, problem: "is a file; give the export a directory of its own")
     }
-    let entries = try FileSystem.entries(of: target)
+    let entries = try InteropError.from(try FileSystem.list(target))
     guard entries.isEmpty || entries.contains(marker) else {
       throw .refused(
         path: target,
@@ -101,64 +87,29 @@ struct ExportDirectory: ~Copyable {
   ///
   /// Files that somebody added to the previous export move to the new one.
   func commit() throws(InteropError) {
-    try ExportFile.write(Array(Self.markerText.utf8), to: path + "/" + Self.marker)
-    try FileSystem.synchronize(directory: path)
-    var previous: String?
-    if rename(path, target) != 0 {
-      guard errno == ENOTEMPTY || errno == EEXIST else {
-        throw FileSystem.failure(target, "move the export to its place")
-      }
-      previous = try replace()
-    }
-    try FileSystem.synchronize(directory: parent)
-    if let previous {
-      try moveAdditions(from: previous)
-      try FileSystem.remove(previous)
+    try Self.checkReplaceable(target)
+    try InteropError.from { () throws(FileError) in
+      try OutputFile.write(Array(Self.markerText.utf8), creating: path + "/" + Self.marker)
+      try FileSystem.synchronize(directory: path)
+      // Left by a commit that was interrupted at its very end.
+      try retire(aside)
+      let previous = try FileSystem.replace(
+        directory: target, with: path, movingPreviousTo: aside)
+      try FileSystem.synchronize(directory: FileSystem.parent(of: target))
+      if let previous { try retire(previous) }
     }
   }
 
   /// Removes the temporary directory after a failure.
   func discard() { try? FileSystem.remove(path) }
 
-  /// Exchanges the new directory with the previous export, and returns where the latter went.
-  private func replace() throws(InteropError) -> String {
-    try Self.checkReplaceable(target)
-    if Self.exchange(path, target) == 0 { return path }
-    guard [EINVAL, ENOSYS, ENOTSUP].contains(errno) else {
-      throw FileSystem.failure(target, "exchange the export with the previous one")
+  /// Removes a previous export, but keeps what somebody added to it.
+  private func retire(_ previous: String) throws(FileError) {
+    for name in try FileSystem.listIfPresent(previous) where !Self.isExported(name) {
+      guard try !FileSystem.exists(target + "/" + name, followingLinks: false) else { continue }
+      try FileSystem.rename(previous + "/" + name, to: target + "/" + name)
     }
-    let aside = path + ".previous"
-    guard rename(target, aside) == 0 else {
-      throw FileSystem.failure(target, "move the previous export aside")
-    }
-    guard rename(path, target) == 0 else {
-      let failure = FileSystem.failure(target, "move the export to its place")
-      rename(aside, target)
-      throw failure
-    }
-    return aside
-  }
-
-  /// `renameat2(..., RENAME_EXCHANGE)`, which Swift's C library module does not show.
-  private static func exchange(_ first: String, _ second: String) -> Int32 {
-    typealias Function =
-      @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
-    guard let symbol = dlsym(nil, "renameat2") else {
-      errno = ENOSYS
-      return -1
-    }
-    let rename = unsafeBitCast(symbol, to: Function.self)
-    let exchangeFlag: UInt32 = 2
-    return rename(AT_FDCWD, first, AT_FDCWD, second, exchangeFlag)
-  }
-
-  private func moveAdditions(from previous: String) throws(InteropError) {
-    for name in try FileSystem.entries(of: previous) where !Self.isExported(name) {
-      guard !FileSystem.exists(target + "/" + name) else { continue }
-      guard rename(previous + "/" + name, target + "/" + name) == 0 else {
-        throw FileSystem.failure(previous + "/" + name, "move the file to the new export")
-      }
-    }
+    try FileSystem.remove(previous)
   }
 
   /// Whether a file of that name is replaced by every export.

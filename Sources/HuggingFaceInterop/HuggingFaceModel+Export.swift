@@ -1,3 +1,4 @@
+import Files
 import LanguageModels
 import TensorFiles
 import TensorStorage
@@ -52,7 +53,7 @@ extension HuggingFaceModel {
   ///     copied along, and the Python code that kept fields name.
   /// - Returns: what the export is to other programs.
   /// - Throws: `InteropError`: `.refused` (class 64) for a model that `config.json` cannot describe
-  ///   or a directory that is not an export, `.inputOutput` (class 74) when writing fails.
+  ///   or a directory that is not an export, `.file` (class 74) when writing fails.
   /// - Precondition: `parameters` has a layout of `configuration`, whatever is trained; the files do not
   ///   depend on which.
   @discardableResult
@@ -69,17 +70,20 @@ extension HuggingFaceModel {
     let config = try encoder.encoded()
     let export = try ExportDirectory(target: directory)
     do throws(InteropError) {
-      try ExportFile.write(
-        config.encoded() + Array("\n".utf8), to: export.path + "/" + ModelFileNames.config)
-      for file in encoder.code?.files ?? [] {
-        try ExportFile.write(file.bytes, to: export.path + "/" + file.name)
+      try InteropError.from { () throws(FileError) in
+        try OutputFile.write(
+          config.encoded() + Array("\n".utf8), creating: export.path + "/" + ModelFileNames.config)
+        for file in encoder.code?.files ?? [] {
+          try OutputFile.write(file.bytes, creating: export.path + "/" + file.name)
+        }
       }
       try WeightWriter(parameters, layout.slots, types: dtype, maxShardBytes: maxShardBytes)
         .write(to: export.path)
       if let source {
         let names = try Companions.names(in: source) + (encoder.keepsCode ? code : [])
         for name in Set(names).sorted() {
-          try ExportFile.copy(source + "/" + name, to: export.path + "/" + name)
+          try InteropError.from(
+            try FileSystem.copy(source + "/" + name, to: export.path + "/" + name))
         }
       }
       try export.commit()

@@ -1,3 +1,4 @@
+import Files
 import LanguageModels
 import TensorFiles
 import TensorStorage
@@ -88,13 +89,13 @@ private struct ConfigFile {
 
   init(directory: String) throws(InteropError) {
     // A path that is no directory is a mistake of the caller or of a mount, not of the data in it.
-    _ = try FileSystem.entries(of: directory)
+    _ = try InteropError.from(try FileSystem.list(directory))
     let path = directory + "/" + ModelFileNames.config
-    guard FileSystem.exists(path) else {
+    guard try InteropError.from(try FileSystem.exists(path)) else {
       throw .malformed(
         file: path, problem: "not found; a Hugging Face model directory holds a config.json")
     }
-    raw = try FileSystem.json(path)
+    raw = try InteropError.from(try JSONValue(contentsOf: path, allowsNonFinite: true))
     configuration = try ModelConfiguration(configJSON: raw, source: path)
     guard case .object(let fields) = raw else {
       throw .malformed(file: path, problem: "expected an object of fields")

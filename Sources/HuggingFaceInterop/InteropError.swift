@@ -1,9 +1,9 @@
-import ErrorReporting
+import Files
 
 /// What can be wrong with a Hugging Face model directory.
 ///
 /// `description` is one line that names the file, the field or tensor, and what to do.
-public enum InteropError: UserFacingError, Sendable, Equatable {
+public enum InteropError: FileErrorConvertible, Sendable, Equatable {
   /// A field of `config.json` (or of a recipe's `model.config`) has a value that cannot be used.
   case configuration(file: String, field: String, value: String, problem: String)
   /// A file that is missing or is not what its name says.
@@ -12,15 +12,15 @@ public enum InteropError: UserFacingError, Sendable, Equatable {
   case tensors(file: String, problem: String)
   /// A model that an export cannot describe, or a place it must not write to.
   case refused(path: String, problem: String)
-  /// The operating system refused to read or write.
-  case inputOutput(path: String, operation: String, reason: String)
+  /// A file could not be read or written, or is not of its format.
+  case file(FileError)
 
   /// The exit code of the error's class: 64 bad usage, 65 bad input data, 74 input or output failed.
   public var exitCode: Int32 {
     switch self {
     case .configuration, .malformed, .tensors: 65
     case .refused: 64
-    case .inputOutput: 74
+    case .file(let error): error.exitCode
     }
   }
 
@@ -33,8 +33,7 @@ public enum InteropError: UserFacingError, Sendable, Equatable {
       "\(file): \(problem)"
     case .refused(let path, let problem):
       "\(path): \(problem)"
-    case .inputOutput(let path, let operation, let reason):
-      "\(path): cannot \(operation): \(reason)"
+    case .file(let error): error.description
     }
   }
 }

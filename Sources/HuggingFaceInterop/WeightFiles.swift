@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import TensorFiles
 
@@ -63,20 +64,25 @@ struct WeightFiles {
   init(directory: String) throws(InteropError) {
     let single = directory + "/" + ModelFileNames.weights
     let index = directory + "/" + ModelFileNames.index
-    if FileSystem.exists(single) {
+    if try Self.exists(single) {
       source = single
       tensors = try Self.tensors(of: single)
-    } else if FileSystem.exists(index) {
+    } else if try Self.exists(index) {
       source = index
       tensors = try Self.shardedTensors(index: index, directory: directory)
     } else {
-      throw Self.noWeights(directory)
+      throw try Self.noWeights(directory)
     }
   }
 
-  private static func noWeights(_ directory: String) -> InteropError {
+  /// Whether a file is there, be it a link that leads nowhere: that is worth a message of its own.
+  private static func exists(_ path: String) throws(InteropError) -> Bool {
+    try InteropError.from(try FileSystem.exists(path, followingLinks: false))
+  }
+
+  private static func noWeights(_ directory: String) throws(InteropError) -> InteropError {
     let pickled = directory + "/pytorch_model.bin"
-    if FileSystem.exists(pickled) {
+    if try exists(pickled) {
       return .malformed(
         file: pickled,
         problem: "pickled weights are not read; convert them in Python with: import torch;"
@@ -85,7 +91,7 @@ struct WeightFiles {
           + " weights_only=True).items()}, 'model.safetensors', {'format': 'pt'})")
     }
     let index = pickled + ".index.json"
-    if FileSystem.exists(index) {
+    if try exists(index) {
       return .malformed(
         file: index,
         problem: "pickled weights are not read; convert them in Python with"
@@ -97,24 +103,20 @@ struct WeightFiles {
   }
 
   private static func tensors(of path: String) throws(InteropError) -> [StoredTensor] {
-    do throws(TensorFileError) {
-      let file = try MappedFile(path: path)
-      let header = try SafetensorsHeader(file)
-      return header.tensors.map { tensor in
-        StoredTensor(
-          name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, file: file,
-          range: header.fileRange(of: tensor))
-      }.sorted { $0.name < $1.name }
-    } catch {
-      throw InteropError(error)
-    }
+    let file = try InteropError.from(try MappedFile(path: path))
+    let header = try InteropError.from(try SafetensorsHeader(file))
+    return header.tensors.map { tensor in
+      StoredTensor(
+        name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, file: file,
+        range: header.fileRange(of: tensor))
+    }.sorted { $0.name < $1.name }
   }
 
   private static func shardedTensors(
     index: String, directory: String
   ) throws(InteropError) -> [StoredTensor] {
     let shards = try weightMap(index)
-    for shard in shards.keys.sorted() where !FileSystem.exists(directory + "/" + shard) {
+    for shard in shards.keys.sorted() where try !exists(directory + "/" + shard) {
       throw .malformed(file: index, problem: "names the file '\(shard)', which is not there")
     }
     var tensors: [StoredTensor] = []
@@ -136,7 +138,7 @@ struct WeightFiles {
 
   /// The tensors' names for each shard.
   private static func weightMap(_ index: String) throws(InteropError) -> [String: Set<String>] {
-    let json = try FileSystem.json(index)
+    let json = try InteropError.from(try JSONValue(contentsOf: index, allowsNonFinite: true))
     guard case .object(let members)? = json["weight_map"] else {
       throw .malformed(file: index, problem: "has no object 'weight_map'")
     }

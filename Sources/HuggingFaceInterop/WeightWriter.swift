@@ -1,3 +1,4 @@
+import Files
 import TensorFiles
 import TensorStorage
 
@@ -31,7 +32,7 @@ struct WeightWriter {
 
   /// Creates the files in a directory that has none of them.
   ///
-  /// - Throws: `.refused` for a weight that is no number of its type, `.inputOutput`.
+  /// - Throws: `.refused` for a weight that is no number of its type, `.file`.
   func write(to directory: String) throws(InteropError) {
     guard shards.count > 1 else {
       return try write(shards[0], to: directory + "/" + ModelFileNames.weights)
@@ -42,8 +43,9 @@ struct WeightWriter {
       try write(slots, to: directory + "/" + name)
       files += slots.map { ($0.name, name) }
     }
-    try ExportFile.write(
-      index(of: files).encoded() + Array("\n".utf8), to: directory + "/" + ModelFileNames.index)
+    let list = index(of: files).encoded() + Array("\n".utf8)
+    try InteropError.from(
+      try OutputFile.write(list, creating: directory + "/" + ModelFileNames.index))
   }
 
   private func index(of files: [(tensor: String, file: String)]) -> JSONValue {
@@ -68,18 +70,19 @@ struct WeightWriter {
         SafetensorsHeader.Entry(
           name: $0.name, dataType: types[$0.name].dataType, shape: $0.shape)
       }, metadata: ["format": "pt"])
-    let file = try ExportFile(creating: path)
-    try file.write(header.encoded())
+    let file = try InteropError.from(
+      try OutputFile(creating: path, expectedByteCount: header.fileByteCount))
+    try InteropError.from(try file.write(header.encoded()))
     for tensor in header.tensors {
       guard let values = parameters[tensor.name] else { continue }
       try write(UnsafeBufferPointer(values), named: tensor.name, to: file, path: path)
     }
-    try file.synchronize()
+    try InteropError.from(try file.commit())
   }
 
   /// Appends one tensor's elements, each checked and rounded to the tensor's type.
   private func write(
-    _ values: UnsafeBufferPointer<Float>, named name: String, to file: borrowing ExportFile,
+    _ values: UnsafeBufferPointer<Float>, named name: String, to file: OutputFile,
     path: String
   ) throws(InteropError) {
     let type = types[name]
@@ -95,7 +98,7 @@ struct WeightWriter {
       let bytes = UnsafeMutableRawBufferPointer(
         rebasing: rounded[..<(count * type.dataType.byteCount)])
       ElementConversion.encode(part, as: type, into: bytes)
-      try file.write(UnsafeRawBufferPointer(bytes))
+      try InteropError.from(try file.write(UnsafeRawBufferPointer(bytes)))
     }
   }
 

@@ -1,6 +1,6 @@
+import Files
 import Kernels
 import Layers
-import TensorFiles
 import TensorStorage
 
 /// Where the states at segment starts are kept from the forward sweep to the backward sweep.
@@ -121,7 +121,7 @@ final class SegmentStates {
   /// Keeps the state at the start of a segment, if it is one that is kept.
   ///
   /// - Throws: `.io` when it cannot be written.
-  func keep(_ state: Floats, of segment: Int) throws(TensorFileError) {
+  func keep(_ state: Floats, of segment: Int) throws(FileError) {
     switch storage {
     case .memory: put(state, into: slot(kept, segment))
     case .thinned(let n):
@@ -149,7 +149,7 @@ final class SegmentStates {
   /// - Throws: `.io` when a spilled state cannot be read.
   func start(
     of segment: Int, advance: (Int, Floats) -> Void
-  ) throws(TensorFileError) -> Floats {
+  ) throws(FileError) -> Floats {
     switch storage {
     case .memory: return whole(slot(kept, segment))
     case .spilled:

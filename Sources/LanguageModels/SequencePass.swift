@@ -1,6 +1,6 @@
+import Files
 import Kernels
 import Layers
-import TensorFiles
 import TensorStorage
 
 /// The gradient of whole sequences, one segment of activations at a time.
@@ -176,7 +176,7 @@ public final class SequencePass {
   public func gradient(
     of samples: SequenceSamples, scale: Float, parameters: Floats,
     accumulatingInto gradients: Floats, stateInPlace carried: Floats? = nil
-  ) throws(TensorFileError) -> Double {
+  ) throws(FileError) -> Double {
     let work = Work(
       samples: samples, scale: scale, parameters: parameters, gradients: gradients)
     if let carried {
@@ -188,7 +188,7 @@ public final class SequencePass {
     return truncates ? try truncated(work, carried) : try whole(work, carried)
   }
 
-  private func whole(_ work: Work, _ carried: Floats?) throws(TensorFileError) -> Double {
+  private func whole(_ work: Work, _ carried: Floats?) throws(FileError) -> Double {
     let last = segmentCount - 1
     for segment in 0..<last {
       try starts.keep(state.pointer, of: segment)
@@ -205,7 +205,7 @@ public final class SequencePass {
     return sum
   }
 
-  private func truncated(_ work: Work, _ carried: Floats?) throws(TensorFileError) -> Double {
+  private func truncated(_ work: Work, _ carried: Floats?) throws(FileError) -> Double {
     var sum = 0.0
     for segment in 0..<segmentCount {
       try starts.keep(state.pointer, of: 0)

@@ -1,3 +1,5 @@
+import Files
+
 /// The few lines that stand where Git LFS has not fetched a file.
 enum GitLFSPointer {
   private static let signature = Array("version https://git-lfs.github.com/spec/".utf8)
@@ -10,7 +12,7 @@ enum GitLFSPointer {
   /// - Throws: `.invalid`, saying how the file is fetched.
   static func refuse(
     _ bytes: UnsafeRawBufferPointer, source: String
-  ) throws(TensorFileError) {
+  ) throws(FileError) {
     guard bytes.count >= signature.count, bytes.prefix(signature.count).elementsEqual(signature)
     else { return }
     throw .invalid(
@@ -23,7 +25,7 @@ extension MappedFile {
   /// Requires that the file is not a pointer of Git LFS to the one that was meant.
   ///
   /// - Throws: `.invalid`, saying how the file is fetched.
-  public func requireFetched() throws(TensorFileError) {
+  public func requireFetched() throws(FileError) {
     try GitLFSPointer.refuse(bytes, source: path)
   }
 }

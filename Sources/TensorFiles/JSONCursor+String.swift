@@ -1,6 +1,8 @@
+import Files
+
 extension JSONCursor {
   /// Reads a string.
-  public mutating func string() throws(TensorFileError) -> String {
+  public mutating func string() throws(FileError) -> String {
     guard peek() == UInt8(ascii: "\"") else { throw failure("expected a string") }
     let start = offset + 1
     var end = start
@@ -22,13 +24,13 @@ extension JSONCursor {
     return value
   }
 
-  private func validated(_ raw: some Collection<UInt8>) throws(TensorFileError) -> String {
+  private func validated(_ raw: some Collection<UInt8>) throws(FileError) -> String {
     if let value = String(validating: raw, as: UTF8.self) { return value }
     guard replacesBadText else { throw failure("a string that is not UTF-8") }
     return String(decoding: raw, as: UTF8.self)
   }
 
-  private func unescaped(_ raw: Slice<UnsafeRawBufferPointer>) throws(TensorFileError) -> String {
+  private func unescaped(_ raw: Slice<UnsafeRawBufferPointer>) throws(FileError) -> String {
     var result: [UInt8] = []
     result.reserveCapacity(raw.count)
     var i = raw.startIndex
@@ -58,7 +60,7 @@ extension JSONCursor {
   /// Decodes the hexadecimal digits of `\uXXXX`, and the pair's second half when it is a surrogate.
   private func unicodeEscape(
     _ raw: Slice<UnsafeRawBufferPointer>, _ i: inout Int
-  ) throws(TensorFileError) -> Unicode.Scalar {
+  ) throws(FileError) -> Unicode.Scalar {
     let start = i
     let value = try hexadecimal(raw, &i)
     if let scalar = Unicode.Scalar(value) { return scalar }
@@ -82,7 +84,7 @@ extension JSONCursor {
 
   private func hexadecimal(
     _ raw: Slice<UnsafeRawBufferPointer>, _ i: inout Int
-  ) throws(TensorFileError) -> UInt32 {
+  ) throws(FileError) -> UInt32 {
     guard i + 4 <= raw.endIndex else { throw failure("a cut \\u escape") }
     var value: UInt32 = 0
     for byte in raw[i..<(i + 4)] {

@@ -1,3 +1,5 @@
+import Files
+
 /// A cursor over strict JSON text (RFC 8259), for input that is not to be trusted.
 ///
 /// It accepts nothing but the grammar: no comments, no trailing commas, no control characters in
@@ -34,7 +36,7 @@ public struct JSONCursor {
   }
 
   /// An error at the present byte, or at byte `position`; lines, and columns in bytes, are counted from 1.
-  public func failure(_ reason: String, at position: Int? = nil) -> TensorFileError {
+  public func failure(_ reason: String, at position: Int? = nil) -> FileError {
     let offset = position ?? self.offset
     let before = bytes[..<min(offset, bytes.count)]
     let line = before.reduce(firstLine) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
@@ -62,12 +64,12 @@ public struct JSONCursor {
   }
 
   /// Consumes `character` after white space.
-  public mutating func expect(_ character: Unicode.Scalar) throws(TensorFileError) {
+  public mutating func expect(_ character: Unicode.Scalar) throws(FileError) {
     guard take(character) else { throw failure("expected '\(character)'") }
   }
 
   /// Requires that only white space is left.
-  public mutating func expectEnd() throws(TensorFileError) {
+  public mutating func expectEnd() throws(FileError) {
     guard peek() == nil else { throw failure("text after the end of the document") }
   }
 
@@ -75,8 +77,8 @@ public struct JSONCursor {
   ///
   /// - Throws: on bad syntax, on a duplicate key, and what `member` throws.
   public mutating func object(
-    _ member: (inout JSONCursor, String) throws(TensorFileError) -> Void
-  ) throws(TensorFileError) {
+    _ member: (inout JSONCursor, String) throws(FileError) -> Void
+  ) throws(FileError) {
     try expect("{")
     guard !take("}") else { return }
     var keys: Set<[UInt8]> = []  // bytes: Unicode-equivalent keys are different keys
@@ -93,8 +95,8 @@ public struct JSONCursor {
 
   /// Reads an array, calling `element` at each value.
   public mutating func array(
-    _ element: (inout JSONCursor) throws(TensorFileError) -> Void
-  ) throws(TensorFileError) {
+    _ element: (inout JSONCursor) throws(FileError) -> Void
+  ) throws(FileError) {
     try expect("[")
     guard !take("]") else { return }
     repeat { try element(&self) } while take(",")
@@ -102,7 +104,7 @@ public struct JSONCursor {
   }
 
   /// Reads a number that is an integer in 0...Int.max, written without sign, fraction or exponent.
-  public mutating func unsignedInteger() throws(TensorFileError) -> Int {
+  public mutating func unsignedInteger() throws(FileError) -> Int {
     let literal = try number(allowsNonFinite: false)
     guard let value = Int(literal), value >= 0, literal.utf8.first != UInt8(ascii: "-") else {
       throw failure("\(abbreviated(literal)) is not a whole number in 0...\(Int.max)")
@@ -116,7 +118,7 @@ public struct JSONCursor {
   ///   files that Python wrote.
   /// - Returns: the number as it is written.
   /// - Throws: when there is no number here.
-  public mutating func number(allowsNonFinite: Bool) throws(TensorFileError) -> String {
+  public mutating func number(allowsNonFinite: Bool) throws(FileError) -> String {
     _ = peek()
     let start = offset
     if allowsNonFinite {

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// A JSON value that keeps the order of members and the text of numbers, so that 64-bit integers
@@ -20,11 +21,30 @@ public indirect enum JSONValue: Sendable, Equatable {
   /// - Throws: `.invalid` on anything that is not strict JSON (see `JSONCursor`).
   public init(
     parsing bytes: UnsafeRawBufferPointer, source: String, allowsNonFinite: Bool = false
-  ) throws(TensorFileError) {
+  ) throws(FileError) {
     try GitLFSPointer.refuse(bytes, source: source)
     var cursor = JSONCursor(bytes, source: source)
     self = try cursor.value(allowsNonFinite: allowsNonFinite)
     try cursor.expectEnd()
+  }
+
+  /// The largest file that is read whole.
+  public static let maximumFileByteCount = 100_000_000
+
+  /// Parses a file.
+  ///
+  /// - Parameters:
+  ///   - path: a file of at most `maximumFileByteCount`.
+  ///   - allowsNonFinite: whether `NaN`, `Infinity` and `-Infinity` count as numbers.
+  /// - Throws: `.io`; `.invalid` on anything that is not strict JSON.
+  public init(contentsOf path: String, allowsNonFinite: Bool = false) throws(FileError) {
+    let file = try MappedFile(path: path)
+    guard file.byteCount <= Self.maximumFileByteCount else {
+      throw .invalid(
+        path: path, field: "size", reason: "\(file.byteCount) bytes are too many for this file")
+    }
+    defer { withExtendedLifetime(file) {} }
+    try self.init(parsing: file.bytes, source: path, allowsNonFinite: allowsNonFinite)
   }
 
   /// An integer.
@@ -86,21 +106,21 @@ extension JSONCursor {
   /// Reads any value.
   public mutating func value(
     allowsNonFinite: Bool = false, depth: Int = 0
-  ) throws(TensorFileError) -> JSONValue {
+  ) throws(FileError) -> JSONValue {
     guard depth < Self.maximumDepth else {
       throw failure("more than \(Self.maximumDepth) nested values")
     }
     switch peek() {
     case UInt8(ascii: "{"):
       var members: [JSONMember] = []
-      try object { (cursor, name) throws(TensorFileError) in
+      try object { (cursor, name) throws(FileError) in
         let value = try cursor.value(allowsNonFinite: allowsNonFinite, depth: depth + 1)
         members.append(JSONMember(name, value))
       }
       return .object(members)
     case UInt8(ascii: "["):
       var elements: [JSONValue] = []
-      try array { (cursor) throws(TensorFileError) in
+      try array { (cursor) throws(FileError) in
         elements.append(try cursor.value(allowsNonFinite: allowsNonFinite, depth: depth + 1))
       }
       return .array(elements)

@@ -1,3 +1,5 @@
+import Files
+
 extension SafetensorsHeader {
   /// Bytes before the data section, from the first bytes of a file.
   ///
@@ -9,7 +11,7 @@ extension SafetensorsHeader {
   /// - Throws: `.invalid` when the length is beyond the file or the format's limit.
   public static func byteCount(
     prefix: UnsafeRawBufferPointer, fileByteCount: Int, source: String
-  ) throws(TensorFileError) -> Int {
+  ) throws(FileError) -> Int {
     guard fileByteCount >= 8, prefix.count >= 8 else {
       throw .invalid(
         path: source, field: "header length",
@@ -36,7 +38,7 @@ extension SafetensorsHeader {
   ///   overlaps, leaves holes, or does not end with the file.
   public init(
     parsing prefix: UnsafeRawBufferPointer, fileByteCount: Int, source: String
-  ) throws(TensorFileError) {
+  ) throws(FileError) {
     let byteCount = try Self.byteCount(
       prefix: prefix, fileByteCount: fileByteCount, source: source)
     guard prefix.count >= byteCount else {
@@ -49,7 +51,7 @@ extension SafetensorsHeader {
     }
     var tensors: [SafetensorsTensor] = []
     var metadata: [String: String] = [:]
-    try cursor.object { (cursor, key) throws(TensorFileError) in
+    try cursor.object { (cursor, key) throws(FileError) in
       if key == "__metadata__" {
         metadata = try cursor.stringMap()
       } else {
@@ -71,7 +73,7 @@ extension SafetensorsHeader {
   /// Parses the header of a mapped file.
   ///
   /// - Throws: as `init(parsing:fileByteCount:source:)`, and for a Git LFS pointer.
-  public init(_ file: MappedFile) throws(TensorFileError) {
+  public init(_ file: MappedFile) throws(FileError) {
     try file.requireFetched()
     try self.init(parsing: file.bytes, fileByteCount: file.byteCount, source: file.path)
   }
@@ -79,7 +81,7 @@ extension SafetensorsHeader {
   /// Tensors in data order must cover the data section without overlap or hole.
   private static func checkCoverage(
     _ tensors: [SafetensorsTensor], of dataByteCount: Int, source: String
-  ) throws(TensorFileError) {
+  ) throws(FileError) {
     var end = 0
     for tensor in tensors {
       let start = tensor.byteRange.lowerBound
@@ -103,20 +105,20 @@ extension SafetensorsHeader {
 
 extension JSONCursor {
   /// Reads an object whose values are strings.
-  fileprivate mutating func stringMap() throws(TensorFileError) -> [String: String] {
+  fileprivate mutating func stringMap() throws(FileError) -> [String: String] {
     var map: [String: String] = [:]
-    try object { (cursor, key) throws(TensorFileError) in map[key] = try cursor.string() }
+    try object { (cursor, key) throws(FileError) in map[key] = try cursor.string() }
     return map
   }
 
   /// Reads the description of one tensor.
-  fileprivate mutating func tensor(name: String) throws(TensorFileError) -> SafetensorsTensor {
+  fileprivate mutating func tensor(name: String) throws(FileError) -> SafetensorsTensor {
     var dataType: TensorDataType?
     var shape: [Int]?
     var offsets: [Int]?
     let field = "tensor \(abbreviated(name))"
     let source = source
-    try object { (cursor, key) throws(TensorFileError) in
+    try object { (cursor, key) throws(FileError) in
       switch key {
       case "dtype":
         let text = try cursor.string()
@@ -151,9 +153,9 @@ extension JSONCursor {
       name: name, dataType: dataType, shape: shape, byteRange: offsets[0]..<offsets[1])
   }
 
-  private mutating func integers(atMost limit: Int) throws(TensorFileError) -> [Int] {
+  private mutating func integers(atMost limit: Int) throws(FileError) -> [Int] {
     var values: [Int] = []
-    try array { (cursor) throws(TensorFileError) in
+    try array { (cursor) throws(FileError) in
       guard values.count < limit else { throw cursor.failure("more than \(limit) numbers") }
       values.append(try cursor.unsignedInteger())
     }

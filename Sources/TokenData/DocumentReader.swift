@@ -1,4 +1,5 @@
 import Compression
+import Files
 import Foundation
 import TensorFiles
 
@@ -62,7 +63,7 @@ struct DocumentReader {
     if path.hasSuffix(".txt") {
       try readText(body)
     } else if path.hasSuffix(".jsonl") {
-      let file = try mapFile(path)
+      let file = try TokenDataError.from(try MappedFile(path: path))
       file.adviseSequential()
       var lines = LineSplitter(path: path, reading: reading)
       defer { skipped = lines.skipped }
@@ -77,7 +78,7 @@ struct DocumentReader {
   }
 
   private mutating func readText(_ body: Body) throws(TokenDataError) {
-    let file = try mapFile(path)
+    let file = try TokenDataError.from(try MappedFile(path: path))
     let bytes = withoutByteOrderMark(file.bytes)
     if String(validating: bytes, as: UTF8.self) != nil {
       return try body(bytes.assumingMemoryBound(to: UInt8.self))
@@ -91,12 +92,8 @@ struct DocumentReader {
   }
 
   private mutating func readCompressed(_ body: Body) throws(TokenDataError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .io(path: path, operation: "open", code: errno) }
-    defer { close(descriptor) }
-    let reader = try zstd { () throws(CompressionError) in
-      try DecompressingReader(descriptor: descriptor)
-    }
+    let file = try TokenDataError.from(try InputFile(path: path))
+    let reader = try zstd { () throws(CompressionError) in try DecompressingReader(file) }
     var lines = LineSplitter(path: path, reading: reading)
     defer { skipped = lines.skipped }
     var buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 << 20, alignment: 64)
@@ -130,10 +127,12 @@ struct DocumentReader {
   private func zstd<Result>(
     _ body: () throws(CompressionError) -> Result
   ) throws(TokenDataError) -> Result {
-    do {
+    do throws(CompressionError) {
       return try body()
+    } catch .file(let error) {
+      throw .file(error)
     } catch {
-      throw .invalid(path: path, field: "zstd", reason: "\(error)")
+      throw .invalid(path: path, field: "zstd", reason: error.description)
     }
   }
 
@@ -227,9 +226,9 @@ private struct LineSplitter {
       line == 1 ? withoutByteOrderMark(bytes) : bytes, source: path, firstLine: line,
       replacesBadText: reading.badInput == .replace)
     if cursor.peek() == nil { return nil }
-    let text = try parsing { () throws(TensorFileError) in
+    let text = try TokenDataError.from { () throws(FileError) in
       var text: String?
-      try cursor.object { (cursor, name) throws(TensorFileError) in
+      try cursor.object { (cursor, name) throws(FileError) in
         if name == reading.field {
           text = try cursor.string()
         } else {

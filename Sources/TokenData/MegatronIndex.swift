@@ -1,4 +1,4 @@
-import TensorFiles
+import Files
 
 /// The checked contents of a Megatron `.idx` file.
 ///
@@ -132,6 +132,7 @@ struct MegatronIndex {
     let lengths = Self.headerByteCount
     let pointers = lengths + 4 * sequenceCount
     var expected = -1
+    var end = 0
     for sequence in 0..<sequenceCount {
       let length = Int(Self.load(file.bytes, lengths + 4 * sequence, as: Int32.self))
       let pointer = Int(Self.load(file.bytes, pointers + 8 * sequence, as: Int64.self))
@@ -154,7 +155,14 @@ struct MegatronIndex {
       guard length > 0 else { continue }
       if pointer != expected { runs.append(.init(start: tokenCount, fileOffset: pointer / size)) }
       expected = pointer + length * size
+      end = max(end, expected)
       tokenCount += length
+    }
+    guard end == tokenFile.byteCount else {
+      throw .invalid(
+        path: tokenFile.path, field: "size",
+        reason: "\(tokenFile.byteCount) bytes, but \(file.path) speaks of \(end):"
+          + " the two are not of the same data set, make them again")
     }
   }
 }

@@ -1,5 +1,5 @@
+import Files
 import RecallTasks
-import TensorFiles
 
 /// How a token is stored.
 public enum TokenElement: UInt8, Sendable {
@@ -54,12 +54,18 @@ public final class MegatronTokens {
 
   /// Maps and checks a data set.
   ///
-  /// - Throws: `.io` when a file cannot be opened; `.invalid`, naming file and field, for anything
-  ///   that breaks the format.
+  /// - Throws: `.file` when a file cannot be opened; `.invalid`, naming file and field, for anything
+  ///   that breaks the format, and for two files that do not belong together.
   public init(prefix: String) throws(TokenDataError) {
     self.prefix = prefix
-    index = try mapFile(prefix + ".idx")
-    bin = try mapFile(prefix + ".bin")
+    (index, bin) = try TokenDataError.from { () throws(FileError) in
+      (try MappedFile(path: prefix + ".idx"), try MappedFile(path: prefix + ".bin"))
+    }
+    // A writer takes the old index away before it touches the tokens.
+    guard try TokenDataError.from(try index.isInPlace()) else {
+      throw .invalid(
+        path: index.path, field: "file", reason: "is being replaced: try again when that is done")
+    }
     parsed = try MegatronIndex(index, tokenFile: bin)
     element = parsed.element
     sequenceCount = parsed.sequenceCount

@@ -1,9 +1,9 @@
-import Foundation
+import Files
 
 /// Writes a Megatron data set, one sequence a document.
 ///
-/// Tokens are streamed to temporary files beside the target; `finish` makes both appear under their
-/// names, the index last. Without `finish` nothing appears, and the temporary files are removed.
+/// Tokens are streamed to temporary files beside the target (`FileReplacement`); `finish` makes both
+/// appear under their names, the index last. Without `finish` nothing appears or is replaced.
 public final class MegatronWriter {
   /// How tokens are stored.
   public let element: TokenElement
@@ -16,25 +16,26 @@ public final class MegatronWriter {
 
   private let prefix: String
   private let vocabularySize: Int
-  private let bin: AtomicFileWriter
+  private let pair: FileReplacement
+  private var bin: OutputFile { pair.files[0] }
   private var lengths: [Int32] = []
 
-  /// Opens a temporary file beside `PREFIX.bin`.
+  /// Opens temporary files beside `PREFIX.bin` and `PREFIX.idx`.
   ///
   /// - Parameters:
   ///   - prefix: path without extension; its directory exists.
   ///   - vocabularySize: decides the size of a stored token; every id must be below it.
-  /// - Throws: `.io`.
+  /// - Throws: `.file`.
   public init(prefix: String, vocabularySize: Int) throws(TokenDataError) {
     self.prefix = prefix
     self.vocabularySize = vocabularySize
     element = .forVocabulary(vocabularySize)
-    bin = try AtomicFileWriter(path: prefix + ".bin")
+    pair = try TokenDataError.from(try FileReplacement([prefix + ".bin", prefix + ".idx"]))
   }
 
   /// Appends one document.
   ///
-  /// - Throws: `.io`; `.invalid` when an id is outside the vocabulary or the document has more than
+  /// - Throws: `.file`; `.invalid` when an id is outside the vocabulary or the document has more than
   ///   2^31-1 tokens.
   public func append(_ document: [Int32]) throws(TokenDataError) {
     guard let length = Int32(exactly: document.count) else {
@@ -47,9 +48,11 @@ public final class MegatronWriter {
         path: prefix + ".bin", field: "document \(lengths.count)",
         reason: "id \(bad) is outside the vocabulary of \(vocabularySize)")
     }
-    switch element {
-    case .int32: try bin.write(integers: document)
-    case .uint16: try bin.write(integers: document.map { UInt16(truncatingIfNeeded: $0) })
+    try TokenDataError.from { () throws(FileError) in
+      switch element {
+      case .int32: try bin.write(littleEndian: document)
+      case .uint16: try bin.write(littleEndian: document.map { UInt16(truncatingIfNeeded: $0) })
+      }
     }
     lengths.append(length)
     tokenCount += document.count
@@ -57,104 +60,25 @@ public final class MegatronWriter {
 
   /// Writes the index and makes both files appear.
   ///
-  /// - Throws: `.io`.
+  /// - Throws: `.file`; what was there before is there still.
   public func finish() throws(TokenDataError) {
-    let index = try AtomicFileWriter(path: prefix + ".idx")
-    try writeIndex(to: index)
-    try bin.commit()
-    try index.commit()
+    try TokenDataError.from { () throws(FileError) in
+      try writeIndex(to: pair.files[1])
+      try pair.commit()
+    }
   }
 
-  private func writeIndex(to file: AtomicFileWriter) throws(TokenDataError) {
+  private func writeIndex(to file: OutputFile) throws(FileError) {
     try file.write(MegatronIndex.magic)
-    try file.write(integer: UInt64(1))
-    try file.write(integer: element.rawValue)
-    try file.write(integer: UInt64(lengths.count))
-    try file.write(integer: UInt64(lengths.count + 1))
-    for length in lengths { try file.write(integer: length) }
+    try file.write(littleEndian: [1] as [UInt64])
+    try file.write([element.rawValue])
+    try file.write(littleEndian: [UInt64(lengths.count), UInt64(lengths.count + 1)])
+    try file.write(littleEndian: lengths)
     var pointer: Int64 = 0
     for length in lengths {
-      try file.write(integer: pointer)
+      try file.write(littleEndian: [pointer])
       pointer += Int64(length) * Int64(element.byteCount)
     }
-    for document in 0...lengths.count { try file.write(integer: Int64(document)) }
+    for document in 0...lengths.count { try file.write(littleEndian: [Int64(document)]) }
   }
-}
-
-/// A buffered file that appears under its name only when it is complete and on disk.
-final class AtomicFileWriter {
-  private let path: String
-  private let temporaryPath: String
-  private var descriptor: Int32
-  private var buffer: [UInt8] = []
-
-  init(path: String) throws(TokenDataError) {
-    self.path = path
-    temporaryPath = "\(path).partial-\(getpid())"
-    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw .io(path: temporaryPath, operation: "create", code: errno) }
-    buffer.reserveCapacity(1 << 20)
-  }
-
-  deinit {
-    guard descriptor >= 0 else { return }
-    close(descriptor)
-    unlink(temporaryPath)
-  }
-
-  func write(_ bytes: some Sequence<UInt8>) throws(TokenDataError) {
-    buffer.append(contentsOf: bytes)
-    if buffer.count >= 1 << 20 { try flush() }
-  }
-
-  func write(integer: some FixedWidthInteger) throws(TokenDataError) {
-    withUnsafeBytes(of: integer.littleEndian) { buffer.append(contentsOf: $0) }
-    if buffer.count >= 1 << 20 { try flush() }
-  }
-
-  func write(integers: [some FixedWidthInteger]) throws(TokenDataError) {
-    for integer in integers {
-      withUnsafeBytes(of: integer.littleEndian) { buffer.append(contentsOf: $0) }
-    }
-    if buffer.count >= 1 << 20 { try flush() }
-  }
-
-  private func flush() throws(TokenDataError) {
-    var done = 0
-    while done < buffer.count {
-      let written = buffer.withUnsafeBytes { bytes in
-        Foundation.write(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done)
-      }
-      if written < 0 {
-        if errno == EINTR { continue }
-        throw .io(path: temporaryPath, operation: "write", code: errno)
-      }
-      done += written
-    }
-    buffer.removeAll(keepingCapacity: true)
-  }
-
-  /// Brings everything to disk and renames the file to its name.
-  func commit() throws(TokenDataError) {
-    try flush()
-    guard fsync(descriptor) == 0 else {
-      throw .io(path: temporaryPath, operation: "sync", code: errno)
-    }
-    close(descriptor)
-    descriptor = -1
-    guard rename(temporaryPath, path) == 0 else {
-      let code = errno
-      unlink(temporaryPath)
-      throw .io(path: path, operation: "rename to", code: code)
-    }
-    let directory = open(
-      (path as NSString).deletingLastPathComponent.nonEmpty, O_RDONLY | O_CLOEXEC)
-    guard directory >= 0 else { return }
-    fsync(directory)
-    close(directory)
-  }
-}
-
-extension String {
-  fileprivate var nonEmpty: String { isEmpty ? "." : self }
 }

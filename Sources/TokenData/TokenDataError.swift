@@ -1,11 +1,9 @@
-import ErrorReporting
-import Foundation
-import TensorFiles
+import Files
 
 /// What can go wrong with token files, tokenizers and text.
-public enum TokenDataError: UserFacingError, Equatable, Sendable {
-  /// The operating system refused: `operation` (for example `"write"`) on `path` gave `code`.
-  case io(path: String, operation: String, code: Int32)
+public enum TokenDataError: FileErrorConvertible, Equatable, Sendable {
+  /// A file could not be read or written, or is not of its format.
+  case file(FileError)
 
   /// The contents of `path` are damaged or not of the expected kind at `field`.
   case invalid(path: String, field: String, reason: String)
@@ -19,8 +17,7 @@ public enum TokenDataError: UserFacingError, Equatable, Sendable {
   /// One line: what, where, why.
   public var description: String {
     switch self {
-    case .io(let path, let operation, let code):
-      "cannot \(operation) \(path): \(String(cString: strerror(code)))"
+    case .file(let error): error.description
     case .invalid(let path, let field, let reason): "\(path): \(field): \(reason)"
     case .unsupported(let path, let component): "\(path): \(component) is not supported"
     case .badMixture(let reason): "data.sources: \(reason)"
@@ -30,27 +27,9 @@ public enum TokenDataError: UserFacingError, Equatable, Sendable {
   /// The exit code of a command that ends with this error: 74 I/O, 65 bad data, 64 bad recipe.
   public var exitCode: Int32 {
     switch self {
-    case .io: 74
+    case .file(let error): error.exitCode
     case .invalid, .unsupported: 65
     case .badMixture: 64
     }
-  }
-
-  init(_ error: TensorFileError) {
-    switch error {
-    case .io(let path, let operation, let code):
-      self = .io(path: path, operation: operation, code: code)
-    case .invalid(let path, let field, let reason):
-      self = .invalid(path: path, field: field, reason: reason)
-    }
-  }
-}
-
-/// Maps a file, with this room's errors.
-func mapFile(_ path: String) throws(TokenDataError) -> MappedFile {
-  do {
-    return try MappedFile(path: path)
-  } catch {
-    throw TokenDataError(error)
   }
 }

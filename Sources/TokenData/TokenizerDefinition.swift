@@ -1,4 +1,5 @@
 import Compression
+import Files
 import Foundation
 import TensorFiles
 
@@ -30,7 +31,7 @@ struct TokenizerDefinition {
 
   init(directory: String) throws(TokenDataError) {
     path = directory + "/tokenizer.json"
-    let file = try mapFile(path)
+    let file = try TokenDataError.from(try MappedFile(path: path))
     identity = "tokenizer.json-" + XXH64.hexadecimal(XXH64.hash(file.bytes))
     let sections = try TokenizerSections(file)
     vocabulary = sections.vocabulary
@@ -137,14 +138,11 @@ struct TokenizerDefinition {
 
   private mutating func readConfiguration(_ path: String) throws(TokenDataError) {
     beginningOfText = prefixTokens.first
-    guard FileManager.default.fileExists(atPath: path) else {
+    guard try TokenDataError.from(try FileSystem.exists(path)) else {
       endOfText = suffixTokens.last ?? guessedEnd()
       return
     }
-    let file = try mapFile(path)
-    let json = try parsing { () throws(TensorFileError) in
-      try JSONValue(parsing: file.bytes, source: path)
-    }
+    let json = try TokenDataError.from(try JSONValue(contentsOf: path))
     beginningOfText = tokenID(json["bos_token"]) ?? beginningOfText
     endOfText = tokenID(json["eos_token"]) ?? suffixTokens.last ?? guessedEnd()
   }
@@ -158,17 +156,6 @@ struct TokenizerDefinition {
 
   private func guessedEnd() -> Int32? {
     ["</s>", "<|endoftext|>"].lazy.compactMap { tokenID(.string($0)) }.first
-  }
-}
-
-/// Runs a parser with this room's errors.
-func parsing<Value>(
-  _ body: () throws(TensorFileError) -> Value
-) throws(TokenDataError) -> Value {
-  do {
-    return try body()
-  } catch {
-    throw TokenDataError(error)
   }
 }
 

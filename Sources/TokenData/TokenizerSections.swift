@@ -1,3 +1,4 @@
+import Files
 import TensorFiles
 
 /// The sections of a `tokenizer.json`, each checked against what is implemented.
@@ -14,14 +15,14 @@ struct TokenizerSections {
     var sections = (
       vocabulary: vocabulary, merges: merges, members: members, model: model
     )
-    try parsing { () throws(TensorFileError) in
+    try TokenDataError.from { () throws(FileError) in
       var cursor = JSONCursor(file.bytes, source: file.path)
-      try cursor.object { (cursor, name) throws(TensorFileError) in
+      try cursor.object { (cursor, name) throws(FileError) in
         guard name == "model" else {
           sections.members[name] = try cursor.value()
           return
         }
-        try cursor.object { (cursor, name) throws(TensorFileError) in
+        try cursor.object { (cursor, name) throws(FileError) in
           switch name {
           case "vocab": sections.vocabulary = try Self.vocabulary(&cursor)
           case "merges": sections.merges = try Self.merges(&cursor)
@@ -39,12 +40,12 @@ struct TokenizerSections {
 
   private static func vocabulary(
     _ cursor: inout JSONCursor
-  ) throws(TensorFileError) -> [[UInt8]: Int32] {
+  ) throws(FileError) -> [[UInt8]: Int32] {
     guard cursor.peek() == UInt8(ascii: "{") else {
       throw cursor.failure("model.vocab is not an object: only BPE models are supported")
     }
     var result: [[UInt8]: Int32] = [:]
-    try cursor.object { (cursor, token) throws(TensorFileError) in
+    try cursor.object { (cursor, token) throws(FileError) in
       let id = try cursor.unsignedInteger()
       guard let id = Int32(exactly: id) else { throw cursor.failure("an id above 2^31") }
       result[Array(token.utf8)] = id
@@ -54,12 +55,12 @@ struct TokenizerSections {
 
   private static func merges(
     _ cursor: inout JSONCursor
-  ) throws(TensorFileError) -> [(left: [UInt8], right: [UInt8])] {
+  ) throws(FileError) -> [(left: [UInt8], right: [UInt8])] {
     var result: [(left: [UInt8], right: [UInt8])] = []
-    try cursor.array { (cursor) throws(TensorFileError) in
+    try cursor.array { (cursor) throws(FileError) in
       var parts: [[UInt8]] = []
       if cursor.peek() == UInt8(ascii: "[") {
-        try cursor.array { (cursor) throws(TensorFileError) in
+        try cursor.array { (cursor) throws(FileError) in
           parts.append(Array(try cursor.string().utf8))
         }
       } else {

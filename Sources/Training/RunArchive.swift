@@ -1,4 +1,5 @@
 import Checkpointing
+import Files
 import Foundation
 import HuggingFaceInterop
 import Kernels
@@ -41,7 +42,7 @@ final class RunArchive {
     metrics = try ranks.agree {
       guard ranks.leads else { return nil }
       try CheckpointCatalog.removeInterruptedSaves(in: output)
-      try writeAtomically(recipe.resolvedYAML(), to: output + "/recipe.yaml")
+      try FileReplacement.write(Array(recipe.resolvedYAML().utf8), to: output + "/recipe.yaml")
       return try RunMetrics(recipe, resumingAfter: start.step)
     }
   }

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import LanguageModels
 import RecallTasks
@@ -143,9 +144,7 @@ func runTokenizer(_ name: String?, model: RunModel, task: String) throws -> any 
   if let name {
     return try loadTokenizer(name)
   }
-  if let directory = model.directory,
-    FileManager.default.fileExists(atPath: directory + "/tokenizer.json")
-  {
+  if let directory = model.directory, try FileSystem.exists(directory + "/tokenizer.json") {
     return try HuggingFaceTokenizer(directory: directory)
   }
   throw TrainingError.unsupported(

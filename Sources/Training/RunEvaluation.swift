@@ -5,6 +5,7 @@ import Logging
 import RecallTasks
 import TensorFiles
 import TensorStorage
+import TrainingMetrics
 
 /// What a recipe measures during training, and the file it goes to.
 ///
@@ -82,7 +83,7 @@ struct RunEvaluation {
 
   /// Whether a step's row stands already.
   func hasMeasured(_ step: Int) throws -> Bool {
-    try rows().contains { $0.step == step }
+    try MetricsLog.hasRow(of: step, in: path)
   }
 
   /// Measures and appends a row, replacing rows of this and later steps (a resumed run measures
@@ -105,28 +106,11 @@ struct RunEvaluation {
     }
     guard case .object(let members) = report.json else { return }
     let row = JSONValue.object([JSONMember("step", .integer(step))] + members)
-    let kept = try rows().filter { $0.step < step }.map(\.line)
     // The encoder indents; inside JSON a line break is only ever white space.
     let line = String(decoding: row.encoded(), as: UTF8.self).split(separator: "\n")
       .map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: " ")
-    try writeAtomically((kept + [line]).joined(separator: "\n") + "\n", to: path)
-  }
-
-  /// The rows so far; lines that are none are left out.
-  private func rows() throws -> [(step: Int, line: String)] {
-    guard FileManager.default.fileExists(atPath: path) else { return [] }
-    let data: Data
-    do {
-      data = try Data(contentsOf: URL(fileURLWithPath: path))
-    } catch {
-      throw TrainingError.io(path: path, reason: "cannot be read: \(error.localizedDescription)")
-    }
-    return String(decoding: data, as: UTF8.self).split(separator: "\n").compactMap { line in
-      guard
-        let row = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
-        let step = row["step"] as? Int
-      else { return nil }
-      return (step, String(line))
-    }
+    var file = try MetricsLog(path: path, resumingAfter: step - 1)
+    try file.append(line, step: step)
+    try file.synchronize()
   }
 }

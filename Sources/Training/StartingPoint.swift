@@ -1,4 +1,5 @@
 import Checkpointing
+import Files
 import Foundation
 
 /// Where a run starts from.
@@ -28,6 +29,8 @@ struct StartingPoint {
   var runID: String
   /// What the user should know.
   var warnings: [String]
+  /// Newer checkpoints of the run that do not verify.
+  var rejected: [CheckpointCatalog.Rejected] = []
 
   /// As text for the other ranks: path and run identity.
   var message: String { runID + "\n" + (checkpoint ?? "") }
@@ -44,7 +47,7 @@ struct StartingPoint {
   /// - Throws: `CheckpointError`; `TrainingError.runExists` when nothing may be overwritten.
   init(_ mode: ResumeMode, output: String) throws {
     warnings = []
-    let entries = try Self.hasCheckpoints(output) ? CheckpointCatalog.entries(in: output) : []
+    let entries = try CheckpointCatalog.entries(in: output)
     switch mode {
     case .never:
       guard entries.isEmpty else {
@@ -58,17 +61,17 @@ struct StartingPoint {
         runID = Self.newID()
         return
       }
-      let reader = try Self.newest(in: output, &warnings)
+      let reader: CheckpointReader
+      (reader, rejected) = try Self.newest(in: output, &warnings)
       (checkpoint, runID) = (reader.path, reader.manifest.runID)
     case .path(let path):
-      let isStep = FileManager.default.fileExists(atPath: path + "/" + "manifest.json")
-      let reader = try isStep ? CheckpointReader(path: path) : Self.newest(in: path, &warnings)
+      let isStep = try FileSystem.exists(path + "/" + CheckpointManifest.fileName)
+      let reader =
+        try isStep ? CheckpointReader(path: path) : Self.newest(in: path, &warnings).reader
       (checkpoint, runID) = (reader.path, reader.manifest.runID)
       // They would be taken for this run's own by the next restart.
-      let foreign = entries.filter {
-        $0.step > reader.manifest.step
-          || !isSameDirectory(reader.path + "/..", output + "/checkpoints")
-      }
+      let isOwn = try FileSystem.isSame(reader.path + "/..", output + "/checkpoints")
+      let foreign = entries.filter { $0.step > reader.manifest.step || !isOwn }
       if let other = foreign.first {
         throw TrainingError.runExists(
           "\(output) holds other checkpoints (\(other.path)); move them away or choose another "
@@ -77,14 +80,10 @@ struct StartingPoint {
     }
   }
 
-  private static func hasCheckpoints(_ run: String) -> Bool {
-    FileManager.default.fileExists(atPath: run + "/checkpoints")
-  }
-
   /// The newest checkpoint that verifies; newer damaged ones are warned of.
   private static func newest(
     in run: String, _ warnings: inout [String]
-  ) throws -> CheckpointReader {
+  ) throws -> (reader: CheckpointReader, rejected: [CheckpointCatalog.Rejected]) {
     let selection = try CheckpointCatalog.latestValid(in: run)
     warnings += selection.rejected.map { "skipping a damaged checkpoint: \($0)" }
     guard let reader = selection.reader else {
@@ -93,7 +92,7 @@ struct StartingPoint {
           + (selection.rejected.first.map { ": \($0)" } ?? "")
           + "; move \(run)/checkpoints away to begin anew")
     }
-    return reader
+    return (reader, selection.rejected)
   }
 
   private static func newID() -> String { UUID().uuidString.lowercased() }

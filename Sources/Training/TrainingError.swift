@@ -16,8 +16,6 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
   case record(path: String, reason: String)
   /// The loss or the gradient is no longer a number; exit class 70.
   case notFinite(step: Int, what: String)
-  /// A file of the run directory could not be written; exit class 74.
-  case io(path: String, reason: String)
 
   /// The process exit code of this class of error.
   public var exitCode: Int32 {
@@ -25,7 +23,6 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
     case .unsupported, .launch, .runExists, .changed, .alreadyTrained: 64
     case .record: 65
     case .notFinite: 70
-    case .io: 74
     }
   }
 
@@ -43,7 +40,6 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
     case .notFinite(let step, let what):
       "step \(step): \(what); the last checkpoint is untouched: lower train.optimizer.lr, or run "
         + "with --debug to find the layer"
-    case .io(let path, let reason): "\(path): \(reason)"
     }
   }
 }

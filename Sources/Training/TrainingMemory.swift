@@ -1,4 +1,5 @@
 import DataParallel
+import Files
 import Foundation
 import Kernels
 import LanguageModels
@@ -126,7 +127,7 @@ package struct TrainingMemory {
   /// Makes sure, before anything is done, that spilled states have a place.
   ///
   /// - Throws: `.io` when the scratch directory cannot be written or has not enough room.
-  func checkScratch() throws(TensorFileError) {
+  func checkScratch() throws(FileError) {
     guard case .spilled(let directory) = storage else { return }
     _ = try ScratchFile(directory: directory, count: starts * division.ownCount)
   }

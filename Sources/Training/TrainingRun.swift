@@ -1,5 +1,6 @@
 import Checkpointing
 import Collectives
+import Files
 import Foundation
 import Kernels
 import LanguageModels
@@ -50,7 +51,7 @@ public final class TrainingRun {
     let output = recipe.run.output
     lock = try ranks.agree {
       guard ranks.leads else { return nil }
-      try makeDirectory(output)
+      try FileSystem.createDirectories(output)
       return try RunLock(run: output)
     }
     let (point, start): (StartingPoint, RunStart)
@@ -84,6 +85,9 @@ public final class TrainingRun {
     try ranks.stopIfAsked()
     let point = StartingPoint(message: try ranks.fromLead(found?.message ?? ""))
     let start = try ranks.agree { try RunStart(point.checkpoint, recipe, inputs) }
+    try ranks.agree {
+      try CheckpointCatalog.setAside(found?.rejected ?? [], in: recipe.run.output)
+    }
     try ranks.stopIfAsked()
     return (point, start)
   }

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// The file `metrics.jsonl` of a run: one JSON object for each logged step, in ascending order.
@@ -17,35 +18,45 @@ public struct MetricsLog: ~Copyable {
   /// Opens a log for the steps after `step`, 0 for a new run.
   ///
   /// - Throws: `MetricsError.malformed` for a file that is no metrics log, which stays as it is;
-  ///   `MetricsError.io`.
+  ///   `MetricsError.file`, also when it cannot be read.
   public init(path: String, resumingAfter step: Int) throws(MetricsError) {
-    let previous = try Self.contents(path)
+    let previous = Data(
+      try MetricsError.from(try InputFile.contentsIfPresent(of: path)) ?? [])
     let kept = try Self.rows(of: previous, path: path, upTo: step)
     if kept.contents != previous {
-      try AppendedFile.replace(path, with: kept.contents)
+      try MetricsError.from(try FileReplacement.write([UInt8](kept.contents), to: path))
     }
-    let file = try AppendedFile(path: path)
+    file = try MetricsError.from(try AppendedFile(path: path))
     self.path = path
-    self.file = file
     droppedRows = kept.dropped
     lastStep = kept.lastStep
   }
 
+  /// Whether a log has the row of a step; a log that is absent has none.
+  ///
+  /// - Throws: as `init`.
+  public static func hasRow(of step: Int, in path: String) throws(MetricsError) -> Bool {
+    let contents = Data(try MetricsError.from(try InputFile.contentsIfPresent(of: path)) ?? [])
+    return try rows(of: contents, path: path, upTo: step).lastStep == step
+  }
+
   /// Appends a row whose step must be later than the one before.
   public mutating func append(_ row: MetricsRow) throws(MetricsError) {
-    precondition(row.step > lastStep, "step \(row.step) is logged after step \(lastStep)")
-    try file.append(Data((row.json + "\n").utf8))
-    lastStep = row.step
+    try append(row.json, step: row.step)
+  }
+
+  /// Appends a row given as one line of JSON that begins with its step: `{"step": 7, ...}`.
+  public mutating func append(_ line: String, step: Int) throws(MetricsError) {
+    precondition(step > lastStep, "step \(step) is logged after step \(lastStep)")
+    precondition(
+      MetricsRow.step(ofLine: Data(line.utf8)) == step, "a row begins with its step: \(line)")
+    try MetricsError.from(try file.append(Array((line + "\n").utf8)))
+    lastStep = step
   }
 
   /// Returns once every row is on the disk.
   public func synchronize() throws(MetricsError) {
-    try file.synchronize()
-  }
-
-  private static func contents(_ path: String) throws(MetricsError) -> Data {
-    guard FileManager.default.fileExists(atPath: path) else { return Data() }
-    return try doing("read", path) { try Data(contentsOf: URL(fileURLWithPath: path)) }
+    try MetricsError.from(try file.synchronize())
   }
 
   /// The rows up to a step; where a step stands twice, what was written last counts.

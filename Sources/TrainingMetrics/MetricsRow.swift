@@ -70,11 +70,13 @@ public struct MetricsRow: Sendable, Equatable {
     return "{" + fields.joined(separator: ", ") + "}"
   }
 
-  /// The step of a line written by `json`, nil if the line is not whole or no row.
+  /// The step of a line that begins with it, nil if the line is not whole or no row.
   static func step(ofLine line: Data) -> Int? {
-    let prefix = Data("{\"step\": ".utf8)
-    guard line.starts(with: prefix), line.last == UInt8(ascii: "}") else { return nil }
-    let digits = line.dropFirst(prefix.count).prefix { $0 != UInt8(ascii: ",") }
+    guard line.first == UInt8(ascii: "{"), line.last == UInt8(ascii: "}") else { return nil }
+    let fields = line.dropFirst().drop { $0 == UInt8(ascii: " ") }
+    let key = Data("\"step\": ".utf8)
+    guard fields.starts(with: key) else { return nil }
+    let digits = fields.dropFirst(key.count).prefix { (0x30...0x39).contains($0) }
     return Int(String(decoding: digits, as: UTF8.self))
   }
 }

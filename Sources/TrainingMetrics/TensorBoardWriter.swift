@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// Writes scalars to a TensorBoard event file, a new one for each start of a run.
@@ -16,18 +17,17 @@ public struct TensorBoardWriter: ~Copyable {
   ///   - directory: made if absent; TensorBoard's `--logdir`.
   ///   - step: the last step that is kept of earlier files.
   ///   - wallTime: seconds since 1970.
-  /// - Throws: `MetricsError.io`.
+  /// - Throws: `MetricsError.file`.
   public init(
     directory: String, resumingAfter step: Int, wallTime: Double = Date().timeIntervalSince1970
   ) throws(MetricsError) {
-    try doing("make the folder", directory) {
-      try FileManager.default.createDirectory(
-        atPath: directory, withIntermediateDirectories: true)
+    file = try MetricsError.from { () throws(FileError) in
+      try FileSystem.createDirectories(directory)
+      var file = try AppendedFile(path: try Self.newPath(in: directory, wallTime: wallTime))
+      try file.append(TensorBoardEvent(wallTime: wallTime, step: 0, .version).record)
+      try file.append(TensorBoardEvent(wallTime: wallTime, step: step + 1, .start).record)
+      return file
     }
-    var file = try AppendedFile(path: Self.newPath(in: directory, wallTime: wallTime))
-    try file.append(TensorBoardEvent(wallTime: wallTime, step: 0, .version))
-    try file.append(TensorBoardEvent(wallTime: wallTime, step: step + 1, .start))
-    self.file = file
   }
 
   /// Writes a row's numbers under their names.
@@ -35,24 +35,27 @@ public struct TensorBoardWriter: ~Copyable {
     _ row: MetricsRow, wallTime: Double = Date().timeIntervalSince1970
   ) throws(MetricsError) {
     let scalars = row.scalars.map { (tag: $0.name, value: Float($0.value)) }
-    try file.append(TensorBoardEvent(wallTime: wallTime, step: row.step, .scalars(scalars)))
+    let event = TensorBoardEvent(wallTime: wallTime, step: row.step, .scalars(scalars))
+    try MetricsError.from(try file.append(event.record))
   }
 
   /// Returns once every record is on the disk.
   public func synchronize() throws(MetricsError) {
-    try file.synchronize()
+    try MetricsError.from(try file.synchronize())
   }
 
   /// A name that sorts after those of earlier starts: TensorBoard reads files in the order of names.
-  private static func newPath(in directory: String, wallTime: Double) -> String {
+  private static func newPath(
+    in directory: String, wallTime: Double
+  ) throws(FileError) -> String {
     let time = padded(Int(wallTime), to: 10)
-    let existing = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    let existing = try FileSystem.list(directory)
     let start = "events.out.tfevents.\(time)."
     var index = existing.count { $0.hasPrefix(start) }
     let process = ProcessInfo.processInfo.processIdentifier
     while true {
       let path = "\(directory)/\(start)\(padded(index, to: 3)).\(hostName).\(process)"
-      if !FileManager.default.fileExists(atPath: path) { return path }
+      if !existing.contains(FileSystem.name(of: path)) { return path }
       index += 1
     }
   }
@@ -66,11 +69,5 @@ public struct TensorBoardWriter: ~Copyable {
     let name = try? String(contentsOfFile: "/proc/sys/kernel/hostname", encoding: .utf8)
     let kept = (name ?? "").filter { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "." }
     return kept.isEmpty ? "localhost" : kept
-  }
-}
-
-extension AppendedFile {
-  fileprivate mutating func append(_ event: TensorBoardEvent) throws(MetricsError) {
-    try append(Data(event.record))
   }
 }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Checkpointing
 import CommandSupport
-import Foundation
+import Files
 
 /// `statex checkpoint`: what training saved.
 struct CheckpointCommand: ParsableCommand {
@@ -43,7 +43,7 @@ struct CheckpointCommand: ParsableCommand {
     func run() throws {
       var problems: [CheckpointProblem] = []
       for path in try target.checkpoints() {
-        let found = CheckpointCatalog.problems(at: path, contents: contents)
+        let found = try CheckpointCatalog.problems(at: path, contents: contents)
         print(found.isEmpty ? "\(path): good" : "\(path): \(found.count) bad")
         for problem in found { print("  \(problem)") }
         problems += found
@@ -82,22 +82,19 @@ struct CheckpointTarget: ParsableArguments {
   var path: String
 
   /// The run directory, given as itself.
-  func existingRun() throws(CommandError) -> String {
-    guard access(path, R_OK) == 0 else {
-      throw .inputOutput("cannot open \(path): \(String(cString: strerror(errno)))")
-    }
-    guard access(path + "/checkpoints", R_OK) == 0 else {
-      throw .data("\(path): not a run directory: it holds no folder 'checkpoints'")
+  func existingRun() throws -> String {
+    _ = try FileSystem.list(path)
+    guard try FileSystem.exists(path + "/checkpoints") else {
+      throw CommandError.data("\(path): not a run directory: it holds no folder 'checkpoints'")
     }
     return path
   }
 
   /// The checkpoint, or all of the run, newest first; never empty.
   func checkpoints() throws -> [String] {
-    let name = (path as NSString).lastPathComponent
-    if access(path, R_OK) == 0,
-      access(path + "/manifest.json", F_OK) == 0 || name.hasPrefix("step-")
-    {
+    let name = FileSystem.name(of: path)
+    let isStep = try FileSystem.exists(path + "/" + CheckpointManifest.fileName)
+    if try FileSystem.exists(path), isStep || name.hasPrefix("step-") {
       return [path]
     }
     let run = try existingRun()

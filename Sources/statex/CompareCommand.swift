@@ -1,5 +1,6 @@
 import ArgumentParser
 import CommandSupport
+import Files
 import Foundation
 import TensorFiles
 
@@ -39,17 +40,15 @@ struct CompareCommand: ParsableCommand {
     var names: [String] = []
     var cells: [String: String] = [:]
 
-    init(_ argument: String) throws(CommandError) {
+    init(_ argument: String) throws {
       let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
       guard parts.count == 2 else {
-        throw .usage("`\(argument)` is not NAME=FILE")
+        throw CommandError.usage("`\(argument)` is not NAME=FILE")
       }
       title = parts[0]
-      guard let data = FileManager.default.contents(atPath: parts[1]) else {
-        throw .inputOutput("\(parts[1]): cannot be read; `statex evaluate --json` writes reports")
-      }
+      let data = Data(try InputFile.contents(of: parts[1]))
       guard let report = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-        throw .data("\(parts[1]): not a report of `statex evaluate`")
+        throw CommandError.data("\(parts[1]): not a report of `statex evaluate`")
       }
       if let perplexity = report["perplexity"] as? [String: Any],
         let nll = perplexity["nll"] as? Double

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CommandSupport
 import Evaluation
+import Files
 import Foundation
 import RecallTasks
 import TokenData
@@ -66,7 +67,7 @@ struct EvaluateCommand: ParsableCommand {
       try EvaluationTask.tasks(name: $0.name, options: $0.options, defaults: defaults)
     }
     try EvaluationTask.requireDistinctNames(tasks)
-    if let json { try requireWritable(json) }
+    if let json { try FileSystem.requireCreatable(json) }
     let needsTokenizer = tasks.contains { $0.configuration.needsTokenizer }
     let words = needsTokenizer ? try loadTokenizer(tokenizer ?? model) : nil
     let evaluated = try compute.load(model)
@@ -79,7 +80,7 @@ struct EvaluateCommand: ParsableCommand {
     for task in tasks {
       report.tasks.append(try task.measure(evaluated, seed: seed, tokenizer: words))
     }
-    if let json { try writeWhole(report.json.encoded() + [0x0A], to: json) }
+    if let json { try FileReplacement.write(report.json.encoded() + [0x0A], to: json) }
     print(table(report))
   }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CommandSupport
 import Evaluation
+import Files
 import Foundation
 import TensorFiles
 import TokenData
@@ -68,7 +69,7 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func run() throws {
-    if let json { try requireWritable(json) }
+    if let json { try FileSystem.requireCreatable(json) }
     if let values = promptTokens?.values {
       try continueTokens(values)
     } else {
@@ -78,16 +79,8 @@ struct GenerateCommand: ParsableCommand {
 
   /// The prompt in a file, or on standard input.
   private func promptText(_ path: String) throws -> String {
-    let bytes: Data
-    do {
-      bytes =
-        try path == "-"
-        ? FileHandle.standardInput.readToEnd() ?? Data()
-        : Data(contentsOf: URL(fileURLWithPath: path))
-    } catch {
-      throw CommandError.inputOutput("cannot read --prompt-file \(path)")
-    }
-    guard let text = String(data: bytes, encoding: .utf8) else {
+    let file = try path == "-" ? InputFile.standardInput() : InputFile(path: path)
+    guard let text = String(validating: try file.rest(), as: UTF8.self) else {
       throw CommandError.data("--prompt-file \(path) is not UTF-8 text")
     }
     return text
@@ -123,11 +116,11 @@ struct GenerateCommand: ParsableCommand {
     print(text)
   }
 
-  private func report(_ tokens: [Int32], text: String?) throws(CommandError) {
+  private func report(_ tokens: [Int32], text: String?) throws(FileError) {
     guard let json else { return }
     var members = [JSONMember("tokens", .array(tokens.map { .integer($0) }))]
     if let text { members.append(JSONMember("text", .string(text))) }
-    try writeWhole(JSONValue.object(members).encoded() + [0x0A], to: json)
+    try FileReplacement.write(JSONValue.object(members).encoded() + [0x0A], to: json)
   }
 
   /// Where the first stop text begins.

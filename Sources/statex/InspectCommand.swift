@@ -1,5 +1,6 @@
 import ArgumentParser
 import CommandSupport
+import Files
 import Foundation
 import TensorFiles
 
@@ -32,25 +33,27 @@ enum PathKind: String {
 
   /// Finds out what is at `path`.
   ///
-  /// - Throws: `CommandError.inputOutput` when there is nothing, `.data` when it is unknown.
-  init(of path: String) throws(CommandError) {
-    func exists(_ suffix: String) -> Bool { access(path + suffix, F_OK) == 0 }
-    if exists("/config.json") {
+  /// - Throws: `FileError` when there is nothing, `CommandError.data` when it is unknown.
+  init(of path: String) throws {
+    func exists(_ suffix: String) throws(FileError) -> Bool {
+      try FileSystem.exists(path + suffix)
+    }
+    if try exists("/config.json") {
       self = .model
-    } else if exists("/manifest.json") {
+    } else if try exists("/manifest.json") {
       self = .checkpoint
-    } else if exists("/checkpoints") {
+    } else if try exists("/checkpoints") {
       self = .run
-    } else if exists(".idx") || path.hasSuffix(".idx") || path.hasSuffix(".bin") && exists("") {
+    } else if try exists(".idx") || path.hasSuffix(".idx") || path.hasSuffix(".bin") && exists("") {
       self = .tokens
-    } else if path.hasSuffix(".safetensors") && exists("") {
+    } else if try path.hasSuffix(".safetensors") && exists("") {
       self = .safetensors
-    } else if exists("") {
-      throw .data(
+    } else if try exists("") {
+      throw CommandError.data(
         "\(path): not a model directory (config.json), checkpoint (manifest.json), run"
           + " (checkpoints/), .safetensors file or Megatron prefix (.idx and .bin)")
     } else {
-      throw .inputOutput("cannot open \(path): \(String(cString: strerror(errno)))")
+      throw FileError.io(path: path, operation: "open", code: ENOENT)
     }
   }
 

@@ -1,5 +1,6 @@
 import Checkpointing
 import CommandSupport
+import Files
 import HuggingFaceInterop
 import LanguageModels
 import StateExpansion
@@ -116,7 +117,7 @@ extension PathDescription {
   }
 
   /// A safetensors file: its header.
-  static func safetensors(_ path: String) throws(TensorFileError) -> PathDescription {
+  static func safetensors(_ path: String) throws(FileError) -> PathDescription {
     let file = try MappedFile(path: path)
     let header = try SafetensorsHeader(file)
     let tensors = header.tensors.sorted { $0.name < $1.name }

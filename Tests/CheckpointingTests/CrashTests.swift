@@ -1,4 +1,5 @@
 import Checkpointing
+import Files
 import Foundation
 import Testing
 
@@ -44,7 +45,7 @@ enum Scenario: CaseIterable, Sendable {
 
   /// Saves with `fault` at the k-th call; false when there were fewer calls.
   private func save(
-    _ scenario: Scenario, _ run: TemporaryRun, faultAt k: Int, _ fault: FileSystem.Fault,
+    _ scenario: Scenario, _ run: TemporaryRun, faultAt k: Int, _ fault: FileFaults.Fault,
     error: inout String
   ) -> Bool {
     let counter = Counter()
@@ -131,13 +132,14 @@ enum Scenario: CaseIterable, Sendable {
   @Test func aWriterOutlivesItsFailures() throws {
     let run = try TemporaryRun(inMemory: true)
     let counter = Counter()
-    let fileSystem = FileSystem { operation, _ in
-      counter.calls += operation == .write ? 1 : 0
-      return operation == .write && counter.calls == 1 ? .fail(EIO) : nil
-    }
-    let writer = try CheckpointWriter(run: run.path, runID: "run1", keep: 1, fileSystem: fileSystem)
+    let writer = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
     let large = Sample(sizes: [[3_000_000]], seed: 1)
-    #expect(throws: CheckpointError.self) { try writer.save(large.contents(step: 1)) }
+    #expect(throws: CheckpointError.self) {
+      try FileFaults { operation, _ in
+        counter.calls += operation == .write ? 1 : 0
+        return operation == .write && counter.calls == 1 ? .fail(EIO) : nil
+      }.during { _ = try writer.save(large.contents(step: 1)) }
+    }
     _ = try writer.save(large.contents(step: 1))
     #expect(complaints(run.stepPath(1)) == "")
   }
@@ -176,11 +178,10 @@ enum Scenario: CaseIterable, Sendable {
     try run.save(old, step: 10, shards: 4)
     let results = onThreads(4) { coordination in
       let rank = coordination.rank
-      let fileSystem = FileSystem { operation, _ in
+      let writer = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
+      try FileFaults { operation, _ in
         rank == 2 && operation == .sync ? .fail(EIO) : nil
-      }
-      _ = try CheckpointWriter(run: run.path, runID: "run1", keep: 1, fileSystem: fileSystem)
-        .save(new.contents(step: 20), coordination: coordination)
+      }.during { _ = try writer.save(new.contents(step: 20), coordination: coordination) }
     }
     #expect(Set(results).count == 1)
     #expect(results[0].contains("step 20 was not saved: rank 2: cannot sync "), "\(results[0])")

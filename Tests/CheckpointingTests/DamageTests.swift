@@ -1,5 +1,6 @@
 import Checkpointing
 import Compression
+import Files
 import Foundation
 import TensorStorage
 import Testing
@@ -127,6 +128,46 @@ import Testing
     #expect(selection.rejected.map(\.step) == [4, 3])
     #expect(selection.rejected[0].description.contains("manifest.json"))
     #expect(selection.rejected[1].description.contains("shard-00001-of-00002"))
+  }
+
+  /// A busy or failing machine says nothing about a checkpoint: nobody goes back to an older one.
+  @Test(arguments: [EMFILE, ESTALE, EIO, EACCES])
+  func whatCannotBeReadIsNotDamaged(code: Int32) throws {
+    let run = try TemporaryRun(inMemory: true)
+    for step in 1...2 { try run.save(sample, step: step) }
+    for name in ["/manifest.json", shard(0), shard(1)] {
+      let path = run.stepPath(2) + name
+      let failure = CheckpointError.file(.io(path: path, operation: "open", code: code))
+      let faults = FileFaults { call, opened in
+        call == .open && opened == path ? .fail(code) : nil
+      }
+      try faults.during { () throws in
+        #expect(throws: failure) { try CheckpointCatalog.latestValid(in: run.path) }
+        #expect(throws: failure) { try CheckpointCatalog.problems(at: run.stepPath(2)) }
+        #expect(throws: failure) { try readAll(CheckpointReader(path: run.stepPath(2))) }
+        #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [2, 1])
+      }
+      #expect(failure.exitCode == 74)
+    }
+    let selection = try CheckpointCatalog.latestValid(in: run.path)
+    #expect(selection.reader?.manifest.step == 2)
+  }
+
+  /// An unreadable directory is not an empty one: the run would begin again and drop its metrics.
+  @Test func aDirectoryThatCannotBeReadHoldsNoLess() throws {
+    let run = try TemporaryRun(inMemory: true)
+    try run.save(sample, step: 1)
+    try FileFaults { call, path in
+      call == .list && path == run.checkpoints ? .fail(EACCES) : nil
+    }.during { () throws in
+      #expect(throws: CheckpointError.self) { try CheckpointCatalog.entries(in: run.path) }
+      #expect(throws: CheckpointError.self) { try CheckpointCatalog.latestValid(in: run.path) }
+    }
+    let broken = try TemporaryRun()
+    try FileManager.default.createSymbolicLink(
+      atPath: broken.checkpoints, withDestinationPath: "checkpoints")
+    #expect(throws: CheckpointError.self) { try CheckpointCatalog.entries(in: broken.path) }
+    #expect(try CheckpointCatalog.entries(in: broken.path + "/nothing") == [])
   }
 
   /// A manifest whose checksum is right may still ask for nonsense.

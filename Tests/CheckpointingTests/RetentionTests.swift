@@ -22,6 +22,25 @@ import Testing
     #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [15])
   }
 
+  /// A damaged checkpoint is not one of those that are kept, wherever training goes on from.
+  @Test func damagedOnesDoNotCount() throws {
+    let run = try TemporaryRun()
+    for step in [1000, 2000, 3000] { try run.save(sample, step: step) }
+    let shard = run.stepPath(3000) + "/shard-00000-of-00002.safetensors.zst"
+    try write([1, 2, 3], shard)
+    let selection = try CheckpointCatalog.latestValid(in: run.path)
+    #expect(selection.reader?.manifest.step == 2000)
+    try CheckpointCatalog.setAside(selection.rejected, in: run.path)
+    #expect(try run.save(sample, step: 2500, keep: 2).prunedSteps == [1000])
+    #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [2500, 2000])
+    let damaged = run.stepPath(3000) + ".damaged"
+    #expect(try run.names().contains("step-00003000.damaged"))
+    #expect(complaints(damaged).contains("shard-00000-of-00002"))
+    try run.save(sample, step: 3000, keep: 2)
+    #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [3000, 2500])
+    #expect(complaints(run.stepPath(3000)) == "")
+  }
+
   @Test func leavesOtherRunsAndOtherFilesAlone() throws {
     let run = try TemporaryRun()
     try run.save(sample, step: 1)

@@ -1,5 +1,6 @@
 import Checkpointing
 import Compression
+import Files
 import Foundation
 import TensorFiles
 import TensorStorage
@@ -13,7 +14,7 @@ import Testing
     let report = try run.save(sample, step: 1000, shards: shards)
     #expect(report.path == run.stepPath(1000))
     let reader = try CheckpointReader(path: report.path, runID: "run1")
-    #expect(reader.verify(contents: true) == [])
+    #expect(try reader.verify(contents: true) == [])
     #expect(reader.manifest.shards.count == shards)
     #expect(reader.manifest.training["seed"]?.integer(as: UInt64.self) == .max)
     #expect(reader.manifest.creation.openBLAS == "SkylakeX")
@@ -56,7 +57,7 @@ import Testing
     for shards in [1, 2, 5] {
       try run.save(sample, step: shards, shards: shards)
       let reader = try CheckpointReader(path: run.stepPath(shards))
-      #expect(reader.verify(contents: true) == [])
+      #expect(try reader.verify(contents: true) == [])
       #expect(try readAll(reader) == sample.arrays)
     }
   }
@@ -66,7 +67,7 @@ import Testing
     let sample = Sample(sizes: [[100], [1_500, 1_001], [77], [1_000_003]], seed: 1)
     try run.save(sample, step: 1, shards: 2)
     let reader = try CheckpointReader(path: run.stepPath(1))
-    #expect(reader.verify(contents: true) == [])
+    #expect(try reader.verify(contents: true) == [])
     #expect(try readAll(reader) == sample.arrays)
   }
 
@@ -88,7 +89,7 @@ import Testing
     }
     #expect(results.allSatisfy { $0.isEmpty }, "\(results)")
     let reader = try CheckpointReader(path: run.stepPath(4))
-    #expect(reader.verify(contents: true) == [])
+    #expect(try reader.verify(contents: true) == [])
     #expect(try readAll(reader) == sample.arrays)
     for ranks in [1, 2, 5] { try readInParts(reader, ranks, sample) }
   }
@@ -125,7 +126,7 @@ import Testing
     try writer.save(
       contents(store(half, count: end)), coordination: SingleProcess(shards: shards))
     let reader = try CheckpointReader(path: run.stepPath(4))
-    #expect(reader.verify(contents: true) == [])
+    #expect(try reader.verify(contents: true) == [])
     let total = sample.layout.count
     #expect(reader.manifest.stores.map(\.covered) == [0..<total, 0..<end, end..<total])
     let late = FloatBuffer(count: total - end)

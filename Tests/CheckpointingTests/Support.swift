@@ -1,4 +1,5 @@
 import Checkpointing
+import Files
 import Foundation
 import TensorFiles
 import TensorStorage
@@ -85,11 +86,12 @@ extension TemporaryRun {
   @discardableResult
   func save(
     _ sample: Sample, step: Int, shards: Int = 2, keep: Int = 10, runID: String = "run1",
-    hook: FileSystem.Hook? = nil
+    hook: FileFaults.Hook? = nil
   ) throws -> SaveReport {
-    try CheckpointWriter(
-      run: path, runID: runID, keep: keep, fileSystem: FileSystem(hook: hook)
-    ).save(sample.contents(step: step), coordination: SingleProcess(shards: shards))
+    let writer = try CheckpointWriter(run: path, runID: runID, keep: keep)
+    return try FileFaults(hook ?? { _, _ in nil }).during {
+      try writer.save(sample.contents(step: step), coordination: SingleProcess(shards: shards))
+    }
   }
 }
 
@@ -117,7 +119,7 @@ func message(_ body: () throws -> Void) -> String {
 func complaints(_ path: String, runID: String? = "run1") -> String {
   message {
     let reader = try CheckpointReader(path: path, runID: runID)
-    let problems = reader.verify()
+    let problems = try reader.verify()
     if !problems.isEmpty { throw CheckpointError.damaged(path: path, problems: problems) }
     // Reading must never be more trusting than verifying.
     _ = try readAll(reader)

@@ -100,6 +100,16 @@ struct ErrorTests {
     ])
   func files(_ wrong: WrongCommand) throws { try expect(wrong) }
 
+  @Test("a token pair is written whole or not at all")
+  func halfAPair() throws {
+    try place.write("{\"text\": \"a\"}\n", "a.jsonl")
+    try FileManager.default.createDirectory(
+      atPath: place.file("pair.idx"), withIntermediateDirectories: true)
+    try expect(
+      WrongCommand("data tokenize a.jsonl --tokenizer byte --output pair", 74, "pair.idx"))
+    #expect(!FileManager.default.fileExists(atPath: place.file("pair.bin")))
+  }
+
   @Test("damaged models and token files are 65 and name the file")
   func damage() throws {
     try place.statex(

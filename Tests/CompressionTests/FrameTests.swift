@@ -1,4 +1,5 @@
 import Compression
+import Files
 import Foundation
 import Testing
 
@@ -42,9 +43,7 @@ private func decompress(_ compressed: [UInt8], expecting count: Int) throws -> [
 private func stream(_ compressed: [UInt8], limit: Int = .max, piece: Int = 10_000) throws -> [UInt8]
 {
   try withFile(compressed) { path in
-    let descriptor = open(path, O_RDONLY)
-    defer { close(descriptor) }
-    let reader = try DecompressingReader(descriptor: descriptor, limit: limit)
+    let reader = try DecompressingReader(try InputFile(path: path), limit: limit)
     var output: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: piece)
     while true {

@@ -96,6 +96,26 @@ extension DistributedTests {
       #expect(process.stderr.contains("warning: skipping a damaged checkpoint"))
       #expect(process.stderr.contains("resuming after step 5"))
       #expect(try job.outcome("hurt") == reference)
+      let left = try job.checkpoints("hurt").filter { $0.hasSuffix(".damaged") }
+      #expect(left == [newest + ".damaged"])
+    }
+
+    @Test("checkpoints that cannot be read are not absent: no run begins again")
+    func unreadable() throws {
+      let job = try TrainingJob(["train.steps=2", "checkpoint.every=1"])
+      _ = try job.finish(.alone, run: "run")
+      let rows = job.rows("run")
+      let checkpoints = job.output("run") + "/checkpoints"
+      try FileManager.default.moveItem(atPath: checkpoints, toPath: job.output("elsewhere"))
+      try FileManager.default.createSymbolicLink(
+        atPath: checkpoints, withDestinationPath: "checkpoints")
+      for launch in [TrainingJob.Launch.alone, .ranks(2)] {
+        let result = try job.start(launch, run: "run", ["train.steps=3"]).wait()
+        #expect(result.code == 74, "\(launch): \(result.stderr)")
+        #expect(result.errorLines.count == 1, "\(result.stderr)")
+        #expect(result.errorLines.first?.contains(checkpoints) == true, "\(result.stderr)")
+        #expect(job.rows("run") == rows)
+      }
     }
 
     @Test("nothing is overwritten or mixed: existing run, changed data, other seed")

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Kernels
 import LanguageModels
@@ -75,7 +76,7 @@ struct SegmentTests {
     defer { try? FileManager.default.removeItem(at: directory) }
     #expect(try result(.spilled(directory: directory.path)) == whole)
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == [])
-    #expect(throws: TensorFileError.self) { try result(.spilled(directory: "/nowhere/at/all")) }
+    #expect(throws: FileError.self) { try result(.spilled(directory: "/nowhere/at/all")) }
   }
 
   @Test("how many states are in memory")

@@ -1,3 +1,4 @@
+import Files
 import TensorFiles
 import Testing
 
@@ -26,7 +27,7 @@ import Testing
     "NaN", "Infinity", "// x\n1", "\"\\x\"", "{\"a\":1,\"a\":2}",
   ])
   func refuses(_ text: String) {
-    #expect(throws: TensorFileError.self) { try parse(text) }
+    #expect(throws: FileError.self) { try parse(text) }
   }
 
   @Test func convertsCodableValues() throws {

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import RecallTasks
 import Testing
@@ -140,6 +141,8 @@ import TokenData
     (index(pointers: [3, 0]), tokens, ".idx: pointer of sequence 0: byte 3 is inside"),
     (index(), Array(tokens.prefix(8)), ".idx: pointer of sequence 0"),
     (index(), Array(tokens.dropLast()), ".bin: size: 9 bytes"),
+    (index(), tokens + [1, 0], ".bin: size: 12 bytes, but"),
+    (index(pointers: [2, 0]), tokens, ".bin: size: 10 bytes, but"),
     (index(documents: [1, 1, 2]), tokens, ".idx: document 0"),
     (index(documents: [0, 2, 1]), tokens, ".idx: document 2"),
     (index(documents: [0, 1, 1]), tokens, ".idx: document 2: the last entry"),
@@ -159,7 +162,8 @@ import TokenData
   }
 
   @Test func missingFilesAreAnIOError() {
-    #expect(throws: TokenDataError.io(path: "/nowhere/x.idx", operation: "open", code: ENOENT)) {
+    let missing = FileError.io(path: "/nowhere/x.idx", operation: "open", code: ENOENT)
+    #expect(throws: TokenDataError.file(missing)) {
       try MegatronTokens(prefix: "/nowhere/x")
     }
   }
@@ -182,6 +186,93 @@ import TokenData
     // The bytes are Megatron's: lengths at 34, no padding.
     let index = try directory.read("out.idx")
     #expect(index.count == 34 + 12 * 4 + 8 * 5 && Array(index[34..<38]) == Int32(3).bytes)
+  }
+
+  /// Writes documents of `length` tokens as `out`.
+  private func write(_ documents: Int, of length: Int, in directory: TemporaryDirectory) throws {
+    let writer = try MegatronWriter(prefix: directory.file("out"), vocabularySize: 100)
+    for i in 0..<documents { try writer.append(Array(repeating: Int32(i), count: length)) }
+    try writer.finish()
+  }
+
+  @Test(arguments: ["out.bin", "out.idx"])
+  func aFullDiskLeavesTheOldPair(file: String) throws {
+    let directory = try TemporaryDirectory()
+    try write(3, of: 4, in: directory)
+    let fingerprint = try MegatronTokens(prefix: directory.file("out")).fingerprint()
+    do {
+      try FileFaults { call, path in
+        call == .write && path.contains(file) ? .fail(ENOSPC) : nil
+      }.during { try write(6, of: 2, in: directory) }
+      Issue.record("written")
+    } catch let error as TokenDataError {
+      #expect(error.exitCode == 74)
+      #expect("\(error)".contains("\(file).partial-"), "\(error)")
+      #expect("\(error)".hasSuffix("bytes missing)"), "\(error)")
+    }
+    #expect(try MegatronTokens(prefix: directory.file("out")).fingerprint() == fingerprint)
+    #expect(try directory.names == ["out.bin", "out.idx"])
+  }
+
+  /// Old and new set have the same number of bytes, so that only the order of renames tells them apart.
+  @Test func aCrashNeverMixesTwoDataSets() throws {
+    var crashes = 0
+    while true {
+      let directory = try TemporaryDirectory()
+      try write(3, of: 4, in: directory)
+      let old = try MegatronTokens(prefix: directory.file("out")).fingerprint()
+      var calls = 0
+      do {
+        try FileFaults { _, _ in
+          calls += 1
+          return calls == crashes + 1 ? .crash : nil
+        }.during { try write(6, of: 2, in: directory) }
+        break
+      } catch {}
+      crashes += 1
+      if let data = try? MegatronTokens(prefix: directory.file("out")) {
+        let isNew = data.documentCount == 6
+        #expect(isNew || data.fingerprint() == old, "call \(crashes)")
+        #expect(try data.array(from: 2, count: 1) == [isNew ? 1 : 0], "call \(crashes)")
+      }
+      try write(2, of: 1, in: directory)
+      #expect(try MegatronTokens(prefix: directory.file("out")).tokenCount == 2)
+      #expect(try directory.names == ["out.bin", "out.idx"], "call \(crashes)")
+    }
+    #expect(crashes > 20)
+  }
+
+  @Test func aPairThatIsReplacedWhileItIsOpenedIsRefused() throws {
+    let directory = try TemporaryDirectory()
+    try write(3, of: 4, in: directory)
+    var isReplaced = false
+    #expect(throws: TokenDataError.self) {
+      try FileFaults { call, path in
+        guard call == .open, path.hasSuffix(".bin"), !isReplaced else { return nil }
+        isReplaced = true
+        try? write(6, of: 2, in: directory)
+        return nil
+      }.during { try MegatronTokens(prefix: directory.file("out")) }
+    }
+    #expect(try MegatronTokens(prefix: directory.file("out")).documentCount == 6)
+  }
+
+  @Test func aTextThatCannotBeReadIsNotDamaged() throws {
+    let directory = try TemporaryDirectory()
+    try directory.write([1, 2, 3], to: "a.jsonl.zst")
+    let tokenizer = try loadTokenizer("byte")
+    func run(_ fault: FileFaults.Fault?) throws {
+      try FileFaults { call, path in
+        call == .read && path.hasSuffix(".zst") ? fault : nil
+      }.during {
+        _ = try TextTokenizer(tokenizer: tokenizer, outputPrefix: directory.file("out"))
+          .run(files: [directory.file("a.jsonl.zst")])
+      }
+    }
+    let failure = FileError.io(
+      path: directory.file("a.jsonl.zst"), operation: "read", code: EIO)
+    #expect(throws: TokenDataError.file(failure)) { try run(.fail(EIO)) }
+    #expect(throws: TokenDataError.self) { try run(nil) }
   }
 
   @Test func anUnfinishedWriterLeavesNothing() throws {

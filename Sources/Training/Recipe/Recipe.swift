@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// A complete description of a training run: everything that decides its numbers, and where they go.
@@ -52,18 +53,16 @@ public struct Recipe: Sendable, Equatable {
   public func resolvedYAML() -> String { value.yaml }
 
   private static func readText(_ path: String) throws(RecipeError) -> String {
-    guard let file = FileHandle(forReadingAtPath: path) else {
-      let exists = FileManager.default.fileExists(atPath: path)
-      throw .unreadable(
-        file: path, reason: exists ? "the recipe cannot be read" : "there is no such recipe")
-    }
-    let bytes: Foundation.Data
-    do {
-      bytes = try file.read(upToCount: RecipeValue.largestText + 1) ?? Foundation.Data()
+    let bytes: [UInt8]
+    do throws(FileError) {
+      bytes = try InputFile.contents(of: path, limit: RecipeValue.largestText + 1)
     } catch {
-      throw .unreadable(file: path, reason: "the recipe cannot be read; is it a file?")
+      throw .unreadable(
+        file: path,
+        reason: error.saysAbsent
+          ? "there is no such recipe" : "the recipe cannot be read; is it a file?")
     }
-    guard let text = String(data: bytes, encoding: .utf8) else {
+    guard let text = String(validating: bytes, as: UTF8.self) else {
       throw .unreadable(file: path, reason: "not UTF-8 text")
     }
     return text

@@ -17,7 +17,7 @@ public final class ScratchFile {
   /// Makes a file of `count` floats.
   ///
   /// - Throws: `.io` when the directory cannot be written or has not enough room.
-  public init(directory: String, count: Int) throws(TensorFileError) {
+  public init(directory: String, count: Int) throws(FileError) {
     self.directory = directory
     self.count = count
     var path = Array((directory + "/.statex-states-XXXXXX").utf8CString)
@@ -41,7 +41,7 @@ public final class ScratchFile {
   /// Writes `count` floats at float `offset`.
   public func write(
     _ values: UnsafePointer<Float>, count: Int, at offset: Int
-  ) throws(TensorFileError) {
+  ) throws(FileError) {
     try transfer(count, offset, "write") { descriptor, done, bytes, position in
       pwrite(descriptor, UnsafeRawPointer(values) + done, bytes, position)
     }
@@ -50,7 +50,7 @@ public final class ScratchFile {
   /// Reads `count` floats from float `offset` on.
   public func read(
     into values: UnsafeMutablePointer<Float>, count: Int, at offset: Int
-  ) throws(TensorFileError) {
+  ) throws(FileError) {
     try transfer(count, offset, "read") { descriptor, done, bytes, position in
       pread(descriptor, UnsafeMutableRawPointer(values) + done, bytes, position)
     }
@@ -59,7 +59,7 @@ public final class ScratchFile {
   /// Calls `body` (descriptor, bytes done, bytes left, file position) until all bytes have gone through.
   private func transfer(
     _ count: Int, _ offset: Int, _ operation: String, _ body: (Int32, Int, Int, off_t) -> Int
-  ) throws(TensorFileError) {
+  ) throws(FileError) {
     precondition(offset >= 0 && offset + count <= self.count, "outside the scratch file")
     let size = MemoryLayout<Float>.stride
     var done = 0

@@ -1,4 +1,5 @@
 import Foundation
+import SystemPackage
 
 /// A whole file, mapped read-only into memory.
 ///
@@ -15,31 +16,31 @@ public final class MappedFile: @unchecked Sendable {
   /// The file's size.
   public var byteCount: Int { bytes.count }
 
+  private let status: Stat
+
   /// Maps the regular file at `path`.
   ///
   /// - Throws: `.io` when it cannot be opened or mapped, `.invalid` when it is not a regular file.
-  public init(path: String) throws(TensorFileError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw .io(path: path, operation: "open", code: errno)
+  public init(path: String) throws(FileError) {
+    let descriptor = try perform(.open, path) {
+      try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
     }
-    defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else {
-      throw .io(path: path, operation: "stat", code: errno)
-    }
-    guard status.st_mode & S_IFMT == S_IFREG else {
+    defer { try? descriptor.close() }
+    let status = try perform(.status, path) { try descriptor.stat() }
+    guard status.type == .regular else {
       throw .invalid(path: path, field: "file type", reason: "not a regular file")
     }
     self.path = path
-    let size = Int(status.st_size)
+    self.status = status
+    let size = Int(status.size)
     guard size > 0 else {  // mmap refuses empty mappings
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)
       return
     }
-    let mapped = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
-    guard let mapped, mapped != MAP_FAILED else {
-      throw .io(path: path, operation: "map", code: errno)
+    let mapped = try perform(.map, path) {
+      let mapped = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor.rawValue, 0)
+      guard let mapped, mapped != MAP_FAILED else { throw Errno(rawValue: errno) }
+      return mapped
     }
     bytes = UnsafeRawBufferPointer(start: mapped, count: size)
   }
@@ -50,6 +51,14 @@ public final class MappedFile: @unchecked Sendable {
     }
   }
 
+  /// Whether the file that is mapped is still the one at `path`, and not its replacement.
+  ///
+  /// - Throws: `.io` when the system does not say.
+  public func isInPlace() throws(FileError) -> Bool {
+    let named = try FileSystem.status(path, followingLinks: true)
+    return status.inode == named?.inode && status.deviceID == named?.deviceID
+  }
+
   /// The bytes `range` of the file.
   ///
   /// - Parameters:
@@ -57,7 +66,7 @@ public final class MappedFile: @unchecked Sendable {
   ///   - field: what lies there, for the error message.
   /// - Returns: the bytes, valid while this object lives.
   /// - Throws: `.invalid` when the file is too short.
-  public func slice(_ range: Range<Int>, field: String) throws(TensorFileError)
+  public func slice(_ range: Range<Int>, field: String) throws(FileError)
     -> UnsafeRawBufferPointer
   {
     guard range.lowerBound >= 0, range.upperBound <= byteCount else {

@@ -1,0 +1,55 @@
+import Foundation
+import SystemPackage
+
+/// A file to which whole records are appended; a record that fails to be written leaves nothing.
+public struct AppendedFile: ~Copyable {
+  /// Where the file is.
+  public let path: String
+  private let descriptor: FileDescriptor
+  private var end: Int64
+
+  /// Opens a file at its end, making it if absent.
+  public init(path: String) throws(FileError) {
+    self.path = path
+    (descriptor, end) = try Self.open(path)
+  }
+
+  private static func open(_ path: String) throws(FileError) -> (FileDescriptor, end: Int64) {
+    let isNew = try !FileSystem.exists(path)
+    let descriptor = try perform(.open, path) {
+      try FileDescriptor.open(
+        path, .readWrite, options: [.create, .closeOnExec],
+        permissions: [.ownerReadWrite, .groupReadWrite, .otherReadWrite])
+    }
+    do throws(FileError) {
+      let end = try perform(.open, path) { try descriptor.seek(offset: 0, from: .end) }
+      if isNew { try FileSystem.synchronize(directory: FileSystem.parent(of: path)) }
+      return (descriptor, end)
+    } catch {
+      try? descriptor.close()
+      throw error
+    }
+  }
+
+  deinit { try? descriptor.close() }
+
+  /// Appends one record.
+  public mutating func append(_ record: [UInt8]) throws(FileError) {
+    do throws(FileError) {
+      try withTypedBytes(record) { bytes throws(FileError) in
+        try writeAll(bytes, to: descriptor, path)
+      }
+    } catch {
+      // Half a record would make the next one unreadable too.
+      try? descriptor.resize(to: end)
+      _ = try? descriptor.seek(offset: end, from: .start)
+      throw error
+    }
+    end += Int64(record.count)
+  }
+
+  /// Returns once everything appended is on the disk.
+  public func synchronize() throws(FileError) {
+    try perform(.sync, path) { try check(fsync(descriptor.rawValue)) }
+  }
+}

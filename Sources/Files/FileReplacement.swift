@@ -1,0 +1,196 @@
+import Foundation
+
+/// Files that take the place of others, together, when they are complete and durable, or not at all.
+///
+/// They are written under other names beside their targets. `commit` makes all of them durable and
+/// then renames them in order. The last one is the seal: readers open the set only if it is there. Where
+/// several files replace older ones, the old seal is moved away first and the new one comes last, so
+/// that a process that dies in between leaves a set that does not open, never a mixed one. The next
+/// replacement of the same targets finds what was left behind:
+///
+/// - `NAME.partial-PROCESS-NUMBER`, being written; locked by its writer as long as that lives, and
+///   removed once it does not;
+/// - `NAME.replaced`, the old file during a commit; put back when the seal is missing, else removed.
+///
+/// Not thread safe.
+public final class FileReplacement {
+  /// The new files, in the order of their targets.
+  public let files: [OutputFile]
+
+  private let targets: [String]
+  private let directory: String
+  private var isInPlace = false
+
+  /// Creates new files to be written.
+  ///
+  /// - Parameter targets: where they will be, all in one directory, the seal last; links are followed.
+  /// - Throws: `.io`, also when something that is no file stands there.
+  public init(_ targets: [String]) throws(FileError) {
+    precondition(!targets.isEmpty, "nothing to write")
+    var resolved: [String] = []
+    for target in targets {
+      let path = try FileSystem.resolved(target)
+      switch try FileSystem.kind(of: path) {
+      case .directory: throw FileCall.create.failure(target, EISDIR)
+      case .special: throw FileCall.create.failure(target, EEXIST)
+      case .file, .link, nil: resolved.append(path)
+      }
+    }
+    self.targets = resolved
+    directory = FileSystem.parent(of: resolved[0])
+    precondition(
+      resolved.allSatisfy { FileSystem.parent(of: $0) == FileSystem.parent(of: resolved[0]) },
+      "files that belong together lie in one directory")
+    try Self.removeRemains(of: resolved, in: directory)
+    var files: [OutputFile] = []
+    do throws(FileError) {
+      for path in resolved { files.append(try Self.partialFile(path)) }
+    } catch {
+      for file in files { try? FileSystem.remove(file.path) }
+      throw error
+    }
+    self.files = files
+  }
+
+  deinit {
+    guard !isInPlace else { return }
+    for file in files { try? FileSystem.remove(file.path) }
+  }
+
+  /// Writes one whole file: after a crash there is the old or the new one.
+  ///
+  /// A device or pipe is written to as it stands.
+  ///
+  /// - Throws: `.io` naming `path`.
+  public static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
+    if try FileSystem.kind(of: path) == .special {
+      let file = try OutputFile(special: path)
+      try file.write(bytes)
+      return try file.close()
+    }
+    let replacement = try FileReplacement([path])
+    try replacement.files[0].write(bytes)
+    try replacement.commit()
+  }
+
+  /// Makes all files durable and puts them in their places.
+  ///
+  /// - Throws: `.io`; what was there before is still there then, unless only making the new names
+  ///   durable failed.
+  public func commit() throws(FileError) {
+    for file in files { try file.synchronize() }
+    let lock = Self.lock(directory)
+    defer { lock?.release() }
+    try Self.recover(targets, in: directory)
+    if targets.count > 1 {
+      try replaceSeveral()
+    } else {
+      try FileSystem.rename(files[0].path, to: targets[0])
+    }
+    isInPlace = true
+    try FileSystem.synchronize(directory: directory)
+    guard targets.count > 1 else { return }
+    for target in targets { try FileSystem.remove(Self.aside(target)) }
+  }
+
+  private func replaceSeveral() throws(FileError) {
+    var undo: [(from: String, to: String)] = []
+    func rename(_ path: String, _ target: String) throws(FileError) {
+      try FileSystem.rename(path, to: target)
+      undo.append((target, path))
+    }
+    do throws(FileError) {
+      for target in targets.reversed() where try FileSystem.exists(target) {
+        try rename(target, Self.aside(target))
+      }
+      if !undo.isEmpty { try FileSystem.synchronize(directory: directory) }
+      for (file, target) in zip(files, targets) { try rename(file.path, target) }
+    } catch {
+      for step in undo.reversed() { try? FileSystem.rename(step.from, to: step.to) }
+      throw error
+    }
+  }
+
+  // MARK: What others left behind
+
+  private static func aside(_ target: String) -> String { target + ".replaced" }
+
+  /// A new locked file beside `target`.
+  private static func partialFile(_ target: String) throws(FileError) -> OutputFile {
+    var number = 0
+    while true {
+      let path = "\(target).partial-\(getpid())-\(number)"
+      do throws(FileError) {
+        let file = try OutputFile(creating: path)
+        if try isOurs(file) { return file }
+      } catch .io(_, _, EEXIST, _) where number < 1000 {
+        // Another writer of this process, or of a process of that number elsewhere.
+      }
+      number += 1
+    }
+  }
+
+  /// Locks a new file; false when another process took it for a remain before it was locked.
+  private static func isOurs(_ file: OutputFile) throws(FileError) -> Bool {
+    do throws(FileError) {
+      switch try file.lock() {
+      case .held: return try file.isInPlace()
+      case .unsupported: return true
+      case .heldElsewhere: return false
+      }
+    } catch {
+      try? FileSystem.remove(file.path)
+      throw error
+    }
+  }
+
+  /// Commits to one directory take turns: without locks, two at once must not happen.
+  private static func lock(_ directory: String) -> FileLock? {
+    try? FileLock(existing: directory, waiting: true)
+  }
+
+  /// Removes the partial files of dead processes, and ends their commits.
+  private static func removeRemains(
+    of targets: [String], in directory: String
+  ) throws(FileError) {
+    let names = Set(targets.map { FileSystem.name(of: $0) })
+    for name in try FileSystem.list(directory) {
+      guard let (target, suffix) = split(name, at: ".partial-"), names.contains(target),
+        suffix.allSatisfy({ $0.isNumber || $0 == "-" })
+      else { continue }
+      let path = directory + "/" + name
+      // A file that cannot be opened or locked is not ours to judge.
+      guard let lock = try? FileLock(existing: path), lock.state == .held else { continue }
+      try FileSystem.remove(path)
+    }
+    guard try isInterrupted(targets) else { return }
+    let lock = lock(directory)
+    defer { lock?.release() }
+    try recover(targets, in: directory)
+  }
+
+  private static func split(_ name: String, at mark: String) -> (String, String)? {
+    guard let range = name.range(of: mark, options: .backwards) else { return nil }
+    return (String(name[..<range.lowerBound]), String(name[range.upperBound...]))
+  }
+
+  /// Whether a commit to these targets was interrupted, or is under way.
+  private static func isInterrupted(_ targets: [String]) throws(FileError) -> Bool {
+    for target in targets where try FileSystem.exists(aside(target)) { return true }
+    return false
+  }
+
+  /// Ends an interrupted commit: backwards as long as its seal is not there.
+  private static func recover(_ targets: [String], in directory: String) throws(FileError) {
+    guard targets.count > 1, try isInterrupted(targets) else { return }
+    let isSealed = try FileSystem.exists(targets[targets.count - 1])
+    for target in targets where try FileSystem.exists(aside(target)) {
+      if isSealed {
+        try FileSystem.remove(aside(target))
+      } else {
+        try FileSystem.rename(aside(target), to: target)
+      }
+    }
+    try FileSystem.synchronize(directory: directory)
+  }
+}

@@ -1,0 +1,17 @@
+import Files
+import Foundation
+import Testing
+
+@Suite struct FileLockTests {
+  @Test func oneHolderAtATime() throws {
+    let directory = try TemporaryDirectory()
+    let first = try FileLock(file: directory.file("lock"))
+    #expect(first.state == .held)
+    try first.write(Array("who".utf8))
+    let second = try FileLock(file: directory.file("lock"))
+    #expect(second.state == .heldElsewhere)
+    #expect(try second.text() == Array("who".utf8))
+    first.release()
+    #expect(try FileLock(existing: directory.file("lock")).state == .held)
+  }
+}
