@@ -12,10 +12,10 @@ SCRATCH ?= .build
 PARALLEL ?=
 
 # Debian packages of the C libraries and tools, and what only the private test cluster needs.
-APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libdnnl-dev libzstd-dev zstd xxhash
+APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libdnnl-dev libzstd-dev libxxhash-dev zstd xxhash
 APT_SLURM_PACKAGES := slurm-wlm munge
 # What a build looks for, by pkg-config name.
-PKG_CONFIG_NAMES := ompi-c openblas libzstd
+PKG_CONFIG_NAMES := ompi-c openblas libzstd libxxhash
 # And by header, where a library has no pkg-config file.
 HEADERS := oneapi/dnnl/dnnl.h
 

@@ -49,6 +49,8 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(
+      name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
     // Rooms, bottom first.
     .target(name: "ErrorReporting", swiftSettings: safe),
@@ -67,7 +69,7 @@ let package = Package(
     .target(
       name: "Collectives", dependencies: ["CMPI", "ErrorReporting"], swiftSettings: pointers),
     .target(
-      name: "Compression", dependencies: ["CZstd", "Files"], swiftSettings: pointers),
+      name: "Compression", dependencies: ["CZstd", "CXXHash", "Files"], swiftSettings: pointers),
     .target(
       name: "TokenData",
       dependencies: [

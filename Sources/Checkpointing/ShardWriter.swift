@@ -23,7 +23,7 @@ public struct ShardRecord: Sendable, Equatable {
 }
 
 /// Writes one shard: hashes, compresses and hashes again while the bytes pass by.
-struct ShardWriter {
+struct ShardWriter: ~Copyable {
   private let compressor: FrameCompressor
   private let file: OutputFile
   private var rawHash = XXH64()
