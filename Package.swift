@@ -150,6 +150,8 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "TensorStorageTests", dependencies: ["TensorStorage"], swiftSettings: common),
+    .testTarget(
+      name: "ErrorReportingTests", dependencies: ["ErrorReporting"], swiftSettings: common),
     .testTarget(name: "FilesTests", dependencies: ["Files"], swiftSettings: common),
     .testTarget(
       name: "TensorFilesTests", dependencies: ["TensorFiles"], swiftSettings: common),

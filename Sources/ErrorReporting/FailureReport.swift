@@ -9,15 +9,11 @@ public struct FailureReport: Sendable, Equatable {
 
   /// What to say about any error.
   ///
-  /// Errors that are not for users are internal (70), except those of Foundation's file functions
-  /// (74).
+  /// Errors that are not for users are internal (70).
   public init(_ error: any Error) {
-    switch error {
-    case let error as any UserFacingError:
+    if let error = error as? any UserFacingError {
       self.init(exitCode: error.exitCode, line: error.description)
-    case let error as CocoaError:
-      self.init(exitCode: 74, line: error.localizedDescription)
-    default:
+    } else {
       self.init(exitCode: 70, line: "internal error: \(error)")
     }
   }

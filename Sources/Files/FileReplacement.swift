@@ -18,12 +18,13 @@ public final class FileReplacement {
   public let files: [OutputFile]
 
   private let targets: [String]
-  private let directory: String
+  /// The directories that they lie in: several where links lead to them.
+  private let directories: [String]
   private var isInPlace = false
 
   /// Creates new files to be written.
   ///
-  /// - Parameter targets: where they will be, all in one directory, the seal last; links are followed.
+  /// - Parameter targets: where they will be, the seal last; links are followed.
   /// - Throws: `.io`, also when something that is no file stands there.
   public init(_ targets: [String]) throws(FileError) {
     precondition(!targets.isEmpty, "nothing to write")
@@ -37,11 +38,8 @@ public final class FileReplacement {
       }
     }
     self.targets = resolved
-    directory = FileSystem.parent(of: resolved[0])
-    precondition(
-      resolved.allSatisfy { FileSystem.parent(of: $0) == FileSystem.parent(of: resolved[0]) },
-      "files that belong together lie in one directory")
-    try Self.removeRemains(of: resolved, in: directory)
+    directories = Set(resolved.map { FileSystem.parent(of: $0) }).sorted()
+    try Self.removeRemains(of: resolved, in: directories)
     var files: [OutputFile] = []
     do throws(FileError) {
       for path in resolved { files.append(try Self.partialFile(path)) }
@@ -75,20 +73,20 @@ public final class FileReplacement {
 
   /// Makes all files durable and puts them in their places.
   ///
-  /// - Throws: `.io`; what was there before is still there then, unless only making the new names
-  ///   durable failed.
+  /// - Throws: `.io`; what was there before is still there then, unless the new files were in place
+  ///   already and only their names could not be made durable, or the old ones not removed.
   public func commit() throws(FileError) {
     for file in files { try file.synchronize() }
-    let lock = Self.lock(directory)
-    defer { lock?.release() }
-    try Self.recover(targets, in: directory)
+    let locks = Self.lock(directories)
+    defer { for lock in locks { lock.release() } }
+    try Self.recover(targets, in: directories)
     if targets.count > 1 {
       try replaceSeveral()
     } else {
       try FileSystem.rename(files[0].path, to: targets[0])
     }
     isInPlace = true
-    try FileSystem.synchronize(directory: directory)
+    try Self.synchronize(directories)
     guard targets.count > 1 else { return }
     for target in targets { try FileSystem.remove(Self.aside(target)) }
   }
@@ -103,7 +101,7 @@ public final class FileReplacement {
       for target in targets.reversed() where try FileSystem.exists(target) {
         try rename(target, Self.aside(target))
       }
-      if !undo.isEmpty { try FileSystem.synchronize(directory: directory) }
+      if !undo.isEmpty { try Self.synchronize(directories) }
       for (file, target) in zip(files, targets) { try rename(file.path, target) }
     } catch {
       for step in undo.reversed() { try? FileSystem.rename(step.from, to: step.to) }
@@ -145,28 +143,34 @@ public final class FileReplacement {
   }
 
   /// Commits to one directory take turns: without locks, two at once must not happen.
-  private static func lock(_ directory: String) -> FileLock? {
-    try? FileLock(existing: directory, waiting: true)
+  private static func lock(_ directories: [String]) -> [FileLock] {
+    directories.compactMap { try? FileLock(existing: $0, waiting: true) }
+  }
+
+  private static func synchronize(_ directories: [String]) throws(FileError) {
+    for directory in directories { try FileSystem.synchronize(directory: directory) }
   }
 
   /// Removes the partial files of dead processes, and ends their commits.
   private static func removeRemains(
-    of targets: [String], in directory: String
+    of targets: [String], in directories: [String]
   ) throws(FileError) {
-    let names = Set(targets.map { FileSystem.name(of: $0) })
-    for name in try FileSystem.list(directory) {
-      guard let (target, suffix) = split(name, at: ".partial-"), names.contains(target),
-        suffix.allSatisfy({ $0.isNumber || $0 == "-" })
-      else { continue }
-      let path = directory + "/" + name
-      // A file that cannot be opened or locked is not ours to judge.
-      guard let lock = try? FileLock(existing: path), lock.state == .held else { continue }
-      try FileSystem.remove(path)
+    for directory in directories {
+      for name in try FileSystem.list(directory) {
+        guard let (target, suffix) = split(name, at: ".partial-"),
+          targets.contains(where: { FileSystem.name(of: $0) == target }),
+          suffix.allSatisfy({ $0.isNumber || $0 == "-" })
+        else { continue }
+        let path = directory + "/" + name
+        // A file that cannot be opened or locked is not ours to judge.
+        guard let lock = try? FileLock(existing: path), lock.state == .held else { continue }
+        try FileSystem.remove(path)
+      }
     }
     guard try isInterrupted(targets) else { return }
-    let lock = lock(directory)
-    defer { lock?.release() }
-    try recover(targets, in: directory)
+    let locks = lock(directories)
+    defer { for lock in locks { lock.release() } }
+    try recover(targets, in: directories)
   }
 
   private static func split(_ name: String, at mark: String) -> (String, String)? {
@@ -181,7 +185,9 @@ public final class FileReplacement {
   }
 
   /// Ends an interrupted commit: backwards as long as its seal is not there.
-  private static func recover(_ targets: [String], in directory: String) throws(FileError) {
+  private static func recover(
+    _ targets: [String], in directories: [String]
+  ) throws(FileError) {
     guard targets.count > 1, try isInterrupted(targets) else { return }
     let isSealed = try FileSystem.exists(targets[targets.count - 1])
     for target in targets where try FileSystem.exists(aside(target)) {
@@ -191,6 +197,6 @@ public final class FileReplacement {
         try FileSystem.rename(aside(target), to: target)
       }
     }
-    try FileSystem.synchronize(directory: directory)
+    try synchronize(directories)
   }
 }

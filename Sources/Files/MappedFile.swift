@@ -78,6 +78,16 @@ public final class MappedFile: @unchecked Sendable {
     return UnsafeRawBufferPointer(rebasing: bytes[range])
   }
 
+  /// Tells the kernel that the whole pages in `range` are not needed any more.
+  public func releasePages(_ range: Range<Int>) {
+    guard let base = bytes.baseAddress else { return }
+    let page = 4096
+    let first = (range.lowerBound + page - 1) / page * page
+    let last = range.upperBound / page * page
+    guard first < last else { return }
+    madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
+  }
+
   /// Tells the kernel that the file will be read from front to back.
   public func adviseSequential() {
     if let start = bytes.baseAddress {

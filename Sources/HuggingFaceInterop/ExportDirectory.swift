@@ -40,7 +40,8 @@ struct ExportDirectory: ~Copyable {
     }
     try Self.checkReplaceable(path)
     (self.path, lock) = try InteropError.from { () throws(FileError) in
-      try Self.removeRemains(in: parent, stem: FileSystem.name(of: hidden) + ".partial-")
+      let stem = FileSystem.name(of: hidden) + ".partial-"
+      try Self.removeRemains(in: parent, stem: stem, target: path)
       let made = try Self.makeDirectory("\(hidden).partial-\(getpid())")
       return (made, try FileLock(existing: made))
     }
@@ -53,16 +54,22 @@ struct ExportDirectory: ~Copyable {
     return "\(stem)-\(attempt)"
   }
 
-  /// Removes temporary directories that no process holds and that contain nothing but exported files.
-  private static func removeRemains(in parent: String, stem: String) throws(FileError) {
+  /// Removes temporary directories that no process holds.
+  ///
+  /// One may be a previous export, exchanged with the one that is in its place. Whatever else contains
+  /// more than exported files is left alone.
+  private static func removeRemains(
+    in parent: String, stem: String, target: String
+  ) throws(FileError) {
     for name in try FileSystem.list(parent) where name.hasPrefix(stem) {
       let remains = parent + "/" + name
       guard let lock = try? FileLock(existing: remains), lock.state == .held else { continue }
       let files = try FileSystem.list(remains)
-      guard files.allSatisfy({ isExported($0) || ModelFileNames.isCompanion($0) }) else {
-        continue
+      if files.allSatisfy({ isExported($0) || ModelFileNames.isCompanion($0) }) {
+        try FileSystem.remove(remains)
+      } else if files.contains(marker), try FileSystem.exists(target) {
+        try retire(remains, target: target)
       }
-      try FileSystem.remove(remains)
     }
   }
 
@@ -92,11 +99,11 @@ struct ExportDirectory: ~Copyable {
       try OutputFile.write(Array(Self.markerText.utf8), creating: path + "/" + Self.marker)
       try FileSystem.synchronize(directory: path)
       // Left by a commit that was interrupted at its very end.
-      try retire(aside)
+      try Self.retire(aside, target: target)
       let previous = try FileSystem.replace(
         directory: target, with: path, movingPreviousTo: aside)
       try FileSystem.synchronize(directory: FileSystem.parent(of: target))
-      if let previous { try retire(previous) }
+      if let previous { try Self.retire(previous, target: target) }
     }
   }
 
@@ -104,8 +111,8 @@ struct ExportDirectory: ~Copyable {
   func discard() { try? FileSystem.remove(path) }
 
   /// Removes a previous export, but keeps what somebody added to it.
-  private func retire(_ previous: String) throws(FileError) {
-    for name in try FileSystem.listIfPresent(previous) where !Self.isExported(name) {
+  private static func retire(_ previous: String, target: String) throws(FileError) {
+    for name in try FileSystem.listIfPresent(previous) where !isExported(name) {
       guard try !FileSystem.exists(target + "/" + name, followingLinks: false) else { continue }
       try FileSystem.rename(previous + "/" + name, to: target + "/" + name)
     }

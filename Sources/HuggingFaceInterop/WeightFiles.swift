@@ -17,14 +17,7 @@ struct StoredTensor {
 
   /// Tells the kernel that the pages of this tensor are not needed any more, so that a model read
   /// from a mapped file does not count twice against the memory of the process.
-  func releasePages() {
-    guard let base = file.bytes.baseAddress else { return }
-    let page = 4096
-    let first = (range.lowerBound + page - 1) / page * page
-    let last = range.upperBound / page * page
-    guard first < last else { return }
-    madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
-  }
+  func releasePages() { file.releasePages(range) }
 }
 
 /// The names of files in a model directory.

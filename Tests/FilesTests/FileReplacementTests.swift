@@ -141,6 +141,19 @@ import Testing
     ) { try FileReplacement.write([1, 2, 3], to: "/dev/full") }
   }
 
+  @Test func aPairMayLieBehindLinks() throws {
+    let (directory, large) = (try TemporaryDirectory(), try TemporaryDirectory())
+    try large.write("old", "tokens")
+    try directory.write("old", "set.idx")
+    try FileManager.default.createSymbolicLink(
+      atPath: directory.file("set.bin"), withDestinationPath: large.file("tokens"))
+    try writePair("new", in: directory)
+    #expect(try read(directory) == "new")
+    #expect(large.text("tokens") == "new")
+    #expect(try large.names() == ["tokens"])
+    #expect(try directory.names() == ["set.bin", "set.idx"])
+  }
+
   @Test func shortWritesAreContinued() throws {
     let directory = try TemporaryDirectory()
     let bytes = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 % 251) }

@@ -318,6 +318,54 @@ private func model(
         == [".export.partial-2-0", "export"])
   }
 
+  /// Whatever call the process dies before: the next export finds everything and leaves nothing behind.
+  @Test(arguments: [false, true])
+  func aCrashLosesNoExportAndNoAddition(withoutExchange: Bool) throws {
+    let (configuration, old) = model()
+    let (_, new) = model(seed: 8)
+    var crashes = 0
+    var isDone = false
+    while !isDone {
+      defer { remove() }
+      func export(_ parameters: ParameterArena) throws {
+        try HuggingFaceModel.export(
+          configuration: configuration, parameters: parameters, to: target.path)
+      }
+      try export(old)
+      try Data("mine".utf8).write(to: target.appendingPathComponent("notes.txt"))
+      var calls = 0
+      do {
+        try FileFaults { call, _ in
+          calls += 1
+          if calls == crashes + 1 { return .crash }
+          return withoutExchange && call == .exchange ? .fail(EINVAL) : nil
+        }.during { try export(new) }
+        isDone = true
+      } catch {
+        crashes += 1
+      }
+      if let found = try? HuggingFaceModel.load(directory: target.path).parameters.bits {
+        #expect(found == old.bits || found == new.bits, "call \(crashes)")
+      } else {
+        #expect(withoutExchange, "call \(crashes): there is no export")
+      }
+      // The next export puts back what is missing before it writes anything.
+      #expect(throws: InteropError.self) {
+        try FileFaults { call, path in
+          call == .createDirectory && path.contains(".partial-") ? .fail(ENOSPC) : nil
+        }.during { try export(new) }
+      }
+      #expect(throws: Never.self) { try HuggingFaceModel.load(directory: target.path) }
+      try export(new)
+      let files = try contents(target)
+      #expect(try HuggingFaceModel.load(directory: target.path).parameters.bits == new.bits)
+      #expect(files["notes.txt"] == Data("mine".utf8), "call \(crashes)")
+      let left = try FileManager.default.contentsOfDirectory(atPath: parent.path)
+      #expect(left == ["export"], "call \(crashes)")
+    }
+    #expect(crashes > 20)
+  }
+
   @Test func tokenizerFilesAreCopied() throws {
     defer { remove() }
     let source = try ModelDirectoryFixture()
