@@ -91,7 +91,7 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "DataParallel",
-      dependencies: ["Collectives", "Optimizers", "Layers", "Kernels", "TensorStorage"],
+      dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "StateExpansion",
@@ -146,7 +146,7 @@ let package = Package(
 
     // Tests, one target a room.
     .target(
-      name: "ThreadedParts", dependencies: ["Layers"], path: "Tests/ThreadedParts",
+      name: "ThreadedParts", dependencies: ["Kernels"], path: "Tests/ThreadedParts",
       swiftSettings: common),
     .testTarget(
       name: "TensorStorageTests", dependencies: ["TensorStorage"], swiftSettings: common),

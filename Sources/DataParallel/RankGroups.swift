@@ -1,6 +1,6 @@
 import Collectives
 import Dispatch
-import Layers
+import Kernels
 
 /// How ranks share sequences: each `parts` consecutive ranks are a group that computes the same
 /// sequences, rank r part `r % parts` of those of group `r / parts`.

@@ -5,7 +5,7 @@
 /// from last to first: states at the span's chunks again, gradients back over them, and what is inside
 /// its chunks. Memory is that of one span and a state for each of the others, for up to one more pass
 /// over the states; the arithmetic of each chunk, and so every bit, is that of a single span.
-struct ChunkSpans {
+public struct ChunkSpans {
   /// Chunks of a sequence.
   let chunks: Int
   /// Chunks of a span, at most.

@@ -99,31 +99,22 @@ private func attendPairwise(
   }
 }
 
-/// The arrays that the chunk's gradients go to, `[B, T, H, K]` each, overwritten.
-struct GLAKeyGradients {
-  let dq: Floats
-  let dk: Floats
-  let dg: Floats
-}
-
 /// Gradients of q, k and g of one chunk, from `dA` and the states and state gradients around it.
 ///
 ///     dq = scale exp(b) (do S^T)      + sum_s dA[t, s] scale k_s exp(b_t - b_s)
 ///     dk = exp(gamma - b) (v G^T)     + sum_t dA[t, s] scale q_t exp(b_t - b_s)
 ///     dg_t = sum_{u >= t} (q_u dq_u - k_u dk_u) + rowsum(G S')
 ///
-/// with S the state at the chunk's start, S' at its end and G the gradient of S', as `s` holds them of
-/// the span that the chunk belongs to.
+/// with S the state at the chunk's start, S' at its end and G the gradient of S'.
 func chunkKeyGradients(
-  _ x: GLAInputs, _ dout: Floats, _ gradients: GLAKeyGradients, _ s: GLAScratch, _ chunk: GLAChunk,
-  in span: Range<Int>, _ dims: GLADims
+  _ x: GLAInputs, _ dout: Floats, _ gradients: GLAGradients, _ s: GLAScratch,
+  _ states: SpanStates, _ chunk: GLAChunk, _ dims: GLADims
 ) {
   let all = 0..<dims.valueDim
-  let place = (chunk.index - span.lowerBound) * dims.stateCount
-  let offset = place + dims.stateOffset(chunk.sequence, chunk.head)
-  let start = Matrix(s.states + offset, dims.keyDim, dims.valueDim)
-  let end = Matrix(s.states + dims.stateCount + offset, dims.keyDim, dims.valueDim)
-  let dend = Matrix(s.dstates + dims.stateCount + offset, dims.keyDim, dims.valueDim)
+  let task = StateTask(set: chunk.sequence * dims.heads + chunk.head, columns: all)
+  let start = dims.state(states.start(of: chunk.index), task)
+  let end = dims.state(states.end(of: chunk.index), task)
+  let dend = dims.state(states.dend(of: chunk.index), task)
   let (dq, dk) = (dims.keys(gradients.dq, chunk), dims.keys(gradients.dk, chunk))
   let da = dims.square(s.dattention, chunk)
   serialProduct(dims.values(dout, chunk, all), start.transposed, into: dq)

@@ -1,3 +1,5 @@
+import TensorStorage
+
 // Gated linear attention (arXiv:2312.06635), chunkwise.
 //
 //   S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,     o_t = scale S_t^T q_t
@@ -66,45 +68,6 @@ public struct GLADims: Sendable {
   var valueStride: Int { heads * valueDim }
   var headState: Int { keyDim * valueDim }
 
-  /// The cut of the state's value columns into tasks.
-  var columnBlocks: ColumnBlocks { ColumnBlocks(sets: batch * heads, width: valueDim) }
-
-  /// Tasks inside chunks, `B * H * N`, and on the state, `B * H * column blocks`.
-  var chunkTasks: Int { batch * heads * chunks }
-  var columnTasks: Int { columnBlocks.count }
-
-  /// Floats of scratch for the forward pass.
-  public var forwardScratchCount: Int {
-    // b, gamma - b, q~, k- and A over all rows, exp(gamma) a chunk.
-    rows * (4 * keyStride + heads * Self.chunk) + batch * chunks * keyStride
-  }
-
-  /// The cut of the backward pass.
-  var spans: ChunkSpans { ChunkSpans(chunks: chunks, tasksPerChunk: batch * heads) }
-
-  /// Floats of scratch for the backward pass: the forward's, dA, the states at the starts of spans, and
-  /// the state and its gradient at every chunk boundary of one span.
-  public var backwardScratchCount: Int {
-    forwardScratchCount + rows * heads * Self.chunk
-      + (spans.startCount + 2 * (spans.length + 1)) * stateCount
-  }
-
-  func scratch(_ base: Floats) -> GLAScratch {
-    let keys = rows * keyStride
-    let attention = rows * heads * Self.chunk
-    let starts = base + forwardScratchCount + attention
-    let states = starts + spans.startCount * stateCount
-    return GLAScratch(
-      cumulative: base, remaining: base + keys, queries: base + 2 * keys, keys: base + 3 * keys,
-      attention: base + 4 * keys, decay: base + 4 * keys + attention,
-      dattention: base + forwardScratchCount, starts: starts, states: states,
-      dstates: states + (spans.length + 1) * stateCount)
-  }
-
-  /// The chunk, head and rows of a task inside chunks.
-  @inline(__always)
-  func chunkTask(_ task: Int) -> GLAChunk { chunkTask(task, in: 0..<chunks) }
-
   /// The chunk, head and rows of one of the `B * H * span.count` tasks inside a span's chunks.
   @inline(__always)
   func chunkTask(_ task: Int, in span: Range<Int>) -> GLAChunk {
@@ -117,23 +80,10 @@ public struct GLADims: Sendable {
       count: min(Self.chunk, length - first))
   }
 
-  /// Chunk `n` of the sequence and head of a task on the state.
+  /// A chunk of the sequence and head of a task on the state.
   @inline(__always)
-  func chunk(_ n: Int, _ task: (sequence: Int, head: Int, columns: Range<Int>)) -> GLAChunk {
-    chunkTask((task.sequence * heads + task.head) * chunks + n)
-  }
-
-  /// Sequence, head and value columns of a task on the state.
-  @inline(__always)
-  func columnTask(_ task: Int) -> (sequence: Int, head: Int, columns: Range<Int>) {
-    let (pair, columns) = columnBlocks[task]
-    return (pair / heads, pair % heads, columns)
-  }
-
-  /// Offset of a (sequence, head)'s state in `[B, H, K, V]`.
-  @inline(__always)
-  func stateOffset(_ sequence: Int, _ head: Int) -> Int {
-    (sequence * heads + head) * headState
+  func chunk(_ chunk: Int, _ task: StateTask) -> GLAChunk {
+    chunkTask(task.set * chunks + chunk, in: 0..<chunks)
   }
 }
 
@@ -148,8 +98,8 @@ struct GLAChunk {
   let count: Int
 }
 
-/// Parts of the scratch memory.
-struct GLAScratch {
+/// What a pass keeps between its phases.
+public struct GLAScratch {
   /// `b`, `[B, T, H, K]`.
   let cumulative: Floats
   /// `gamma - b`, `[B, T, H, K]`.
@@ -162,14 +112,19 @@ struct GLAScratch {
   let attention: Floats
   /// `exp(gamma)`, `[B, N, H, K]`.
   let decay: Floats
-  /// Gradient of `A`.
+  /// Gradient of `A`, `[B, T, H, C]`; backward only.
   let dattention: Floats
-  /// States at the starts of spans but the first, `[spans - 1, B, H, K, V]`.
-  let starts: Floats
-  /// States at the starts of a span's n chunks and at its end, `[n + 1, B, H, K, V]`.
-  let states: Floats
-  /// Gradients of the same.
-  let dstates: Floats
+
+  init(_ plan: inout MemoryPlan, _ dims: GLADims, backward: Bool) {
+    let (keys, squares) = (dims.rows * dims.keyStride, dims.rows * dims.heads * GLADims.chunk)
+    cumulative = plan.take(keys)
+    remaining = plan.take(keys)
+    queries = plan.take(keys)
+    self.keys = plan.take(keys)
+    attention = plan.take(squares)
+    decay = plan.take(dims.batch * dims.chunks * dims.keyStride)
+    dattention = plan.take(backward ? squares : 0)
+  }
 }
 
 /// Inputs of the recurrence.
@@ -195,66 +150,104 @@ public struct GLAInputs {
 /// Runs the recurrence.
 ///
 /// fp32; agrees with the token loop in `Double` (`ReferenceKernels.recurrentGLA`) to about 1e-6 of
-/// the largest output.
+/// the largest output. With parts it costs `2 K V` floating-point operations more for each token and head.
 ///
 /// - Parameters:
 ///   - x: queries, keys, values and log gates.
-///   - initialState: `[B, H, K, V]`.
+///   - start: the state `[B, H, K, V]` before these tokens; see `ChunkedRecurrence.run`.
 ///   - o: `[B, T, H, V]`, overwritten.
-///   - finalState: `[B, H, K, V]`, overwritten; may be `initialState`.
-///   - scratch: `dims.forwardScratchCount` floats.
+///   - final: `[B, H, K, V]`, overwritten with the state after these tokens; may be `start`.
+///   - parts: the part of a shared sequence that these tokens are, or nil.
+///   - plan: where scratch is taken from.
 ///   - dims: the sizes.
 public func chunkGLAForward(
-  _ x: GLAInputs, initialState: Floats, into o: Floats, finalState: Floats, scratch: Floats,
-  dims: GLADims
+  _ x: GLAInputs, start: Floats, into o: Floats, final: Floats, _ parts: SequenceParts?,
+  _ plan: inout MemoryPlan, dims: GLADims
 ) {
-  chunkGLAPrepare(x, scratch: scratch, dims: dims)
-  chunkGLAOutput(
-    x, initialState: initialState, into: o, finalState: finalState, scratch: scratch, dims: dims)
+  dims.run(x, start: start, into: o, final: final, parts, &plan)
 }
 
-/// First phase of `chunkGLAForward`: what is inside chunks and needs no state.
-///
-/// - Parameters:
-///   - x: queries, keys, values and log gates.
-///   - scratch: `dims.forwardScratchCount` floats, to be kept for the next phase.
-///   - dims: the sizes.
-public func chunkGLAPrepare(_ x: GLAInputs, scratch: Floats, dims: GLADims) {
-  parallelFor(dims.chunkTasks, (x, dims.scratch(scratch), dims)) { job, task in
-    let (x, s, dims) = job
-    prepareChunk(x, s, dims.chunkTask(task), dims)
+extension GLADims: ChunkedRecurrence {
+  /// Tasks inside one chunk of all sequences.
+  public var tasksPerChunk: Int { batch * heads }
+  /// The cut of the states' value columns into tasks.
+  public var columnBlocks: ColumnBlocks { ColumnBlocks(sets: batch * heads, width: valueDim) }
+  /// `exp(gamma)` of each key channel.
+  public var transitionCount: Int { batch * keyStride }
+
+  /// Takes what a pass keeps between its phases.
+  public func scratch(_ plan: inout MemoryPlan, backward: Bool) -> GLAScratch {
+    GLAScratch(&plan, self, backward: backward)
   }
-}
 
-/// Second phase of `chunkGLAForward`, with its parameters: states and outputs.
-public func chunkGLAOutput(
-  _ x: GLAInputs, initialState: Floats, into o: Floats, finalState: Floats, scratch: Floats,
-  dims: GLADims
-) {
-  let s = dims.scratch(scratch)
-  parallelFor(dims.columnTasks, (x, s, initialState, o, finalState, dims)) { job, task in
-    let (x, s, initialState, o, finalState, dims) = job
-    let task = dims.columnTask(task)
-    let state = dims.state(finalState, task)
-    if initialState != finalState { copyRows(dims.state(initialState, task), into: state) }
-    for n in 0..<dims.chunks {
-      let chunk = dims.chunk(n, task)
-      let v = dims.values(x.v, chunk, task.columns)
-      let output = dims.values(o, chunk, task.columns)
-      serialProduct(dims.keys(s.queries, chunk), state, into: output)
-      serialProduct(dims.square(s.attention, chunk), v, into: output, accumulate: true)
-      advance(state, by: chunk, v, s, dims)
+  /// Some columns of the state of a (sequence, head) in `[B, H, K, V]`.
+  @inline(__always)
+  public func state(_ base: Floats, _ task: StateTask) -> Matrix {
+    Matrix(
+      base + task.set * headState + task.columns.lowerBound, keyDim, task.columns.count,
+      stride: valueDim)
+  }
+
+  /// Gates, weighted queries and keys, and `A` of one chunk.
+  public func prepare(_ x: GLAInputs, _ s: GLAScratch, task: Int) {
+    prepareChunk(x, s, chunkTask(task, in: 0..<chunks), self)
+  }
+
+  /// `o = q~ S + A v`.
+  @inline(__always)
+  public func read(
+    _ state: Matrix, chunk: Int, _ task: StateTask, _ x: GLAInputs, _ s: GLAScratch,
+    into o: Floats
+  ) {
+    let chunk = self.chunk(chunk, task)
+    let output = values(o, chunk, task.columns)
+    serialProduct(keys(s.queries, chunk), state, into: output)
+    serialProduct(
+      square(s.attention, chunk), values(x.v, chunk, task.columns), into: output,
+      accumulate: true)
+  }
+
+  /// `S = diag(exp(gamma)) S + k-^T v`.
+  @inline(__always)
+  public func advance(
+    _ state: Matrix, over chunk: Int, _ task: StateTask, _ x: GLAInputs, _ s: GLAScratch
+  ) {
+    let chunk = self.chunk(chunk, task)
+    scaleRows(state, by: decay(s, chunk))
+    serialProduct(
+      keys(s.keys, chunk).transposed, values(x.v, chunk, task.columns), into: state,
+      accumulate: true)
+  }
+
+  /// Decays of the rows of a set's state, `[B, H, K]`.
+  public struct Transition: StateTransition {
+    let decay: Floats
+    let keyDim: Int
+
+    /// `end += diag(decay) state`, in both directions.
+    @inline(__always)
+    public func carry(
+      _ state: Matrix, accumulatingInto end: Matrix, _ task: StateTask,
+      _ direction: FoldDirection
+    ) {
+      addScaledRows(state, by: decay + task.set * keyDim, into: end)
     }
   }
-}
 
-/// `S = diag(exp(gamma)) S + k-^T v` for one chunk and block of columns.
-@inline(__always)
-func advance(
-  _ state: Matrix, by chunk: GLAChunk, _ v: Matrix, _ s: GLAScratch, _ dims: GLADims
-) {
-  scaleRows(state, by: dims.decay(s, chunk))
-  serialProduct(dims.keys(s.keys, chunk).transposed, v, into: state, accumulate: true)
+  /// The decays of one part.
+  @inline(__always)
+  public func transition(_ base: Floats) -> Transition {
+    Transition(decay: base, keyDim: keyDim)
+  }
+
+  /// The product of all chunks' `exp(gamma)`.
+  public func storeTransition(_ s: GLAScratch, into base: Floats) {
+    for b in 0..<batch {
+      totalDecay(
+        s.decay + b * chunks * keyStride, chunks: chunks, width: keyStride,
+        into: base + b * keyStride)
+    }
+  }
 }
 
 extension GLADims {

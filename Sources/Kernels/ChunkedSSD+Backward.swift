@@ -1,3 +1,5 @@
+import TensorStorage
+
 /// Where the gradients of the recurrence's inputs go.
 public struct SSDGradients {
   /// `[B, T, H, P]`, rows `inputStride` apart, overwritten; must not be `x`.
@@ -28,139 +30,64 @@ public struct SSDGradients {
 /// - Parameters:
 ///   - dy: `[B, T, H, P]`, gradient of the output.
 ///   - x: as given to the forward pass.
-///   - initialState: `[B, G, N, H / G, P]`, as given to the forward pass.
-///   - dstate: `[B, G, N, H / G, P]`: in, the gradient of the final state; out, of the initial state.
+///   - start: `[B, G, N, H / G, P]`, the state before these tokens.
+///   - dstate: `[B, G, N, H / G, P]`: in, the gradient of the final state; out, of the first; see
+///     `ChunkedRecurrence.runBackward`.
 ///   - gradients: where the gradients of `x` go.
-///   - scratch: `dims.backwardScratchCount` floats.
+///   - parts: the part of a shared sequence that these tokens are, or nil.
+///   - plan: where scratch is taken from.
 ///   - dims: sizes.
 public func chunkSSDBackward(
-  _ dy: Floats, _ x: SSDInputs, initialState: Floats, dstateInPlace dstate: Floats,
-  into gradients: SSDGradients, scratch: Floats, dims: SSDDims
+  _ dy: Floats, _ x: SSDInputs, start: Floats, dstateInPlace dstate: Floats,
+  into gradients: SSDGradients, _ parts: SequenceParts?, _ plan: inout MemoryPlan,
+  dims: SSDDims
 ) {
-  chunkSSDPrepareBackward(dy, x, scratch: scratch, dims: dims)
-  chunkSSDGradients(
-    dy, x, initialState: initialState, dstateInPlace: dstate, into: gradients, scratch: scratch,
-    dims: dims)
+  dims.runBackward(dy, x, start: start, dstateInPlace: dstate, into: gradients, parts, &plan)
 }
 
-/// First phase of `chunkSSDBackward`: what is inside chunks and needs no state.
-///
-/// - Parameters:
-///   - dy: `[B, T, H, P]`, gradient of the output.
-///   - x: as given to the forward pass.
-///   - scratch: `dims.backwardScratchCount` floats, to be kept for the next phase.
-///   - dims: sizes.
-public func chunkSSDPrepareBackward(
-  _ dy: Floats, _ x: SSDInputs, scratch: Floats, dims: SSDDims
-) {
-  let s = SSDScratch(scratch, dims, backward: true)
-  parallelFor(dims.chunkTasks, (x, dy, s, dims)) { job, task in
-    let (x, dy, s, dims) = job
-    let task = dims.chunkTask(task)
-    prepareChunk(x, s, task, dims)
-    let weighted = dims.channels(s.doutputs, task, task.heads)
-    copyRows(dims.channels(dy, task, task.heads), into: weighted)
-    scaleHeads(weighted, by: s.fromStart, task, dims)
+extension SSDDims {
+  /// What forward prepares, and `exp(b) dy`.
+  public func prepareBackward(_ dy: Floats, _ x: SSDInputs, _ s: SSDScratch, task: Int) {
+    let task = chunkTask(task, in: 0..<chunks)
+    prepareChunk(x, s, task, self)
+    let weighted = channels(s.doutputs, task, task.heads)
+    copyRows(channels(dy, task, task.heads), into: weighted)
+    scaleHeads(weighted, by: s.fromStart, task, self)
   }
-}
 
-/// Second phase of `chunkSSDBackward`, with its parameters: states and gradients.
-public func chunkSSDGradients(
-  _ dy: Floats, _ x: SSDInputs, initialState: Floats, dstateInPlace dstate: Floats,
-  into gradients: SSDGradients, scratch: Floats, dims: SSDDims
-) {
-  let (s, spans) = (SSDScratch(scratch, dims, backward: true), dims.spans)
-  storeSpanStarts(x, s, initialState, dims)
-  for index in (0..<spans.count).reversed() {
-    let span = spans[index]
-    let start = index == 0 ? initialState : s.starts + (index - 1) * dims.stateCount
-    parallelFor(2 * dims.columnBlocks.count, (x, s, start, dstate, span, dims)) { job, task in
-      let (x, s, start, dstate, span, dims) = job
-      let (set, columns) = dims.columnBlocks[task / 2]
-      if task % 2 == 0 {
-        storeStates(x, s, start, span, set, columns, dims)
-      } else {
-        storeStateGradients(x, s, dstate, span, set, columns, dims)
-      }
-    }
-    parallelFor(dims.chunkTasks(in: span), (x, dy, gradients, s, span, dims)) { job, task in
-      let (x, dy, gradients, s, span, dims) = job
-      chunkGradients(x, dy, gradients, s, dims.chunkTask(task, in: span), in: span, dims)
-    }
-    let sums = dims.batch * span.count * dims.groups
-    parallelFor(sums, (gradients, s, span, dims)) { job, index in
+  /// `dS = exp(gamma) dS' + C^T (exp(b) dy)`, dS' becoming dS.
+  @inline(__always)
+  public func retreat(
+    _ dstate: Matrix, over chunk: Int, _ task: StateTask, _ dy: Floats, _ x: SSDInputs,
+    _ s: SSDScratch
+  ) {
+    scaleColumns(dstate, by: chunkDecay(s, chunk, task))
+    serialProduct(
+      states(x.c, task.set, chunk).transposed, channels(s.doutputs, chunk, task), into: dstate,
+      accumulate: true)
+  }
+
+  /// Gradients of a task's x and dt, and its share in those of B, C and `A_log`.
+  public func chunkBackward(
+    _ dy: Floats, _ x: SSDInputs, _ s: SSDScratch, _ states: SpanStates, task: Int,
+    into gradients: SSDGradients
+  ) {
+    chunkGradients(x, dy, gradients, s, states, chunkTask(task, in: states.span), self)
+  }
+
+  /// The gradients of B and C from their shares.
+  public func finishSpan(_ s: SSDScratch, _ span: Range<Int>, into gradients: SSDGradients) {
+    parallelFor(batch * span.count * groups, (gradients, s, span, self)) { job, index in
       let (gradients, s, span, dims) = job
       addShares(gradients, s, firstTask: index * dims.groupTasks, in: span, dims)
     }
   }
-  guard let daLog = gradients.daLog else { return }
-  addTilePartials(
-    s.drates, tiles: dims.batch * dims.chunks, width: dims.heads, accumulatingInto: daLog)
-}
 
-/// The states at the starts of all spans but the first.
-private func storeSpanStarts(
-  _ x: SSDInputs, _ s: SSDScratch, _ initialState: Floats, _ dims: SSDDims
-) {
-  guard dims.spans.startCount > 0 else { return }
-  parallelFor(dims.columnBlocks.count, (x, s, initialState, dims)) { job, task in
-    let (x, s, initialState, dims) = job
-    let (set, columns) = dims.columnBlocks[task]
-    var state = dims.state(initialState, set, columns)
-    for index in 0..<dims.spans.startCount {
-      let next = dims.state(s.starts + index * dims.stateCount, set, columns)
-      copyRows(state, into: next)
-      for chunk in dims.spans[index] { advance(next, x, s, set, chunk, columns, dims) }
-      state = next
-    }
+  /// The gradient of `A_log` from that of each chunk.
+  public func finishGradients(_ s: SSDScratch, into gradients: SSDGradients) {
+    guard let daLog = gradients.daLog else { return }
+    addTilePartials(s.drates, tiles: batch * chunks, width: heads, accumulatingInto: daLog)
   }
-}
-
-/// The states at a span's chunk boundaries, for one block of columns.
-private func storeStates(
-  _ x: SSDInputs, _ s: SSDScratch, _ start: Floats, _ span: Range<Int>, _ set: Int,
-  _ columns: Range<Int>, _ dims: SSDDims
-) {
-  var state = dims.state(s.states, set, columns)
-  copyRows(dims.state(start, set, columns), into: state)
-  for chunk in span {
-    var next = state
-    next.pointer += dims.stateCount
-    copyRows(state, into: next)
-    advance(next, x, s, set, chunk, columns, dims)
-    state = next
-  }
-}
-
-/// The state gradients at a span's chunk boundaries, for one block of columns; `dstate` moves from the
-/// span's end to its start.
-private func storeStateGradients(
-  _ x: SSDInputs, _ s: SSDScratch, _ dstate: Floats, _ span: Range<Int>, _ set: Int,
-  _ columns: Range<Int>, _ dims: SSDDims
-) {
-  let outer = dims.state(dstate, set, columns)
-  var gradient = dims.state(s.dstates + span.count * dims.stateCount, set, columns)
-  copyRows(outer, into: gradient)
-  for chunk in span.reversed() {
-    var before = gradient
-    before.pointer -= dims.stateCount
-    copyRows(gradient, into: before)
-    retreat(before, x, s, set, chunk, columns, dims)
-    gradient = before
-  }
-  copyRows(gradient, into: outer)
-}
-
-/// `dS = exp(gamma) dS' + C^T (exp(b) dy)` for one chunk and block of columns, dS' becoming dS.
-@inline(__always)
-func retreat(
-  _ gradient: Matrix, _ x: SSDInputs, _ s: SSDScratch, _ set: Int, _ chunk: Int,
-  _ columns: Range<Int>, _ dims: SSDDims
-) {
-  scaleColumns(gradient, by: dims.chunkDecay(s, set, chunk, columns))
-  serialProduct(
-    dims.states(x.c, set, chunk).transposed, dims.channels(s.doutputs, set, chunk, columns),
-    into: gradient, accumulate: true)
 }
 
 /// Gradients of one task's x and dt, and its share in those of B, C and `A_log`.
@@ -168,18 +95,16 @@ func retreat(
 ///     d(dt x) = M^T dy + exp(gamma - b) (B dS'),     dM = dy (dt x)^T
 ///     dC = sum over heads of exp(b) dy S^T + (dM L) B,     dB = ... dt x dS'^T + (dM L)^T C
 ///
-/// with `L = exp(b_t - b_s)`, S the state at the chunk's start and dS' the gradient of that at its end,
-/// as `s` holds them of the span that the chunk belongs to.
+/// with `L = exp(b_t - b_s)`, S the state at the chunk's start and dS' the gradient of that at its end.
 /// The gate of token t decays every pair (u, s) with s < t <= u, every read of S at u >= t and every
 /// write to S' at u < t; its gradient is the sum over just those (`gateGradients`). No two large
 /// numbers are subtracted, so gates that shut keep an exact gradient, however small.
 private func chunkGradients(
-  _ x: SSDInputs, _ dy: Floats, _ gradients: SSDGradients, _ s: SSDScratch, _ task: SSDTask,
-  in span: Range<Int>, _ dims: SSDDims
+  _ x: SSDInputs, _ dy: Floats, _ gradients: SSDGradients, _ s: SSDScratch,
+  _ states: SpanStates, _ task: SSDTask, _ dims: SSDDims
 ) {
   let memory = s.memory(task, dims)
-  let start = s.states + (task.chunk - span.lowerBound) * dims.stateCount
-  let dend = s.dstates + (task.chunk - span.lowerBound + 1) * dims.stateCount
+  let (start, dend) = (states.start(of: task.chunk), states.dend(of: task.chunk))
   let (b, c) = (dims.states(x.b, task), dims.states(x.c, task))
   let db = Matrix(memory.db, task.count, dims.stateSize)
   let dc = Matrix(memory.dc, task.count, dims.stateSize)

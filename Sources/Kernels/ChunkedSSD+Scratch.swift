@@ -1,7 +1,7 @@
 import TensorStorage
 
-/// Parts of the scratch memory of `chunkSSDForward` and `chunkSSDBackward`.
-struct SSDScratch {
+/// What a pass keeps between its phases.
+public struct SSDScratch {
   /// `exp(b)`, `[B, T, H]`.
   let fromStart: Floats
   /// `exp(gamma - b)`, `[B, T, H]`.
@@ -16,12 +16,6 @@ struct SSDScratch {
   let areas: Floats
   /// `exp(b) dy`, `[B, T, H, P]`; this and what follows only in the backward pass.
   let doutputs: Floats
-  /// States at the starts of spans but the first, `[spans - 1, B, G, N, R, P]`.
-  let starts: Floats
-  /// States at the starts of a span's n chunks and at its end, `[n + 1, B, G, N, R, P]`.
-  let states: Floats
-  /// Gradients of the same.
-  let dstates: Floats
   /// Gradients of `A_log`, one row a chunk, `[B, chunks, H]`.
   let drates: Floats
 
@@ -30,12 +24,7 @@ struct SSDScratch {
 
   private static let square = SSDDims.chunk * SSDDims.chunk
 
-  init(_ base: Floats, _ dims: SSDDims, backward: Bool) {
-    var plan = MemoryPlan(base, capacity: Self.count(dims, backward: backward))
-    self.init(&plan, dims, backward: backward)
-  }
-
-  private init(_ plan: inout MemoryPlan, _ dims: SSDDims, backward: Bool) {
+  init(_ plan: inout MemoryPlan, _ dims: SSDDims, backward: Bool) {
     let (gates, channels) = (dims.rows * dims.heads, dims.rows * dims.width)
     areaStride =
       SSDTaskMemory.lineCount * SSDDims.chunk
@@ -45,20 +34,10 @@ struct SSDScratch {
     decay = plan.take(dims.batch * dims.chunks * dims.width)
     inputs = plan.take(channels)
     products = plan.take(dims.batch * dims.chunks * dims.groups * Self.square)
-    let spans = dims.spans
-    areas = plan.take(
-      (backward ? dims.chunkTasks(in: 0..<spans.length) : dims.chunkTasks) * areaStride)
+    let together = backward ? dims.spans.length : dims.chunks
+    areas = plan.take(together * dims.tasksPerChunk * areaStride)
     doutputs = plan.take(backward ? channels : 0)
-    starts = plan.take(backward ? spans.startCount * dims.stateCount : 0)
-    states = plan.take(backward ? (spans.length + 1) * dims.stateCount : 0)
-    dstates = plan.take(backward ? (spans.length + 1) * dims.stateCount : 0)
     drates = plan.take(backward ? dims.batch * dims.chunks * dims.heads : 0)
-  }
-
-  static func count(_ dims: SSDDims, backward: Bool) -> Int {
-    var plan = MemoryPlan.measuring()
-    _ = SSDScratch(&plan, dims, backward: backward)
-    return plan.peak
   }
 
   /// `C B^T` of a task's chunk and group, rows `SSDDims.chunk` apart, zero right of the chunk's end.

@@ -1,3 +1,5 @@
+import TensorStorage
+
 // Mamba2's state space recurrence (arXiv:2405.21060), chunkwise.
 //
 //   S_t = a_t S_{t-1} + dt_t B_t x_t^T,     y_t = S_t^T C_t,     log a_t = rate dt_t <= 0
@@ -74,27 +76,10 @@ public struct SSDDims: Sendable {
   /// Columns of a group's state, `R * P`.
   var groupWidth: Int { groupHeads * headDim }
 
-  /// The cut of the state's columns into tasks.
-  var columnBlocks: ColumnBlocks { ColumnBlocks(sets: batch * groups, width: groupWidth) }
-
   /// Heads of one task inside a chunk.
   var taskHeads: Int { min(max(batch * chunks * heads / Self.wantedTasks, 1), groupHeads) }
   /// Tasks that share a group.
   var groupTasks: Int { (groupHeads + taskHeads - 1) / taskHeads }
-  /// Tasks inside chunks.
-  var chunkTasks: Int { batch * chunks * groups * groupTasks }
-
-  /// The cut of the backward pass.
-  var spans: ChunkSpans {
-    ChunkSpans(chunks: chunks, tasksPerChunk: batch * groups * groupTasks)
-  }
-
-  /// Tasks inside a span's chunks.
-  func chunkTasks(in span: Range<Int>) -> Int { batch * span.count * groups * groupTasks }
-
-  /// A task inside a chunk.
-  @inline(__always)
-  func chunkTask(_ task: Int) -> SSDTask { chunkTask(task, in: 0..<chunks) }
 
   /// One of the tasks inside a span's chunks.
   @inline(__always)
@@ -109,12 +94,6 @@ public struct SSDDims: Sendable {
       count: min(Self.chunk, length - chunk * Self.chunk), group: group,
       heads: first..<min(first + taskHeads, (group + 1) * groupHeads), isFirstOfGroup: part == 0)
   }
-
-  /// Floats of scratch for the forward pass.
-  public var forwardScratchCount: Int { SSDScratch.count(self, backward: false) }
-
-  /// Floats of scratch for the backward pass, with states of one span of chunks (`ChunkSpans`).
-  public var backwardScratchCount: Int { SSDScratch.count(self, backward: true) }
 }
 
 /// Some heads of one group in one chunk.
@@ -160,73 +139,106 @@ public struct SSDInputs {
 /// Runs the recurrence.
 ///
 /// fp32; agrees with the token loop in `Double` (`ReferenceKernels.RecurrentSSD`) to about 1e-6 of
-/// the largest output.
+/// the largest output. With parts it costs `2 N P` floating-point operations more for each token and head.
 ///
 /// - Parameters:
 ///   - x: what the recurrence reads.
-///   - initialState: `[B, G, N, H / G, P]`.
+///   - start: the state `[B, G, N, H / G, P]` before these tokens; see `ChunkedRecurrence.run`.
 ///   - y: `[B, T, H, P]`, overwritten; without Mamba2's `D` term.
-///   - finalState: `[B, G, N, H / G, P]`, overwritten; may be `initialState`.
-///   - scratch: `dims.forwardScratchCount` floats.
+///   - final: `[B, G, N, H / G, P]`, overwritten with the state after these tokens; may be `start`.
+///   - parts: the part of a shared sequence that these tokens are, or nil.
+///   - plan: where scratch is taken from.
 ///   - dims: sizes.
 public func chunkSSDForward(
-  _ x: SSDInputs, initialState: Floats, into y: Floats, finalState: Floats, scratch: Floats,
-  dims: SSDDims
+  _ x: SSDInputs, start: Floats, into y: Floats, final: Floats, _ parts: SequenceParts?,
+  _ plan: inout MemoryPlan, dims: SSDDims
 ) {
-  chunkSSDPrepare(x, scratch: scratch, dims: dims)
-  chunkSSDOutput(
-    x, initialState: initialState, into: y, finalState: finalState, scratch: scratch, dims: dims)
+  dims.run(x, start: start, into: y, final: final, parts, &plan)
 }
 
-/// First phase of `chunkSSDForward`: what is inside chunks and needs no state.
-///
-/// - Parameters:
-///   - x: what the recurrence reads.
-///   - scratch: `dims.forwardScratchCount` floats, to be kept for the next phase.
-///   - dims: sizes.
-public func chunkSSDPrepare(_ x: SSDInputs, scratch: Floats, dims: SSDDims) {
-  let s = SSDScratch(scratch, dims, backward: false)
-  parallelFor(dims.chunkTasks, (x, s, dims)) { job, task in
-    let (x, s, dims) = job
-    prepareChunk(x, s, dims.chunkTask(task), dims)
+extension SSDDims: ChunkedRecurrence {
+  /// Tasks inside one chunk of all sequences.
+  public var tasksPerChunk: Int { batch * groups * groupTasks }
+  /// The cut of the states' columns into tasks.
+  public var columnBlocks: ColumnBlocks { ColumnBlocks(sets: batch * groups, width: groupWidth) }
+  /// `exp(gamma)` of each channel.
+  public var transitionCount: Int { batch * width }
+
+  /// Takes what a pass keeps between its phases.
+  public func scratch(_ plan: inout MemoryPlan, backward: Bool) -> SSDScratch {
+    SSDScratch(&plan, self, backward: backward)
   }
-}
 
-/// Second phase of `chunkSSDForward`, with its parameters: states and outputs.
-public func chunkSSDOutput(
-  _ x: SSDInputs, initialState: Floats, into y: Floats, finalState: Floats, scratch: Floats,
-  dims: SSDDims
-) {
-  let s = SSDScratch(scratch, dims, backward: false)
-  parallelFor(dims.columnBlocks.count, (x, s, initialState, y, finalState, dims)) { job, task in
-    let (x, s, initialState, y, finalState, dims) = job
-    let (set, columns) = dims.columnBlocks[task]
-    let state = dims.state(finalState, set, columns)
-    if initialState != finalState {
-      copyRows(dims.state(initialState, set, columns), into: state)
+  /// Some columns of the state of a (sequence, group), in `[B, G, N, R, P]`.
+  @inline(__always)
+  public func state(_ base: Floats, _ task: StateTask) -> Matrix {
+    Matrix(
+      base + task.set * stateSize * groupWidth + task.columns.lowerBound, stateSize,
+      task.columns.count, stride: groupWidth)
+  }
+
+  /// Gates and weighted inputs of a task's heads, and `C B^T` of its group.
+  public func prepare(_ x: SSDInputs, _ s: SSDScratch, task: Int) {
+    prepareChunk(x, s, chunkTask(task, in: 0..<chunks), self)
+  }
+
+  /// `y = C S`.
+  @inline(__always)
+  public func read(
+    _ state: Matrix, chunk: Int, _ task: StateTask, _ x: SSDInputs, _ s: SSDScratch,
+    into y: Floats
+  ) {
+    serialProduct(states(x.c, task.set, chunk), state, into: channels(y, chunk, task))
+  }
+
+  /// `S = exp(gamma) S + B^T (exp(gamma - b) dt x)`.
+  @inline(__always)
+  public func advance(
+    _ state: Matrix, over chunk: Int, _ task: StateTask, _ x: SSDInputs, _ s: SSDScratch
+  ) {
+    scaleColumns(state, by: chunkDecay(s, chunk, task))
+    serialProduct(
+      states(x.b, task.set, chunk).transposed, channels(s.inputs, chunk, task), into: state,
+      accumulate: true)
+  }
+
+  /// `y = exp(b) y + M x`.
+  public func finishOutputs(_ x: SSDInputs, _ s: SSDScratch, into y: Floats) {
+    parallelFor(chunks * tasksPerChunk, (x, s, y, self)) { job, task in
+      let (x, s, y, dims) = job
+      finishChunk(x, s, y, dims.chunkTask(task, in: 0..<dims.chunks), dims)
     }
-    for chunk in 0..<dims.chunks {
-      serialProduct(
-        dims.states(x.c, set, chunk), state, into: dims.channels(y, set, chunk, columns))
-      advance(state, x, s, set, chunk, columns, dims)
+  }
+
+  /// Decays of the columns of a set's state, `[B, H, P]`.
+  public struct Transition: StateTransition {
+    let decay: Floats
+    let groupWidth: Int
+
+    /// `end += state diag(decay)`, in both directions.
+    @inline(__always)
+    public func carry(
+      _ state: Matrix, accumulatingInto end: Matrix, _ task: StateTask,
+      _ direction: FoldDirection
+    ) {
+      addScaledColumns(
+        state, by: decay + task.set * groupWidth + task.columns.lowerBound, into: end)
     }
   }
-  parallelFor(dims.chunkTasks, (x, s, y, dims)) { job, task in
-    let (x, s, y, dims) = job
-    finishChunk(x, s, y, dims.chunkTask(task), dims)
-  }
-}
 
-/// `S = exp(gamma) S + B^T (exp(gamma - b) dt x)` for one chunk and block of columns.
-@inline(__always)
-func advance(
-  _ state: Matrix, _ x: SSDInputs, _ s: SSDScratch, _ set: Int, _ chunk: Int,
-  _ columns: Range<Int>, _ dims: SSDDims
-) {
-  scaleColumns(state, by: dims.chunkDecay(s, set, chunk, columns))
-  serialProduct(
-    dims.states(x.b, set, chunk).transposed, dims.channels(s.inputs, set, chunk, columns),
-    into: state, accumulate: true)
+  /// The decays of one part.
+  @inline(__always)
+  public func transition(_ base: Floats) -> Transition {
+    Transition(decay: base, groupWidth: groupWidth)
+  }
+
+  /// The product of all chunks' `exp(gamma)`.
+  public func storeTransition(_ s: SSDScratch, into base: Floats) {
+    for b in 0..<batch {
+      totalDecay(
+        s.decay + b * chunks * width, chunks: chunks, width: width, into: base + b * width)
+    }
+  }
 }
 
 /// `y = exp(b) y + M x`: from the state's share of the output to the whole.
@@ -245,20 +257,14 @@ private func finishChunk(
 }
 
 extension SSDDims {
-  /// Some columns of the state of a (sequence, group), in `[B, G, N, R, P]`.
-  @inline(__always)
-  func state(_ base: Floats, _ set: Int, _ columns: Range<Int>) -> Matrix {
-    Matrix(
-      base + set * stateSize * groupWidth + columns.lowerBound, stateSize, columns.count,
-      stride: groupWidth)
-  }
-
   /// The heads' columns of the state of a task's sequence and group.
   @inline(__always)
   func state(_ base: Floats, _ task: SSDTask, _ heads: Range<Int>) -> Matrix {
     let first = (heads.lowerBound - task.group * groupHeads) * headDim
     return state(
-      base, task.sequence * groups + task.group, first..<(first + heads.count * headDim))
+      base,
+      StateTask(
+        set: task.sequence * groups + task.group, columns: first..<(first + heads.count * headDim)))
   }
 
   /// First row and tokens of a chunk of a (sequence, group).
@@ -284,11 +290,11 @@ extension SSDDims {
 
   /// A chunk's rows and some of a group's columns of a dense `[B, T, H, P]`.
   @inline(__always)
-  func channels(_ base: Floats, _ set: Int, _ chunk: Int, _ columns: Range<Int>) -> Matrix {
-    let (row, count) = span(set, chunk)
+  func channels(_ base: Floats, _ chunk: Int, _ task: StateTask) -> Matrix {
+    let (row, count) = span(task.set, chunk)
     return Matrix(
-      base + row * width + set % groups * groupWidth + columns.lowerBound, count, columns.count,
-      stride: width)
+      base + row * width + task.set % groups * groupWidth + task.columns.lowerBound, count,
+      task.columns.count, stride: width)
   }
 
   /// A chunk's rows and some heads' columns of a dense `[B, T, H, P]`.
@@ -309,8 +315,8 @@ extension SSDDims {
 
   /// `exp(gamma)` of a chunk for each column of a group's state.
   @inline(__always)
-  func chunkDecay(_ s: SSDScratch, _ set: Int, _ chunk: Int, _ columns: Range<Int>) -> Floats {
-    s.decay + (set / groups * chunks + chunk) * width + set % groups * groupWidth
-      + columns.lowerBound
+  func chunkDecay(_ s: SSDScratch, _ chunk: Int, _ task: StateTask) -> Floats {
+    s.decay + (task.set / groups * chunks + chunk) * width + task.set % groups * groupWidth
+      + task.columns.lowerBound
   }
 }

@@ -38,7 +38,7 @@ public struct Matrix {
 
   /// The first element of a stored row.
   @inline(__always)
-  func row(_ index: Int) -> Floats { pointer + index * stride }
+  public func row(_ index: Int) -> Floats { pointer + index * stride }
 
   /// Logical rows `first ..< first + count`.
   @inline(__always)

@@ -25,12 +25,22 @@ func copyRows(_ source: Matrix, into target: Matrix) {
   for r in 0..<source.rows { target.row(r).update(from: source.row(r), count: source.columns) }
 }
 
-/// Adds `source` to `target`, which has its shape.
+/// `target += diag(factor) source`; the shapes are the same.
 @inline(__always)
-func addRows(_ source: Matrix, into target: Matrix) {
+func addScaledRows(_ source: Matrix, by factor: Floats, into target: Matrix) {
   for r in 0..<source.rows {
     let (from, to) = (source.row(r), target.row(r))
-    for c in 0..<source.columns { to[c] += from[c] }
+    let f = factor[r]
+    for c in 0..<source.columns { to[c] += f * from[c] }
+  }
+}
+
+/// `target += source diag(factor)`; the shapes are the same.
+@inline(__always)
+func addScaledColumns(_ source: Matrix, by factor: Floats, into target: Matrix) {
+  for r in 0..<source.rows {
+    let (from, to) = (source.row(r), target.row(r))
+    for c in 0..<source.columns { to[c] += factor[c] * from[c] }
   }
 }
 

@@ -22,14 +22,16 @@ public struct RowTiles {
   }
 }
 
-/// A cut of the value columns of many states into tasks, a function of the sizes only.
-///
-/// Every column of a recurrent state moves on by itself, so a single wide state fills all threads.
-struct ColumnBlocks {
+/// A cut of the columns of many states into tasks, a function of the sizes only.
+public struct ColumnBlocks {
   /// States.
   let sets: Int
   /// Columns of each.
   let width: Int
+
+  /// Cuts `sets` states of `width` columns.
+  @inline(__always)
+  public init(sets: Int, width: Int) { (self.sets, self.width) = (sets, width) }
 
   /// Columns of a task.
   var block: Int { sets * ((width + 127) / 128) >= 8 ? 128 : 64 }
@@ -39,11 +41,11 @@ struct ColumnBlocks {
   /// Number of tasks.
   var count: Int { sets * blocks }
 
-  /// The state and the columns of a task.
+  /// A task.
   @inline(__always)
-  subscript(task: Int) -> (set: Int, columns: Range<Int>) {
+  subscript(task: Int) -> StateTask {
     let first = task % blocks * block
-    return (task / blocks, first..<min(first + block, width))
+    return StateTask(set: task / blocks, columns: first..<min(first + block, width))
   }
 }
 

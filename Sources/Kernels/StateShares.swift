@@ -1,23 +1,22 @@
 // A recurrence over tokens that several ranks share. It is linear in its state,
 //
-//   S_end = D S_start + S_loc,     D the total decay of a part, S_loc its state from a zero start,
+//   S_end = T S_start + S_loc,     T the transition of a part, S_loc its state from a zero start,
 //
-// and so is the gradient, G_start = D G_end + G_loc. So every part computes its (S_loc, D), all parts
+// and so is the gradient, G_start = T^T G_end + G_loc. So every part computes its (S_loc, T), all parts
 // learn all of them, and each folds them in order: that gives it the state at its own start and the
-// state after the last part, the same bits on every rank. D is a product of exponentials of sums that
-// are at most 0; nothing is divided by it, and it may be 0.
+// state after the last part, the same bits on every rank. Nothing is divided by T, and it may be 0.
 
 /// What every part of a sequence computed from a zero start: blocks of equal size, one a part, each a
-/// state (or the gradient of one) and then the total decay of its channels.
+/// state (or the gradient of one) and then the part's transition.
 public struct StateShares {
   let base: Floats
   let stateCount: Int
-  let decayCount: Int
+  let transitionCount: Int
   /// Parts.
   public let parts: Int
 
   /// Floats of one part's block.
-  public var shareCount: Int { stateCount + decayCount }
+  public var shareCount: Int { stateCount + transitionCount }
 
   /// Where the blocks are.
   public var pointer: Floats { base }
@@ -26,8 +25,9 @@ public struct StateShares {
   @inline(__always)
   public func state(of part: Int) -> Floats { base + part * shareCount }
 
+  /// The transition of a part.
   @inline(__always)
-  func decay(of part: Int) -> Floats { base + part * shareCount + stateCount }
+  public func transition(of part: Int) -> Floats { base + part * shareCount + stateCount }
 }
 
 /// Which way a fold over parts goes.

@@ -138,8 +138,9 @@ public struct GatedLinearAttention: TokenMixer {
     let inputs = inputs(
       saved, logits, tails: start.tails, advancesTails: context.parts == nil, &context)
     let read = headMixing?.forward(inputs, &context) ?? inputs
-    recurrence(context.dims).forward(
-      read, start: start.recurrent, into: saved.o, final: state.recurrent, &context)
+    chunkGLAForward(
+      read, start: start.recurrent, into: saved.o, final: state.recurrent, context.parts,
+      &context.scratch, dims: recurrence(context.dims))
     context.scratch.rewind(to: mark)
 
     guard let out else { return }
@@ -186,8 +187,9 @@ public struct GatedLinearAttention: TokenMixer {
     let dstate = self.state(dstate, context)
     let inputs = inputs(saved, logits, tails: start.tails, advancesTails: false, &context)
     let read = headMixing?.forward(inputs, &context) ?? inputs
-    recurrence(context.dims).backward(
-      saved.o, read, start: start.recurrent, dstateInPlace: dstate.recurrent, into: d, &context)
+    chunkGLABackward(
+      saved.o, read, start: start.recurrent, dstateInPlace: dstate.recurrent, into: d,
+      context.parts, &context.scratch, dims: recurrence(context.dims))
     return inputsBackward(
       headMixing?.backward(d, of: inputs, &context) ?? d, saved, logits, tails: start.tails,
       dstate, &context)

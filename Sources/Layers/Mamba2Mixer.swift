@@ -107,8 +107,9 @@ public struct Mamba2Mixer: TokenMixer {
     let start = exchangeTails(state, start: saved.start, &context) { _ in saved.projected }
     let inputs = inputs(
       saved, tails: start.tails, advancesTail: context.parts == nil, &context)
-    dims.forward(
-      inputs, start: start.recurrent, into: saved.y, final: state.recurrent, &context)
+    chunkSSDForward(
+      inputs, start: start.recurrent, into: saved.y, final: state.recurrent, context.parts,
+      &context.scratch, dims: dims)
     if out != nil {
       context.run {
         skipForward(inputs.x, weight: context[skip], accumulatingInto: saved.y, dims: dims)
@@ -167,8 +168,9 @@ public struct Mamba2Mixer: TokenMixer {
     let d = SSDGradients(
       dx: dconvolved + layout.xChannels.lowerBound, ddt: ddt, daLog: context.gradient(aLog),
       db: dconvolved + layout.bChannels.lowerBound, dc: dconvolved + layout.cChannels.lowerBound)
-    dims.backward(
-      saved.y, inputs, start: start.recurrent, dstateInPlace: dstate.recurrent, into: d, &context)
+    chunkSSDBackward(
+      saved.y, inputs, start: start.recurrent, dstateInPlace: dstate.recurrent, into: d,
+      context.parts, &context.scratch, dims: dims)
     skipBackward(saved.y, inputs, accumulatingInto: d.dx, dims, &context)
     stepsBackward(inPlace: ddt, saved, &context)
 

@@ -4,7 +4,7 @@
 /// and `peak` tells how much memory the real one needs.
 public struct MemoryPlan {
   private let base: UnsafeMutablePointer<Float>
-  private let capacity: Int
+  @usableFromInline let capacity: Int
 
   /// Elements handed out and not given back.
   public private(set) var used = 0
@@ -37,7 +37,14 @@ public struct MemoryPlan {
   public static func measuring() -> MemoryPlan { MemoryPlan(nowhere, capacity: .max) }
 
   /// Whether this plan has no memory.
+  @inlinable
   public var isMeasuring: Bool { capacity == .max }
+
+  /// Runs what uses the memory, unless there is none.
+  @inlinable
+  public func run(_ body: () -> Void) {
+    if !isMeasuring { body() }
+  }
 
   /// The next `count` elements.
   ///

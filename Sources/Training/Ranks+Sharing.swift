@@ -1,5 +1,5 @@
 import DataParallel
-import Layers
+import Kernels
 
 extension Ranks {
   /// The ranks that share sequences with this one: every `parts` consecutive ones do.

@@ -73,17 +73,20 @@ struct ChunkedGLATests {
     let initial = Guarded(state)
     let (o, final) = (Guarded(values), Guarded(dims.stateCount))
     let forwardScratch = Guarded(dims.forwardScratchCount)
+    var forwardPlan = forwardScratch.plan
     chunkGLAForward(
-      x, initialState: initial.pointer, into: o.pointer, finalState: final.pointer,
-      scratch: forwardScratch.pointer, dims: dims)
+      x, start: initial.pointer, into: o.pointer, final: final.pointer, nil, &forwardPlan,
+      dims: dims)
     let (dq, dk, dv, dg) = (Guarded(keys), Guarded(keys), Guarded(values), Guarded(keys))
     let ds = Guarded(dstate)
     let scratch = Guarded(dims.backwardScratchCount)
     let d = Guarded(dout)
+    var plan = scratch.plan
     chunkGLABackward(
-      d.pointer, x, initialState: initial.pointer, dstateInPlace: ds.pointer,
-      into: GLAGradients(dq: dq.pointer, dk: dk.pointer, dv: dv.pointer, dg: dg.pointer),
-      scratch: scratch.pointer, dims: dims)
+      d.pointer, x, start: initial.pointer, dstateInPlace: ds.pointer,
+      into: GLAGradients(dq: dq.pointer, dk: dk.pointer, dv: dv.pointer, dg: dg.pointer), nil,
+      &plan,
+      dims: dims)
 
     let reference = RecurrentGLA(
       batch: c.batch, length: c.length, heads: c.heads, keyDim: c.keyDim, valueDim: c.valueDim)

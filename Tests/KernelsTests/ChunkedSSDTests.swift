@@ -142,20 +142,21 @@ struct ChunkedSSDTests {
       let (initial, dy, ds) = (Guarded(state), Guarded(dout), Guarded(dstate))
       let (y, final) = (Guarded(rows * wide), Guarded(dims.stateCount))
       let forwardScratch = Guarded(dims.forwardScratchCount)
+      var forwardPlan = forwardScratch.plan
       chunkSSDForward(
-        arrays, initialState: initial.pointer, into: y.pointer, finalState: final.pointer,
-        scratch: forwardScratch.pointer, dims: dims)
+        arrays, start: initial.pointer, into: y.pointer, final: final.pointer, nil, &forwardPlan,
+        dims: dims)
 
       let (dinput, ddt) = (Guarded(rows * stride), Guarded(rows * c.heads))
       let daLog = Guarded([Float](repeating: 0, count: c.heads))
       let scratch = Guarded(dims.backwardScratchCount)
       let drow = dinput.pointer
+      var plan = scratch.plan
       chunkSSDBackward(
-        dy.pointer, arrays, initialState: initial.pointer, dstateInPlace: ds.pointer,
+        dy.pointer, arrays, start: initial.pointer, dstateInPlace: ds.pointer,
         into: SSDGradients(
           dx: drow, ddt: ddt.pointer, daLog: daLog.pointer, db: drow + wide,
-          dc: drow + wide + narrow),
-        scratch: scratch.pointer, dims: dims)
+          dc: drow + wide + narrow), nil, &plan, dims: dims)
 
       let d = dinput.values
       func columns(_ first: Int, _ count: Int) -> [Float] {

@@ -1,183 +1,139 @@
 import Kernels
 import TensorStorage
 
-/// One part of a GLA recurrence: its rows and the memory of its passes.
-final class GLAPart {
-  let dims: GLADims
-  /// q, k, v, g and the gradient of the output.
-  let inputs: [Guarded]
-  /// o, dq, dk, dv, dg.
+/// One part of a shared sequence: a recurrence's rows of it, and the memory of its passes.
+final class RecurrencePart<Recurrence: ChunkedRecurrence> {
+  let recurrence: Recurrence
+  private let x: Recurrence.Inputs
+  private let gradients: Recurrence.Gradients
+  private let dout: Guarded
+  /// The outputs, then what was given as gradients' memory.
   let outputs: [Guarded]
+  private let inputs: [Guarded]
   private let forwardScratch, backwardScratch, start, dend: Guarded
 
-  init(dims: GLADims, inputs: [Guarded]) {
-    self.dims = dims
-    self.inputs = inputs
-    outputs = [2, 0, 1, 2, 3].map { Guarded(inputs[$0].count) }
-    forwardScratch = Guarded(dims.forwardScratchCount)
-    backwardScratch = Guarded(dims.backwardScratchCount)
-    (start, dend) = (Guarded(dims.stateCount), Guarded(dims.stateCount))
-  }
-
-  var x: GLAInputs {
-    GLAInputs(
-      q: inputs[0].pointer, k: inputs[1].pointer, v: inputs[2].pointer, g: inputs[3].pointer)
+  /// Names the memory.
+  ///
+  /// - Parameters:
+  ///   - recurrence: the sizes of this part.
+  ///   - inputs: memory that `x` points to.
+  ///   - x: the inputs.
+  ///   - dout: the gradient of the outputs.
+  ///   - results: memory that `gradients` points to.
+  ///   - gradients: where gradients go.
+  init(
+    _ recurrence: Recurrence, _ inputs: [Guarded], _ x: Recurrence.Inputs, dout: Guarded,
+    _ results: [Guarded], _ gradients: Recurrence.Gradients
+  ) {
+    (self.recurrence, self.x, self.gradients) = (recurrence, x, gradients)
+    (self.dout, self.inputs) = (dout, inputs + [dout])
+    outputs = [Guarded(dout.count)] + results
+    forwardScratch = Guarded(recurrence.forwardScratchCount)
+    backwardScratch = Guarded(recurrence.backwardScratchCount)
+    (start, dend) = (Guarded(recurrence.stateCount), Guarded(recurrence.stateCount))
   }
 
   var isIntact: Bool {
     (inputs + outputs + [forwardScratch, backwardScratch, start, dend]).allSatisfy(\.isIntact)
   }
 
-  /// Runs all parts forward and backward.
+  /// Runs all parts forward and backward, a phase at a time.
   ///
   /// - Returns: the state after the last part, the gradient of that before the first, and of each
   ///   part its local state and local state gradient.
-  static func run(_ parts: [GLAPart], state: [Float], dstate: [Float]) -> (
+  static func run(_ parts: [RecurrencePart], state: [Float], dstate: [Float]) -> (
     state: [Float], dstate: [Float], shares: [[Float]]
   ) {
-    let dims = parts[0].dims
-    let memory = (0..<2).map { _ in Guarded(parts.count * dims.shareCount) }
-    let shares = memory.map { dims.shares($0.pointer, parts: parts.count) }
+    let ahead = fold(parts, .forward, state, { $0.start }) { part, shares, index in
+      var plan = part.forwardScratch.plan
+      let s = part.recurrence.scratch(&plan, backward: false)
+      part.recurrence.prepare(part.x, s)
+      part.recurrence.storeLocalState(part.x, s, into: shares, part: index)
+      return {
+        let end = Guarded(part.recurrence.stateCount)
+        part.recurrence.output(
+          part.x, s, start: part.start.pointer, into: part.outputs[0].pointer,
+          final: end.pointer)
+        precondition(end.isIntact)
+      }
+    }
+    let back = fold(parts, .backward, dstate, { $0.dend }) { part, shares, index in
+      var plan = part.backwardScratch.plan
+      let s = part.recurrence.scratch(&plan, backward: true)
+      let states = part.recurrence.spanStates(&plan)
+      part.recurrence.prepareBackward(part.dout.pointer, part.x, s)
+      part.recurrence.storeLocalGradient(
+        part.dout.pointer, part.x, s, into: shares, part: index)
+      return {
+        part.recurrence.backward(
+          part.dout.pointer, part.x, s, states, start: part.start.pointer,
+          dstateInPlace: part.dend.pointer, into: part.gradients)
+      }
+    }
+    let locals = zip(ahead.locals, back.locals).flatMap { [$0, $1] }
+    return (ahead.value, back.value, locals)
+  }
+
+  /// Local values of all parts, each part's fold over them, and what follows it.
+  private static func fold(
+    _ parts: [RecurrencePart], _ direction: FoldDirection, _ value: [Float],
+    _ own: (RecurrencePart) -> Guarded,
+    _ local: (RecurrencePart, StateShares, Int) -> () -> Void
+  ) -> (value: [Float], locals: [[Float]]) {
+    let recurrence = parts[0].recurrence
+    let count = recurrence.stateCount + recurrence.transitionCount
+    let memory = Guarded(parts.count * count)
+    var plan = memory.plan
+    let shares = recurrence.shares(&plan, parts: parts.count)
+    let rest = parts.enumerated().map { local($1, shares, $0) }
+    let locals = parts.indices.map { floats(shares.state(of: $0), recurrence.stateCount) }
+    var values: [[Float]] = []
     for (index, part) in parts.enumerated() {
-      chunkGLAPrepare(part.x, scratch: part.forwardScratch.pointer, dims: part.dims)
-      chunkGLALocalState(
-        part.x, into: shares[0], part: index, scratch: part.forwardScratch.pointer,
-        dims: part.dims)
+      // A fold uses its shares up.
+      let copy = Guarded(memory.values)
+      var plan = copy.plan
+      let shares = part.recurrence.shares(&plan, parts: parts.count)
+      let running = Guarded(value)
+      part.recurrence.fold(
+        shares, direction, part: index, stateInPlace: running.pointer,
+        into: own(part).pointer)
+      rest[index]()
+      values.append(running.values)
+      precondition(running.isIntact && copy.isIntact)
     }
-    var finals: [[Float]] = []
-    for (index, part) in parts.enumerated() {
-      let running = Guarded(state)
-      foldGLAStates(
-        shares[0], .forward, part: index, stateInPlace: running.pointer,
-        into: part.start.pointer, dims: part.dims)
-      finals.append(running.values)
-      let end = Guarded(dims.stateCount)
-      chunkGLAOutput(
-        part.x, initialState: part.start.pointer, into: part.outputs[0].pointer,
-        finalState: end.pointer, scratch: part.forwardScratch.pointer, dims: part.dims)
-      precondition(end.isIntact)
-    }
-    for (index, part) in parts.enumerated() {
-      let scratch = part.backwardScratch.pointer
-      chunkGLAPrepareBackward(part.inputs[4].pointer, part.x, scratch: scratch, dims: part.dims)
-      chunkGLALocalStateGradient(
-        part.inputs[4].pointer, into: shares[1], part: index, scratch: scratch, dims: part.dims)
-    }
-    var firsts: [[Float]] = []
-    for (index, part) in parts.enumerated() {
-      let running = Guarded(dstate)
-      foldGLAStates(
-        shares[1], .backward, part: index, stateInPlace: running.pointer,
-        into: part.dend.pointer, dims: part.dims)
-      firsts.append(running.values)
-      let d = part.outputs.map(\.pointer)
-      chunkGLAGradients(
-        part.inputs[4].pointer, part.x, initialState: part.start.pointer,
-        dstateInPlace: part.dend.pointer,
-        into: GLAGradients(dq: d[1], dk: d[2], dv: d[3], dg: d[4]),
-        scratch: part.backwardScratch.pointer, dims: part.dims)
-    }
-    let locals = parts.indices.flatMap { part in
-      shares.map { floats($0.state(of: part), dims.stateCount) }
-    }
-    precondition(memory.allSatisfy(\.isIntact) && Set(finals).count == 1 && Set(firsts).count == 1)
-    return (finals[0], firsts[0], locals)
+    precondition(memory.isIntact && Set(values).count == 1, "parts differ")
+    return (values[0], locals)
   }
 }
 
-/// One part of a state space recurrence: its rows and the memory of its passes.
-final class SSDPart {
-  let dims: SSDDims
-  /// The packed x, B and C; dt; and the gradient of the output.
-  let inputs: [Guarded]
-  /// y, ddt, and the packed gradients of x, B and C.
-  let outputs: [Guarded]
-  private let (wide, narrow): (Int, Int)
-  private let rate, daLog, forwardScratch, backwardScratch, start, dend: Guarded
+/// A GLA recurrence over q, k, v and g, and the gradient of its output.
+func glaPart(_ dims: GLADims, _ inputs: [[Float]]) -> RecurrencePart<GLADims> {
+  let (x, d) = (inputs.map { Guarded($0) }, inputs.dropLast().map { Guarded($0.count) })
+  return RecurrencePart(
+    dims, Array(x.dropLast()),
+    GLAInputs(q: x[0].pointer, k: x[1].pointer, v: x[2].pointer, g: x[3].pointer), dout: x[4],
+    d,
+    GLAGradients(dq: d[0].pointer, dk: d[1].pointer, dv: d[2].pointer, dg: d[3].pointer))
+}
 
-  init(dims: SSDDims, inputs: [Guarded], aLog: [Float], wide: Int, narrow: Int) {
-    self.dims = dims
-    self.inputs = inputs
-    (self.wide, self.narrow) = (wide, narrow)
-    rate = Guarded([Float](repeating: 0, count: aLog.count))
-    let logs = Guarded(aLog)
-    decayRates(logs.pointer, into: rate.pointer, heads: aLog.count)
-    precondition(logs.isIntact)
-    daLog = Guarded([Float](repeating: 0, count: aLog.count))
-    outputs = [2, 1, 0].map { Guarded(inputs[$0].count) }
-    forwardScratch = Guarded(dims.forwardScratchCount)
-    backwardScratch = Guarded(dims.backwardScratchCount)
-    (start, dend) = (Guarded(dims.stateCount), Guarded(dims.stateCount))
-  }
-
-  var x: SSDInputs {
-    let row = inputs[0].pointer
-    return SSDInputs(
-      x: row, dt: inputs[1].pointer, rate: rate.pointer, b: row + wide, c: row + wide + narrow)
-  }
-
-  private var gradients: SSDGradients {
-    let row = outputs[2].pointer
-    return SSDGradients(
-      dx: row, ddt: outputs[1].pointer, daLog: daLog.pointer, db: row + wide,
-      dc: row + wide + narrow)
-  }
-
-  var isIntact: Bool {
-    (inputs + outputs + [rate, daLog, forwardScratch, backwardScratch, start, dend])
-      .allSatisfy(\.isIntact)
-  }
-
-  /// Runs all parts forward and backward; see `GLAPart.run`.
-  static func run(_ parts: [SSDPart], state: [Float], dstate: [Float]) -> (
-    state: [Float], dstate: [Float], shares: [[Float]]
-  ) {
-    let dims = parts[0].dims
-    let memory = (0..<2).map { _ in Guarded(parts.count * dims.shareCount) }
-    let shares = memory.map { dims.shares($0.pointer, parts: parts.count) }
-    for (index, part) in parts.enumerated() {
-      chunkSSDPrepare(part.x, scratch: part.forwardScratch.pointer, dims: part.dims)
-      chunkSSDLocalState(
-        part.x, into: shares[0], part: index, scratch: part.forwardScratch.pointer,
-        dims: part.dims)
-    }
-    var finals: [[Float]] = []
-    for (index, part) in parts.enumerated() {
-      let running = Guarded(state)
-      foldSSDStates(
-        shares[0], .forward, part: index, stateInPlace: running.pointer,
-        into: part.start.pointer, dims: part.dims)
-      finals.append(running.values)
-      let end = Guarded(dims.stateCount)
-      chunkSSDOutput(
-        part.x, initialState: part.start.pointer, into: part.outputs[0].pointer,
-        finalState: end.pointer, scratch: part.forwardScratch.pointer, dims: part.dims)
-      precondition(end.isIntact)
-    }
-    for (index, part) in parts.enumerated() {
-      let scratch = part.backwardScratch.pointer
-      chunkSSDPrepareBackward(part.inputs[2].pointer, part.x, scratch: scratch, dims: part.dims)
-      chunkSSDLocalStateGradient(
-        part.x, into: shares[1], part: index, scratch: scratch, dims: part.dims)
-    }
-    var firsts: [[Float]] = []
-    for (index, part) in parts.enumerated() {
-      let running = Guarded(dstate)
-      foldSSDStates(
-        shares[1], .backward, part: index, stateInPlace: running.pointer,
-        into: part.dend.pointer, dims: part.dims)
-      firsts.append(running.values)
-      chunkSSDGradients(
-        part.inputs[2].pointer, part.x, initialState: part.start.pointer,
-        dstateInPlace: part.dend.pointer, into: part.gradients,
-        scratch: part.backwardScratch.pointer, dims: part.dims)
-    }
-    let locals = parts.indices.flatMap { part in
-      shares.map { floats($0.state(of: part), dims.stateCount) }
-    }
-    precondition(memory.allSatisfy(\.isIntact) && Set(finals).count == 1 && Set(firsts).count == 1)
-    return (finals[0], firsts[0], locals)
-  }
+/// A state space recurrence over packed x, B and C, and dt, and the gradient of its output; its gradients
+/// are those of dt, of the packed inputs and of `A_log`.
+func ssdPart(
+  _ dims: SSDDims, _ inputs: [[Float]], aLog: [Float], wide: Int, narrow: Int
+) -> RecurrencePart<SSDDims> {
+  let (logs, rate) = (Guarded(aLog), Guarded([Float](repeating: 0, count: aLog.count)))
+  decayRates(logs.pointer, into: rate.pointer, heads: aLog.count)
+  let x = inputs.map { Guarded($0) }
+  let d = [Guarded(x[1].count), Guarded(x[0].count), Guarded(aLog.map { _ in 0 })]
+  let (row, drow) = (x[0].pointer, d[1].pointer)
+  return RecurrencePart(
+    dims, [x[0], x[1], logs, rate],
+    SSDInputs(
+      x: row, dt: x[1].pointer, rate: rate.pointer, b: row + wide, c: row + wide + narrow),
+    dout: x[2], d,
+    SSDGradients(
+      dx: drow, ddt: d[0].pointer, daLog: d[2].pointer, db: drow + wide,
+      dc: drow + wide + narrow))
 }
 
 /// A convolution in parts: what its passes give.

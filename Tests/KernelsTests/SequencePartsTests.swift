@@ -111,13 +111,12 @@ struct SequencePartsTests {
 
     let results = onAnyThreads {
       let parts = (0..<c.parts).map { part in
-        GLAPart(
-          dims: GLADims(
+        glaPart(
+          GLADims(
             batch: c.batch, length: c.lengths[part], heads: heads, keyDim: keyDim,
-            valueDim: valueDim),
-          inputs: [q, k, v, g, dout].map { Guarded(c.rows($0, part)) })
+            valueDim: valueDim), [q, k, v, g, dout].map { c.rows($0, part) })
       }
-      let run = GLAPart.run(parts, state: state, dstate: dstate)
+      let run = RecurrencePart.run(parts, state: state, dstate: dstate)
       for part in parts { #expect(part.isIntact) }
       return [run.state, run.dstate] + run.shares
         + parts[0].outputs.indices.map { i in c.joined(parts.map { $0.outputs[i].values }) }
@@ -182,17 +181,16 @@ struct SequencePartsTests {
     }
     let results = onAnyThreads {
       let parts = (0..<c.parts).map { part in
-        SSDPart(
-          dims: SSDDims(
+        ssdPart(
+          SSDDims(
             batch: c.batch, length: c.lengths[part], heads: heads, headDim: headDim,
             groups: groups, stateSize: stateSize, inputStride: wide + 2 * narrow),
-          inputs: [packed, dt, dout].map { Guarded(c.rows($0, part)) }, aLog: aLog, wide: wide,
-          narrow: narrow)
+          [packed, dt, dout].map { c.rows($0, part) }, aLog: aLog, wide: wide, narrow: narrow)
       }
-      let run = SSDPart.run(parts, state: state, dstate: dstate)
+      let run = RecurrencePart.run(parts, state: state, dstate: dstate)
       for part in parts { #expect(part.isIntact) }
       return [run.state, run.dstate] + run.shares
-        + parts[0].outputs.indices.map { i in c.joined(parts.map { $0.outputs[i].values }) }
+        + (0..<3).map { i in c.joined(parts.map { $0.outputs[i].values }) }
     }
     let zeros = [Double](repeating: 0, count: states)
     var expected = [forward.state, backward.state]

@@ -28,6 +28,8 @@ final class Guarded {
   }
 
   var pointer: UnsafeMutablePointer<Float> { buffer.pointer }
+  /// The memory as a plan.
+  var plan: MemoryPlan { MemoryPlan(pointer, capacity: (count + 15) / 16 * 16) }
   var values: [Float] { Array(buffer.elements[0..<count]) }
 
   /// Whether nothing was written behind the end.

@@ -1,5 +1,5 @@
 import Foundation
-import Layers
+import Kernels
 
 /// Parts of a sequence that are threads of one process: a gather over shared memory.
 public final class ThreadedParts: @unchecked Sendable {

@@ -1,5 +1,3 @@
-import Kernels
-
 /// How the parts of a sequence learn from each other.
 ///
 /// The ranks of a run implement it; blocks call it.
@@ -57,5 +55,10 @@ public struct SequenceParts {
   }
 
   /// Parts.
-  var count: Int { split.parts }
+  public var count: Int { split.parts }
+
+  /// Fills in all parts' shares.
+  func gather(_ shares: StateShares) {
+    exchange.gather(inPlace: shares.pointer, count: shares.shareCount)
+  }
 }
