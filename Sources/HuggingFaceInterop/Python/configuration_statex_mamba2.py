@@ -37,7 +37,7 @@ class StatexMamba2Config(PretrainedConfig):
         bos_token_id: int | None = 0,
         eos_token_id: int | None = 0,
         pad_token_id: int | None = 0,
-        tie_word_embeddings: bool = True,
+        tie_word_embeddings: bool = False,
         **kwargs: Any,
     ) -> None:
         inner = int(expand * hidden_size)
