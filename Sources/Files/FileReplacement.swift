@@ -156,7 +156,7 @@ public final class FileReplacement {
     of targets: [String], in directories: [String]
   ) throws(FileError) {
     for directory in directories {
-      for name in try FileSystem.list(directory) {
+      for name in try FileSystem.listIfPresent(directory) {
         guard let (target, suffix) = split(name, at: ".partial-"),
           targets.contains(where: { FileSystem.name(of: $0) == target }),
           suffix.allSatisfy({ $0.isNumber || $0 == "-" })

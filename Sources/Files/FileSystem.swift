@@ -132,9 +132,8 @@ public enum FileSystem {
 
   // MARK: Changing
 
-  /// Copies a file's contents to a new file, durably; a link is copied as the file it leads to.
-  public static func copy(_ source: String, to path: String) throws(FileError) {
-    let contents = try MappedFile(path: source)
+  /// Copies a file's contents to a new file, durably.
+  public static func copy(_ contents: MappedFile, to path: String) throws(FileError) {
     let file = try OutputFile(creating: path, expectedByteCount: contents.byteCount)
     defer { withExtendedLifetime(contents) {} }
     try file.write(contents.bytes)

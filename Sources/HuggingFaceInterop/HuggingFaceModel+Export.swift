@@ -82,8 +82,11 @@ extension HuggingFaceModel {
       if let source {
         let names = try Companions.names(in: source) + (encoder.keepsCode ? code : [])
         for name in Set(names).sorted() {
-          try InteropError.from(
-            try FileSystem.copy(source + "/" + name, to: export.path + "/" + name))
+          try InteropError.from { () throws(FileError) in
+            let file = try MappedFile(path: source + "/" + name)
+            try file.requireFetched()
+            try FileSystem.copy(file, to: export.path + "/" + name)
+          }
         }
       }
       try export.commit()

@@ -93,7 +93,8 @@ import Testing
       #"{"auto_map": {"AutoTokenizer": ["tokenization_x.T", null]}}"#, "tokenizer_config.json")
     try write("", "tokenization_x.py")
     let (files, config) = try export(heads: [1, 2])
-    #expect(config["auto_map"] == nil)
+    #expect(
+      config["auto_map"]?["AutoConfig"] == .string("configuration_statex_gla.StatexGLAConfig"))
     #expect(files.isSuperset(of: ["tokenizer_config.json", "tokenization_x.py"]))
   }
 
