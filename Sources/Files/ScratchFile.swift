@@ -20,15 +20,16 @@ public final class ScratchFile {
   public init(directory: String, count: Int) throws(FileError) {
     self.directory = directory
     self.count = count
+    try begin(.create, directory)
     var path = Array((directory + "/.statex-states-XXXXXX").utf8CString)
     descriptor = mkstemp(&path)
     guard descriptor >= 0 else {
       throw .io(path: directory, operation: "create a scratch file in", code: errno)
     }
     unlink(path)
+    try begin(.allocate, directory)
     let code = posix_fallocate(descriptor, 0, off_t(count * MemoryLayout<Float>.stride))
     guard code == 0 else {
-      close(descriptor)
       throw .io(
         path: directory,
         operation: "take \(count * MemoryLayout<Float>.stride) bytes of scratch space in",
@@ -36,13 +37,15 @@ public final class ScratchFile {
     }
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    if descriptor >= 0 { close(descriptor) }
+  }
 
   /// Writes `count` floats at float `offset`.
   public func write(
     _ values: UnsafePointer<Float>, count: Int, at offset: Int
   ) throws(FileError) {
-    try transfer(count, offset, "write") { descriptor, done, bytes, position in
+    try transfer(count, offset, .write) { descriptor, done, bytes, position in
       pwrite(descriptor, UnsafeRawPointer(values) + done, bytes, position)
     }
   }
@@ -51,24 +54,27 @@ public final class ScratchFile {
   public func read(
     into values: UnsafeMutablePointer<Float>, count: Int, at offset: Int
   ) throws(FileError) {
-    try transfer(count, offset, "read") { descriptor, done, bytes, position in
+    try transfer(count, offset, .read) { descriptor, done, bytes, position in
       pread(descriptor, UnsafeMutableRawPointer(values) + done, bytes, position)
     }
   }
 
   /// Calls `body` (descriptor, bytes done, bytes left, file position) until all bytes have gone through.
   private func transfer(
-    _ count: Int, _ offset: Int, _ operation: String, _ body: (Int32, Int, Int, off_t) -> Int
+    _ count: Int, _ offset: Int, _ call: FileCall, _ body: (Int32, Int, Int, off_t) -> Int
   ) throws(FileError) {
     precondition(offset >= 0 && offset + count <= self.count, "outside the scratch file")
     let size = MemoryLayout<Float>.stride
     var done = 0
     while done < count * size {
-      let moved = body(descriptor, done, count * size - done, off_t(offset * size + done))
+      let isShort = try begin(call, directory)
+      let rest = count * size - done
+      let moved = body(
+        descriptor, done, isShort ? max(rest / 2, 1) : rest, off_t(offset * size + done))
       if moved < 0 && errno == EINTR { continue }
       guard moved > 0 else {
         let code = moved < 0 ? errno : EIO
-        throw .io(path: directory, operation: operation + " a scratch file in", code: code)
+        throw .io(path: directory, operation: call.rawValue + " a scratch file in", code: code)
       }
       done += moved
     }
