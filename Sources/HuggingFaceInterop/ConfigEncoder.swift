@@ -3,18 +3,22 @@ import TensorFiles
 
 /// Builds the `config.json` of an export.
 struct ConfigEncoder {
-  private let configuration: ModelConfiguration
+  /// The model, with what all its layers are as the base where they are equal.
+  let configuration: ModelConfiguration
   private let raw: [JSONMember]
   private let dtype: ElementTypes
   private let path: String
-  private let dialect: any ModelDialect
+  /// The dialect in which the export is written.
+  let dialect: any ModelDialect
 
-  /// Takes the `config.json` whose other fields are kept, if there is one, as `raw`.
+  /// Takes the `config.json` whose other fields are kept, if there is one, as `raw`; `format` is whose
+  /// own code must open the export, nil for nobody's.
   init(
-    _ configuration: ModelConfiguration, raw: JSONValue?, dtype: ElementTypes, path: String
+    _ configuration: ModelConfiguration, raw: JSONValue?, dtype: ElementTypes, path: String,
+    format: ExportFormat? = nil
   ) throws(InteropError) {
-    dialect = ModelDialects.forExport(of: configuration.family)
-    self.configuration = Self.plain(configuration, dialect)
+    self.configuration = try Self.plain(configuration, path: path)
+    dialect = try ModelDialects.forExport(of: self.configuration, format: format, path: path)
     self.dtype = dtype
     self.path = path
     switch raw {
@@ -27,13 +31,14 @@ struct ConfigEncoder {
   /// The model with what all its layers are as the base, if they are equal and the family's own fields
   /// can say what they are; else the model as it is.
   private static func plain(
-    _ configuration: ModelConfiguration, _ dialect: any ModelDialect
-  ) -> ModelConfiguration {
+    _ configuration: ModelConfiguration, path: String
+  ) throws(InteropError) -> ModelConfiguration {
     guard let first = configuration.layers.first,
       configuration.layers.allSatisfy({ $0 == first })
     else { return configuration }
     var plain = configuration
     plain.base = first
+    let dialect = try ModelDialects.forExport(of: plain, format: nil, path: path)
     let fields = JSONValue.object(dialect.encodeBase(plain))
     return (try? ModelConfiguration(configJSON: fields)) == plain ? plain : configuration
   }
@@ -42,9 +47,9 @@ struct ConfigEncoder {
   var summary: ExportSummary {
     let expanded = configuration.expandedLayers
     let family = configuration.family
+    let modelType = expanded.isEmpty ? family.rawValue : family.expandedModelType
     return ExportSummary(
-      modelType: expanded.isEmpty ? family.rawValue : family.expandedModelType,
-      expandedLayers: expanded)
+      modelType: dialect.architecture == nil ? nil : modelType, expandedLayers: expanded)
   }
 
   /// Whether code that the original names in `auto_map` is for this model as well: it is of the same
@@ -52,7 +57,8 @@ struct ConfigEncoder {
   ///
   /// A model whose layers differ has our code.
   var keepsCode: Bool {
-    code == nil && raw["model_type"] == .string(summary.modelType) && raw["auto_map"] != nil
+    code == nil && raw["auto_map"] != nil && summary.modelType != nil
+      && raw["model_type"]?.string == summary.modelType
   }
 
   /// The Python code that opens the export; nil where the family's own does.
@@ -66,20 +72,22 @@ struct ConfigEncoder {
   func encoded() throws(InteropError) -> JSONValue {
     var fields = try baseFields()
     fields["statex"] = try expandedLayers()
-    name(&fields)
-    if !keepsCode { fields["auto_map"] = code?.autoMap }
-    let typeFields = ["dtype", "torch_dtype"].filter { raw[$0] != nil }
-    for field in typeFields.isEmpty ? ["torch_dtype"] : typeFields {
-      fields[field] = .string(dtype.prevailing.torchName)
+    if let architecture = dialect.architecture, let modelType = summary.modelType {
+      name(&fields, architecture: architecture, modelType: modelType)
+      let typeFields = ["dtype", "torch_dtype"].filter { raw[$0] != nil }
+      for field in typeFields.isEmpty ? ["torch_dtype"] : typeFields {
+        fields[field] = .string(dtype.prevailing.torchName)
+      }
     }
+    if !keepsCode { fields["auto_map"] = code?.autoMap }
     try check(.object(fields), describes: configuration)
     return .object(fields)
   }
 
   /// Says whose model this is: the family's own, or one that only code for expanded layers may open.
-  private func name(_ fields: inout [JSONMember]) {
-    fields["model_type"] = .string(summary.modelType)
-    fields["architectures"] = .array([.string(code?.modelClass ?? dialect.architecture)])
+  private func name(_ fields: inout [JSONMember], architecture: String, modelType: String) {
+    fields["model_type"] = .string(modelType)
+    fields["architectures"] = .array([.string(code?.modelClass ?? architecture)])
     guard let mark = dialect.expandedMark else { return }
     if code != nil {
       fields[mark.name] = mark.value
@@ -100,7 +108,9 @@ struct ConfigEncoder {
       if kept[field.name] == nil { kept[field.name] = field.value }
       rewritten[field.name] = field.value
     }
-    kept["model_type"] = .string(configuration.family.rawValue)
+    if dialect.architecture != nil {
+      kept["model_type"] = .string(configuration.family.rawValue)
+    }
     if (try? ModelConfiguration(configJSON: .object(kept))) == base { return kept }
     try check(.object(rewritten), describes: base)
     return rewritten

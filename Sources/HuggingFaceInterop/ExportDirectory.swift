@@ -121,7 +121,7 @@ struct ExportDirectory: ~Copyable {
 
   /// Whether a file of that name is replaced by every export.
   private static func isExported(_ name: String) -> Bool {
-    name == marker || name == ModelFileNames.config || name == ModelFileNames.index
+    [marker, ModelFileNames.config, ModelFileNames.index, ModelFileNames.secondCard].contains(name)
       || (name.hasPrefix("model") && name.hasSuffix(".safetensors"))
       || PythonCode.fileNames.contains(name)
   }

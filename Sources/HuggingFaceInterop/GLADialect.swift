@@ -7,7 +7,7 @@ import TensorFiles
 /// Absent fields have that class's defaults, which are those of the published 1.3B model.
 struct GLADialect: ModelDialect {
   let name = "fla GLA"
-  let architecture = "GLAForCausalLM"
+  let architecture: String? = "GLAForCausalLM"
 
   /// A kernel that fla's layers do not have and refuse.
   ///

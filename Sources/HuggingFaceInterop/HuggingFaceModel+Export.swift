@@ -5,11 +5,13 @@ import TensorStorage
 
 /// How an export introduces itself to other programs.
 public struct ExportSummary: Sendable, Equatable {
-  /// `model_type` in its `config.json`.
-  public let modelType: String
+  /// `model_type` in its `config.json`, if that has one.
+  public let modelType: String?
   /// The layers that differ from what the family's fields describe; none in an export that the
   /// family's own code opens.
   public let expandedLayers: [Int]
+  /// The file that holds the model card, if there is one: not `README.md` where somebody's own stands.
+  public internal(set) var cardFile: String?
 }
 
 extension HuggingFaceModel {
@@ -49,25 +51,27 @@ extension HuggingFaceModel {
   ///   - directory: where; folders above it are created.
   ///   - dtype: the weights' types.
   ///   - maxShardBytes: weights beyond this size are split over several files.
-  ///   - source: the directory that the model was made from: its tokenizer and generation files are
-  ///     copied along, and the Python code that kept fields name.
+  ///   - extras: tokenizer files, a model card, and whose own code must open the export.
   /// - Returns: what the export is to other programs.
-  /// - Throws: `InteropError`: `.refused` (class 64) for a model that `config.json` cannot describe
-  ///   or a directory that is not an export, `.file` (class 74) when writing fails.
+  /// - Throws: `InteropError`: `.refused` (class 64) for a model that `config.json` or `format` cannot
+  ///   describe, or a directory that is not an export, `.file` (class 74) when writing fails.
   /// - Precondition: `parameters` has a layout of `configuration`, whatever is trained; the files do not
   ///   depend on which.
   @discardableResult
   public static func export(
     configuration: ModelConfiguration, parameters: ParameterArena, rawConfig: JSONValue? = nil,
     to directory: String, dtype: ElementTypes = .float32,
-    maxShardBytes: Int = defaultShardBytes, madeFrom source: String? = nil
+    maxShardBytes: Int = defaultShardBytes, extras: ExportExtras = ExportExtras()
   ) throws(InteropError) -> ExportSummary {
     let layout = configuration.layout()
     precondition(
       parameters.layout.holdsTheSame(as: layout), "parameters of another configuration")
-    let (raw, code) = try withItsCode(rawConfig, in: source)
-    let encoder = try ConfigEncoder(configuration, raw: raw, dtype: dtype, path: directory)
+    let (raw, code) = try withItsCode(rawConfig, in: extras.source)
+    let encoder = try ConfigEncoder(
+      configuration, raw: raw, dtype: dtype, path: directory, format: extras.format)
     let config = try encoder.encoded()
+    var summary = encoder.summary
+    if extras.card != nil { summary.cardFile = try cardFile(at: directory) }
     let export = try ExportDirectory(target: directory)
     do throws(InteropError) {
       try InteropError.from { () throws(FileError) in
@@ -77,9 +81,16 @@ extension HuggingFaceModel {
           try OutputFile.write(file.bytes, creating: export.path + "/" + file.name)
         }
       }
-      try WeightWriter(parameters, layout.slots, types: dtype, maxShardBytes: maxShardBytes)
-        .write(to: export.path)
-      if let source {
+      try WeightWriter(
+        parameters, StoredParameter.all(of: configuration, dialect: encoder.dialect), types: dtype,
+        maxShardBytes: maxShardBytes
+      ).write(to: export.path)
+      if let card = extras.card, let file = summary.cardFile {
+        let text = card.text(of: encoder.configuration, types: dtype, summary: summary)
+        try InteropError.from(
+          try OutputFile.write(Array(text.utf8), creating: export.path + "/" + file))
+      }
+      if let source = extras.source {
         let names = try Companions.names(in: source) + (encoder.keepsCode ? code : [])
         for name in Set(names).sorted() {
           try InteropError.from { () throws(FileError) in
@@ -94,7 +105,18 @@ extension HuggingFaceModel {
       export.discard()
       throw error
     }
-    return encoder.summary
+    return summary
+  }
+
+  /// Where a card is written: where somebody's own `README.md` stands, beside it.
+  private static func cardFile(at directory: String) throws(InteropError) -> String {
+    let path = directory + "/" + ModelFileNames.card
+    guard try InteropError.from(try FileSystem.exists(path, followingLinks: false)) else {
+      return ModelFileNames.card
+    }
+    guard let file = try? MappedFile(path: path) else { return ModelFileNames.secondCard }
+    let text = withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
+    return ModelCard.isUntouched(text) ? ModelFileNames.card : ModelFileNames.secondCard
   }
 
   /// A `config.json` and the Python files that it names, or without their names where they are not

@@ -24,7 +24,7 @@ struct Mamba2Dialect: ModelDialect {
   }
 
   let name = "Mamba2 of transformers and fla"
-  let architecture = "Mamba2ForCausalLM"
+  let architecture: String? = "Mamba2ForCausalLM"
   let expandedMark: JSONMember? = nil
 
   func claims(_ config: [JSONMember]) -> Bool { ModelFamily.mamba2.isNamed(by: config) }
@@ -126,13 +126,7 @@ struct Mamba2Dialect: ModelDialect {
   }
 
   func parameterName(_ checkpointName: String, in configuration: ModelConfiguration) -> String {
-    Self.parameterName(checkpointName)
-  }
-
-  /// mamba_ssm's name of the embeddings becomes transformers'; all others are the same.
-  static func parameterName(_ checkpointName: String) -> String {
-    checkpointName == "backbone.embedding.weight"
-      ? ModelFamily.mamba2.embeddingsKey : checkpointName
+    MambaSSMDialect().parameterName(checkpointName, in: configuration)
   }
 
   func fusedParameters(with parameter: String) -> [String]? { nil }

@@ -5,14 +5,16 @@ import TensorFiles
 /// mamba_ssm's own Mamba2 checkpoints: `mamba_ssm/models/config_mamba.py`, `modules/mamba2.py`.
 ///
 /// `ssm_cfg` holds the arguments of the mixer's constructor, whose defaults stand in for absent ones.
-/// There is no `model_type`. Such models are read only; an export has transformers' layout.
+/// There is no `model_type`, and mamba_ssm takes no field that it does not know. The tied head is stored.
 struct MambaSSMDialect: ModelDialect {
   let name = "mamba_ssm Mamba2"
-  let architecture = "Mamba2ForCausalLM"
+  let architecture: String? = nil
   let expandedMark: JSONMember? = nil
 
-  /// The layout that this one's models are written in.
-  private let exported = Mamba2Dialect()
+  /// mamba_ssm's name of the embeddings; all other tensors have transformers' names.
+  static let embeddingsKey = "backbone.embedding.weight"
+  /// The epsilon of all norms, which its files do not say.
+  static let normEpsilon: Float = 1e-5
 
   /// Fields that only such files have; `vocab_size` and `residual_in_fp32` are everybody's.
   static let fields = [
@@ -92,7 +94,8 @@ struct MambaSSMDialect: ModelDialect {
     var layer = Mamba2Configuration(
       hiddenSize: hiddenSize, headCount: inner / headDim, headDim: headDim,
       stateSize: try mixer.integer("d_state", default: 128, in: ConfigLimit.state),
-      groupCount: try mixer.integer("ngroups", default: 1, in: ConfigLimit.channels))
+      groupCount: try mixer.integer("ngroups", default: 1, in: ConfigLimit.channels),
+      normEpsilon: Self.normEpsilon)
     try layer.checkGroups(mixer, field: "ngroups")
     layer.convolutionSize = try mixer.integer("d_conv", default: 4, in: ConfigLimit.convolution)
     layer.hasProjectionBias = try mixer.flag("bias", default: false)
@@ -112,21 +115,11 @@ struct MambaSSMDialect: ModelDialect {
   func decodeLayer(
     _ reader: ConfigReader, base: LayerConfiguration
   ) throws(InteropError) -> LayerConfiguration {
-    try exported.decodeLayer(reader, base: base)
-  }
-
-  func keptFields(_ config: [JSONMember]) -> [JSONMember] { exported.keptFields(config) }
-
-  func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember] {
-    exported.encodeBase(configuration)
-  }
-
-  func encodeLayer(_ layer: LayerConfiguration, base: LayerConfiguration) -> [JSONMember]? {
-    exported.encodeLayer(layer, base: base)
+    try Mamba2Dialect().decodeLayer(reader, base: base)
   }
 
   func parameterName(_ checkpointName: String, in configuration: ModelConfiguration) -> String {
-    Mamba2Dialect.parameterName(checkpointName)
+    checkpointName == Self.embeddingsKey ? ModelFamily.mamba2.embeddingsKey : checkpointName
   }
 
   func fusedParameters(with parameter: String) -> [String]? { nil }

@@ -10,8 +10,9 @@ protocol ModelDialect: Sendable {
   /// Names this dialect in messages, for example `fla GLA`.
   var name: String { get }
 
-  /// The value of `architectures` in an export whose layers are all equal.
-  var architecture: String { get }
+  /// The value of `architectures` in an export whose layers are all equal; nil when its files name
+  /// neither that nor a `model_type`.
+  var architecture: String? { get }
 
   /// A field of an export whose layers differ that makes the family's own code refuse it even when
   /// called by its class's name, for which `model_type` is no more than a warning; nil where the
@@ -46,9 +47,24 @@ protocol ModelDialect: Sendable {
   /// The arena's key of a tensor, given its name in a checkpoint of this dialect.
   func parameterName(_ checkpointName: String, in configuration: ModelConfiguration) -> String
 
+  /// The name in an export of this dialect, given the arena's key.
+  func checkpointName(_ parameter: String) -> String
+
+  /// Whether an export stores a head that is tied to the embeddings.
+  var storesTiedHead: Bool { get }
+
+  /// Why a model whose layers are equal cannot be written in this dialect; nil when it can.
+  func refusal(of configuration: ModelConfiguration) -> String?
+
   /// The parameters that some checkpoints hold as one tensor, stacked along the rows and named after
   /// the first, if `parameter` is one of them.
   func fusedParameters(with parameter: String) -> [String]?
+}
+
+extension ModelDialect {
+  func checkpointName(_ parameter: String) -> String { parameter }
+  var storesTiedHead: Bool { false }
+  func refusal(of configuration: ModelConfiguration) -> String? { nil }
 }
 
 extension ModelFamily {
@@ -73,15 +89,5 @@ enum ModelDialects {
     for dialect in all where dialect.claims(reader.object) { return dialect }
     let known = all.map(\.name).joined(separator: ", ")
     throw reader.error("model_type", "not a supported family; supported: \(known)")
-  }
-
-  /// The dialect in which models of a family are exported.
-  ///
-  /// Mamba2 is written as transformers spells it, whatever it was read from.
-  static func forExport(of family: ModelFamily) -> any ModelDialect {
-    switch family {
-    case .gla: return GLADialect()
-    case .mamba2: return Mamba2Dialect()
-    }
   }
 }

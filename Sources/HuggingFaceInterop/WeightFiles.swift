@@ -26,6 +26,10 @@ enum ModelFileNames {
   static let weights = "model.safetensors"
   static let index = "model.safetensors.index.json"
 
+  /// The model card.
+  static let card = "README.md"
+  /// The model card where somebody's own `README.md` stands.
+  static let secondCard = "README.statex.md"
   static let tokenizerConfig = "tokenizer_config.json"
 
   /// Files that belong to the tokenizer or to generation, copied along with an export.
@@ -37,7 +41,7 @@ enum ModelFileNames {
 
   /// Whether an export may hold a file of that name beside configuration and weights.
   static func isCompanion(_ name: String) -> Bool {
-    companions.contains(name) || name.hasSuffix(".py")
+    companions.contains(name) || name.hasSuffix(".py") || [card, secondCard].contains(name)
   }
 
   /// Shard `number` (from 1) of `count`.

@@ -1,30 +1,57 @@
 import Files
+import LanguageModels
 import TensorFiles
 import TensorStorage
+
+/// A tensor of an export.
+struct StoredParameter {
+  /// Its name in the file.
+  let name: String
+  /// The parameter whose values it holds.
+  let slot: ParameterSlot
+
+  /// The tensors of a model in a dialect, in the order of the arena; a tied head last where it is
+  /// stored.
+  static func all(
+    of configuration: ModelConfiguration, dialect: any ModelDialect
+  ) -> [StoredParameter] {
+    let layout = configuration.layout()
+    var all = layout.slots.map { slot in
+      StoredParameter(name: dialect.checkpointName(slot.name), slot: slot)
+    }
+    let family = configuration.family
+    if configuration.tiesEmbeddings, dialect.storesTiedHead,
+      let embeddings = layout[family.embeddingsKey]
+    {
+      all.append(StoredParameter(name: dialect.checkpointName(family.headKey), slot: embeddings))
+    }
+    return all
+  }
+}
 
 /// Writes an arena as one safetensors file, or as shards with an index.
 struct WeightWriter {
   private let parameters: ParameterArena
   private let types: ElementTypes
-  private let shards: [[ParameterSlot]]
+  private let shards: [[StoredParameter]]
 
-  /// Deals the tensors to shards of at most `maxShardBytes` in the order of `slots`; a tensor that is
-  /// larger gets a shard of its own.
+  /// Deals the tensors to shards of at most `maxShardBytes` in the order given; a tensor that is larger
+  /// gets a shard of its own.
   init(
-    _ parameters: ParameterArena, _ slots: [ParameterSlot], types: ElementTypes,
+    _ parameters: ParameterArena, _ tensors: [StoredParameter], types: ElementTypes,
     maxShardBytes: Int
   ) {
     self.parameters = parameters
     self.types = types
-    var shards: [[ParameterSlot]] = [[]]
+    var shards: [[StoredParameter]] = [[]]
     var filled = 0
-    for slot in slots {
-      let size = slot.count * types[slot.name].dataType.byteCount
+    for tensor in tensors {
+      let size = tensor.slot.count * types[tensor.slot.name].dataType.byteCount
       if filled > 0, filled + size > maxShardBytes {
         shards.append([])
         filled = 0
       }
-      shards[shards.count - 1].append(slot)
+      shards[shards.count - 1].append(tensor)
       filled += size
     }
     self.shards = shards
@@ -38,10 +65,10 @@ struct WeightWriter {
       return try write(shards[0], to: directory + "/" + ModelFileNames.weights)
     }
     var files: [(tensor: String, file: String)] = []
-    for (index, slots) in shards.enumerated() {
+    for (index, tensors) in shards.enumerated() {
       let name = ModelFileNames.shard(index + 1, of: shards.count)
-      try write(slots, to: directory + "/" + name)
-      files += slots.map { ($0.name, name) }
+      try write(tensors, to: directory + "/" + name)
+      files += tensors.map { ($0.name, name) }
     }
     let list = index(of: files).encoded() + Array("\n".utf8)
     try InteropError.from(
@@ -49,7 +76,7 @@ struct WeightWriter {
   }
 
   private func index(of files: [(tensor: String, file: String)]) -> JSONValue {
-    let slots = shards.joined()
+    let slots = shards.joined().map(\.slot)
     let size = slots.reduce(0) { $0 + $1.count * types[$1.name].dataType.byteCount }
     let sorted = files.sorted { $0.tensor.utf8.lexicographicallyPrecedes($1.tensor.utf8) }
     return .object([
@@ -64,18 +91,20 @@ struct WeightWriter {
     ])
   }
 
-  private func write(_ slots: [ParameterSlot], to path: String) throws(InteropError) {
+  private func write(_ tensors: [StoredParameter], to path: String) throws(InteropError) {
     let header = SafetensorsHeader(
-      laidOut: slots.map {
+      laidOut: tensors.map {
         SafetensorsHeader.Entry(
-          name: $0.name, dataType: types[$0.name].dataType, shape: $0.shape)
+          name: $0.name, dataType: types[$0.slot.name].dataType, shape: $0.slot.shape)
       }, metadata: ["format": "pt"])
+    let slots = Dictionary(
+      tensors.map { ($0.name, $0.slot) }, uniquingKeysWith: { first, _ in first })
     let file = try InteropError.from(
       try OutputFile(creating: path, expectedByteCount: header.fileByteCount))
     try InteropError.from(try file.write(header.encoded()))
     for tensor in header.tensors {
-      guard let values = parameters[tensor.name] else { continue }
-      try write(UnsafeBufferPointer(values), named: tensor.name, to: file, path: path)
+      guard let slot = slots[tensor.name], let values = parameters[slot.name] else { continue }
+      try write(UnsafeBufferPointer(values), named: slot.name, to: file, path: path)
     }
     try InteropError.from(try file.commit())
   }

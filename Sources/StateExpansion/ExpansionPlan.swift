@@ -81,6 +81,21 @@ public struct ExpansionPlan: Sendable, Equatable {
     self.seed = seed
   }
 
+  /// The plan on one line, for example `layers 0, 6: heads 1, init preserve, seed 0`.
+  ///
+  /// - Parameter layerCount: layers of the model.
+  /// - Returns: which layers, how much larger, and how they start.
+  public func summary(layerCount: Int) -> String {
+    let indices = (try? layers.indices(layerCount: layerCount)) ?? []
+    let growth =
+      switch size {
+      case .heads(let count): "heads \(count)"
+      case .stateFactor(let factor): "state factor \(factor)"
+      }
+    return "layers \(indices.map(String.init).joined(separator: ", ")): \(growth), init"
+      + " \(initialization.rawValue), seed \(seed)"
+  }
+
   /// The expanded model's configuration; allocates nothing.
   ///
   /// - Throws: `ExpansionError` when the plan does not fit this model.

@@ -108,7 +108,10 @@ final class RunArchive {
       let path = recipe.run.output + "/export"
       try HuggingFaceModel.export(
         configuration: inputs.model.configuration, parameters: trainer.parameters,
-        rawConfig: inputs.model.rawConfig, to: path, madeFrom: inputs.model.directory)
+        rawConfig: inputs.model.rawConfig, to: path,
+        extras: ExportExtras(
+          source: inputs.model.directory,
+          card: RunCard(recipe, model: inputs.model, step: recipe.train.steps).card))
       log.info("exported \(path)")
     }
   }

@@ -3,6 +3,8 @@ import CommandSupport
 import HuggingFaceInterop
 import StateExpansion
 
+extension ExportFormat: ExpressibleByArgument {}
+
 /// `statex convert`: reads a model directory and writes it in today's spelling.
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,6 +15,12 @@ struct ConvertCommand: ParsableCommand {
   var model: String
 
   @OptionGroup var export: ExportOptions
+
+  @Option(
+    help:
+      "Whose own code must open it: transformers, fla or mamba_ssm (default: nobody's in particular)."
+  )
+  var to: ExportFormat?
 
   @Flag(
     help:
@@ -28,6 +36,8 @@ struct ConvertCommand: ParsableCommand {
       (configuration, parameters) = try padToUniformState(
         configuration: configuration, parameters: parameters)
     }
-    try export.write(configuration, parameters, madeFrom: loaded, at: model)
+    try export.write(
+      configuration, parameters, madeFrom: loaded, at: model,
+      card: ExportOptions.card(madeFrom: model), format: to)
   }
 }

@@ -49,7 +49,9 @@ struct ExpandCommand: ParsableCommand {
     warn(present.warnings)
     let (expanded, parameters) = try plan.apply(
       configuration: present.configuration, parameters: present.parameters)
-    try export.write(expanded, parameters, madeFrom: present, at: model)
+    var card = ExportOptions.card(madeFrom: model)
+    card.add("expansion", plan.summary(layerCount: configuration.layers.count))
+    try export.write(expanded, parameters, madeFrom: present, at: model, card: card)
   }
 
   private func plan(for family: ModelFamily) throws(CommandError) -> ExpansionPlan {

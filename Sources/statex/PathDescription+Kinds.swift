@@ -32,7 +32,7 @@ extension PathDescription {
         JSONMember("expanded_layers", .array(expanded.map { .integer($0) })),
         JSONMember("parameters", .integer(configuration.layout().parameterCount)),
         JSONMember("recurrent_state", .integer(configuration.recurrentStateCount)),
-      ] + weights(of: path) + [
+      ] + weights(of: path) + card(of: path) + [
         JSONMember("warnings", .array(file.warnings.map { .string($0) })),
         JSONMember(
           "layers",
@@ -63,6 +63,15 @@ extension PathDescription {
       ]
     } catch {
       return [JSONMember("weights", .string("unusable: \(error.description)"))]
+    }
+  }
+
+  /// What a model's card says of its making.
+  private static func card(of path: String) -> [JSONMember] {
+    let facts = ModelCard(directory: path)?.facts ?? []
+    return facts.map { fact in
+      JSONMember(
+        "card_" + fact.name.split(separator: " ").joined(separator: "_"), .string(fact.value))
     }
   }
 

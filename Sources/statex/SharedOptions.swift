@@ -68,21 +68,32 @@ struct ExportOptions: ParsableArguments {
     }
   }
 
+  /// The card of a model made from the one at `source`: the facts of that model's own card come first.
+  static func card(madeFrom source: String) -> ModelCard {
+    var card = ModelCard(directory: source) ?? ModelCard()
+    card.add("made from", URL(fileURLWithPath: source).lastPathComponent)
+    return card
+  }
+
   /// Writes a model made from `original` at `source`, whose tokenizer files go along, and says what it
   /// is.
   func write(
     _ configuration: ModelConfiguration, _ parameters: ParameterArena,
-    madeFrom original: HuggingFaceModel, at source: String
+    madeFrom original: HuggingFaceModel, at source: String, card: ModelCard,
+    format: ExportFormat? = nil
   ) throws(InteropError) {
     let types = dtype?.exported ?? original.elementTypes
     let summary = try HuggingFaceModel.export(
       configuration: configuration, parameters: parameters, rawConfig: original.raw, to: output,
       dtype: types,
       maxShardBytes: maxShardSize?.count ?? HuggingFaceModel.defaultShardBytes,
-      madeFrom: source)
+      extras: ExportExtras(source: source, format: format, card: card))
     let count = configuration.layout().parameterCount
-    print(
-      "wrote \(output): \(count) parameters, \(types.description), model_type \(summary.modelType)")
+    let kind = summary.modelType.map { "model_type \($0)" } ?? "as mamba_ssm has it"
+    print("wrote \(output): \(count) parameters, \(types.description), \(kind)")
+    if let file = summary.cardFile, file != "README.md" {
+      warn(["\(output)/README.md is not one that statex wrote: kept; the model card is \(file)"])
+    }
     guard !summary.expandedLayers.isEmpty else { return }
     print(
       "layers differ: transformers opens the model with trust_remote_code=True; fla and"

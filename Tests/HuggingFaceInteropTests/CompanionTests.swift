@@ -40,7 +40,7 @@ import Testing
       : .init(scratch: configuration, initialization: .init(), seed: 1)
     try HuggingFaceModel.export(
       configuration: configuration, parameters: parameters, rawConfig: model.raw, to: target,
-      madeFrom: fixture.path)
+      extras: ExportExtras(source: fixture.path))
     let files = try FileManager.default.contentsOfDirectory(atPath: target)
     return (Set(files), try HuggingFaceModel.loadConfiguration(directory: target).raw)
   }

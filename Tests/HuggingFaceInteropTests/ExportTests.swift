@@ -277,7 +277,7 @@ private func model(
     let error = interopError { () throws(InteropError) in
       try HuggingFaceModel.export(
         configuration: configuration, parameters: others, to: target.path,
-        madeFrom: tokenizer.path)
+        extras: ExportExtras(source: tokenizer.path))
     }
     #expect(error != nil)
     #expect(try contents(target) == before)
@@ -377,7 +377,7 @@ private func model(
     let (configuration, parameters) = model()
     try HuggingFaceModel.export(
       configuration: configuration, parameters: parameters, to: target.path,
-      madeFrom: source.path)
+      extras: ExportExtras(source: source.path))
     let files = try contents(target)
     #expect(files["tokenizer.json"] == Data("{}".utf8))
     #expect(files["tokenizer.model"] == Data("secret".utf8))
