@@ -96,7 +96,7 @@ struct PathDescription {
 
   private static func plain(_ value: JSONValue) -> String? {
     switch value {
-    case .null: "-"
+    case .null, .array([]): "-"
     case .bool(let value): value ? "yes" : "no"
     case .number(let text), .string(let text): text
     case .array(let elements) where elements.allSatisfy { plain($0) != nil }:
