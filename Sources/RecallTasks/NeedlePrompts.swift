@@ -14,14 +14,18 @@ struct NeedlePrompts: PromptGenerator {
 
   let kind: Kind
   var maximumNewTokens: Int? = 128
+  var questions = 1
 
   var name: String { kind.rawValue }
   var metric: GenerationMetric { .stringMatchAll }
   var fixedSize: Int? { nil }
   var spelling: String { "" }
 
-  func prompt(size: Int, random: CounterRandom, depth: Double?) -> TextPrompt {
+  func prompt(size: Int, random: CounterRandom, depth: Double?, questions: Int) -> TextPrompt {
     var random = random
+    guard kind != .single1 || questions == 1 else {
+      return Self.noisePrompt(lines: size, needles: questions, &random)
+    }
     let key = Self.key(kind, &random)
     let value = Self.value(kind, &random)
     let position = min(Int(random.uniform() * Double(size)), size - 1)
@@ -29,23 +33,59 @@ struct NeedlePrompts: PromptGenerator {
       return Self.noisePrompt(key: key, value: value, lines: size, position: position)
     }
     var context = ""
+    var others: [(key: String, value: String)] = []
     for line in 0..<size {
       if line == position { context += Self.needle(kind, key: key, value: value) }
       var other = Self.key(kind, &random)
       while other == key { other = Self.key(kind, &random) }
-      context += Self.needle(kind, key: other, value: Self.value(kind, &random))
+      let otherValue = Self.value(kind, &random)
+      context += Self.needle(kind, key: other, value: otherValue)
+      if questions > 1 { others.append((other, otherValue)) }
     }
-    return TextPrompt(
+    var prompt = TextPrompt(
       head: Self.head(kind), needle: context, tail: Self.tail(kind, key: key), answers: [value],
       depth: Double(position) / Double(size))
+    if questions > 1 { prompt.further = Self.further(kind, others, questions - 1, &random) }
+    return prompt
+  }
+
+  /// Questions about needles whose keys occur once.
+  private static func further(
+    _ kind: Kind, _ needles: [(key: String, value: String)], _ count: Int,
+    _ random: inout CounterRandom
+  ) -> [(question: String, answer: String)] {
+    let occurrences = Dictionary(needles.map { ($0.key, 1) }, uniquingKeysWith: +)
+    let unique = needles.filter { occurrences[$0.key] == 1 }
+    return randomOrder(unique.count, &random).prefix(count).map {
+      (question: tail(kind, key: unique[$0].key), answer: unique[$0].value)
+    }
+  }
+
+  /// Several needles with different keys among `lines` noise lines, asked for in random order.
+  private static func noisePrompt(
+    lines: Int, needles count: Int, _ random: inout CounterRandom
+  ) -> TextPrompt {
+    var keys: [String] = []
+    while keys.count < count {
+      let key = key(.single1, &random)
+      if !keys.contains(key) { keys.append(key) }
+    }
+    let values = keys.map { _ in value(.single1, &random) }
+    let questions = randomOrder(count, &random).map {
+      (question: tail(.single1, key: keys[$0]), answer: values[$0])
+    }
+    return TextPrompt(
+      head: head(.single1), block: PasskeyPrompts.block,
+      scattering: zip(keys, values).map { needle(.single1, key: $0, value: $1) }, among: lines,
+      questions: questions, &random)
   }
 
   /// The S-NIAH-1 prompt with the needle before line `position` of `lines` noise lines.
   static func noisePrompt(key: String, value: String, lines: Int, position: Int) -> TextPrompt {
     TextPrompt(
-      head: head(.single1), block: PasskeyPrompts.block, blocksBefore: position,
-      needle: needle(.single1, key: key, value: value), blocksAfter: lines - position,
-      tail: tail(.single1, key: key), answers: [value], depth: Double(position) / Double(lines))
+      head: head(.single1), block: PasskeyPrompts.block, blocks: (position, lines - position),
+      needle: needle(.single1, key: key, value: value), tail: tail(.single1, key: key),
+      answers: [value], depth: Double(position) / Double(lines))
   }
 
   private static func type(_ kind: Kind) -> String { kind == .multikey3 ? "uuid" : "number" }

@@ -18,20 +18,44 @@ struct PasskeyPrompts: PromptGenerator {
 
   var fill = Fill.exact
   var maximumNewTokens: Int?
+  var questions = 1
 
   var name: String { "passkey" }
   var metric: GenerationMetric { .contains }
   var fixedSize: Int? { nil }
   var spelling: String { "fill=\(fill.rawValue)" }
 
-  func prompt(size: Int, random: CounterRandom, depth: Double?) -> TextPrompt {
+  func prompt(size: Int, random: CounterRandom, depth: Double?, questions: Int) -> TextPrompt {
     var random = random
-    let digits = String(random.below(100_000))
-    let key = String(repeating: "0", count: 5 - digits.count) + digits
+    guard questions == 1 else { return Self.prompt(blocks: size, keys: questions, &random) }
+    let key = Self.key(&random)
     let place = random.uniform()
     // Truncation never reaches the last block; a place drawn for training does.
     let block = depth.map { Int($0 * Double(size - 1)) } ?? Int(place * Double(size))
     return Self.prompt(key: key, blocks: size, needleBlock: block, depth: depth)
+  }
+
+  private static func key(_ random: inout CounterRandom) -> String {
+    let digits = String(random.below(100_000))
+    return String(repeating: "0", count: 5 - digits.count) + digits
+  }
+
+  /// Several numbered keys between `blocks` blocks, asked for in random order.
+  private static func prompt(
+    blocks: Int, keys count: Int, _ random: inout CounterRandom
+  ) -> TextPrompt {
+    let keys = (1...count).map { _ in key(&random) }
+    let needles = keys.enumerated().map { index, key in
+      "The passkey \(index + 1) is \(key). Remember it. \(key) is the passkey \(index + 1).\n"
+    }
+    let questions = randomOrder(count, &random).map { index in
+      (
+        question: "\nWhat is the pass key \(index + 1)? The passkey \(index + 1) is",
+        answer: keys[index]
+      )
+    }
+    return TextPrompt(
+      head: prefix, block: block, scattering: needles, among: blocks, questions: questions, &random)
   }
 
   /// The prompt with a given key that replaces block `needleBlock` of `blocks`.
@@ -39,9 +63,9 @@ struct PasskeyPrompts: PromptGenerator {
     key: String, blocks: Int, needleBlock: Int, depth: Double? = nil
   ) -> TextPrompt {
     TextPrompt(
-      head: prefix, block: block, blocksBefore: needleBlock,
-      needle: "The passkey is \(key). Remember it. \(key) is the passkey.\n",
-      blocksAfter: blocks - 1 - needleBlock, tail: suffix, answers: [key],
+      head: prefix, block: block, blocks: (needleBlock, blocks - 1 - needleBlock),
+      needle: "The passkey is \(key). Remember it. \(key) is the passkey.\n", tail: suffix,
+      answers: [key],
       depth: depth ?? Double(needleBlock) / Double(max(blocks - 1, 1)))
   }
 

@@ -9,6 +9,7 @@ struct PhonebookPrompts: PromptGenerator {
   /// Default 20.
   var entries = 20
   var maximumNewTokens: Int? = 50
+  var questions = 1
 
   var name: String { "phonebook" }
   var metric: GenerationMetric { .exactMatch }
@@ -18,7 +19,7 @@ struct PhonebookPrompts: PromptGenerator {
   /// The largest book that has distinct names.
   static var nameCount: Int { WordLists.firstNames.count * WordLists.lastNames.count }
 
-  func prompt(size: Int, random: CounterRandom, depth: Double?) -> TextPrompt {
+  func prompt(size: Int, random: CounterRandom, depth: Double?, questions: Int) -> TextPrompt {
     var random = random
     var sampler = DistinctSampler(count: Self.nameCount, most: size)
     var chosen = [Int32](repeating: 0, count: size)
@@ -33,7 +34,14 @@ struct PhonebookPrompts: PromptGenerator {
     var roles = [Int32](repeating: 0, count: 3)
     var roleSampler = DistinctSampler(count: size, most: 3)
     roleSampler.draw(3, offset: 0, into: &roles, using: &random)
-    return Self.prompt(book: book, examples: [Int(roles[0]), Int(roles[1])], asked: Int(roles[2]))
+    var prompt = Self.prompt(
+      book: book, examples: [Int(roles[0]), Int(roles[1])], asked: Int(roles[2]))
+    guard questions > 1 else { return prompt }
+    let others = randomOrder(size, &random).filter { !roles.contains(Int32($0)) }
+    prompt.further = others.prefix(questions - 1).map {
+      (question: book[$0].name + ":", answer: book[$0].number)
+    }
+    return prompt
   }
 
   /// The prompt for a given book.

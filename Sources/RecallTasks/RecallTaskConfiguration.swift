@@ -76,9 +76,16 @@ public struct RecallTaskConfiguration: Sendable {
   ) throws(RecallTaskError) -> any PromptGenerator {
     let budget = try reader.int("max_new_tokens")
     if let budget, budget < 1 { throw reader.invalid("max_new_tokens", "must be 1 or more") }
+    let questions = try reader.int("questions") ?? 1
+    func requireQuestions(atMost most: Int) throws(RecallTaskError) {
+      guard questions >= 1, questions <= most else {
+        throw reader.invalid("questions", "is \(questions), not between 1 and \(most)")
+      }
+    }
     if name == "passkey" {
       let fill = try reader.choice("fill", of: PasskeyPrompts.Fill.self) ?? .exact
-      return PasskeyPrompts(fill: fill, maximumNewTokens: budget)
+      try requireQuestions(atMost: fill == .exact ? 256 : 1)
+      return PasskeyPrompts(fill: fill, maximumNewTokens: budget, questions: questions)
     }
     if name == "phonebook" {
       let entries = try reader.int("entries") ?? 20
@@ -86,12 +93,15 @@ public struct RecallTaskConfiguration: Sendable {
         throw reader.invalid(
           "entries", "is \(entries), not between 3 and \(PhonebookPrompts.nameCount)")
       }
-      return PhonebookPrompts(entries: entries, maximumNewTokens: budget ?? 50)
+      try requireQuestions(atMost: entries - 2)
+      return PhonebookPrompts(
+        entries: entries, maximumNewTokens: budget ?? 50, questions: questions)
     }
     guard let kind = NeedlePrompts.Kind(rawValue: name) else {
       throw .unknownTask(name: name, nearest: nearestName(to: name, among: names))
     }
-    return NeedlePrompts(kind: kind, maximumNewTokens: budget ?? 128)
+    try requireQuestions(atMost: 256)
+    return NeedlePrompts(kind: kind, maximumNewTokens: budget ?? 128, questions: questions)
   }
 
   /// The task's stream of samples to train on, or to measure token accuracy on.

@@ -1,28 +1,72 @@
 import TensorStorage
 
-/// A prompt around a needle: `head`, `block` repeated, `needle`, `block` repeated, `tail`.
+/// A prompt around needles: a head, then stretches of a repeated block, each with the text after it, the
+/// last of which ends with a question.
 struct TextPrompt {
+  /// A repeated block, and what follows it.
+  struct Stretch {
+    var blocks: Int
+    var text: String
+  }
+
   var head: String
   var block = ""
-  var blocksBefore = 0
-  var needle: String
-  var blocksAfter = 0
-  var tail: String
+  var stretches: [Stretch]
 
   /// What should be generated after the prompt and a space; the first one is trained on.
   var answers: [String]
 
+  /// Questions that follow the answer in a row to train on, with their answers.
+  var further: [(question: String, answer: String)] = []
+
   /// Where the needle lies: 0 at the start of the context, 1 at its end.
   var depth: Double?
 
-  /// The whole prompt.
-  var text: String { text(before: blocksBefore, after: blocksAfter, answered: false) }
+  /// Questions altogether.
+  var questionCount: Int { 1 + further.count }
 
-  /// The prompt with other numbers of blocks and perhaps the answer.
-  func text(before: Int, after: Int, answered: Bool) -> String {
-    let answer = answered ? " " + (answers.first ?? "") : ""
-    return head + String(repeating: block, count: before) + needle
-      + String(repeating: block, count: after) + tail + answer
+  /// A prompt around one needle, with `blocks` before and after it.
+  init(
+    head: String, block: String = "", blocks: (before: Int, after: Int) = (0, 0), needle: String,
+    tail: String, answers: [String], depth: Double?
+  ) {
+    self.head = head
+    self.block = block
+    stretches = [
+      Stretch(blocks: blocks.before, text: needle), Stretch(blocks: blocks.after, text: tail),
+    ]
+    self.answers = answers
+    self.depth = depth
+  }
+
+  /// A prompt of those stretches.
+  init(
+    head: String, block: String, stretches: [Stretch], answers: [String],
+    further: [(question: String, answer: String)]
+  ) {
+    self.head = head
+    self.block = block
+    self.stretches = stretches
+    self.answers = answers
+    self.further = further
+  }
+
+  /// The whole prompt: the context and the first question.
+  var text: String { text(blocks: stretches.map(\.blocks), questions: 1, answered: false) }
+
+  /// The prompt with other numbers of blocks and the first `questions` questions, all but the last with
+  /// their answers, and that too if `answered`.
+  func text(blocks: [Int], questions: Int, answered: Bool) -> String {
+    var result = head
+    for (stretch, count) in zip(stretches, blocks) {
+      result += String(repeating: block, count: count) + stretch.text
+    }
+    var answer = answers.first ?? ""
+    for (question, next) in further.prefix(questions - 1) {
+      result += " " + answer + "\n" + question
+      answer = next
+    }
+    return answered ? result + " " + answer : result
   }
 }
 
@@ -40,7 +84,11 @@ protocol PromptGenerator: Sendable {
   /// The only size there is, or nil when prompts grow to fill the sequence.
   var fixedSize: Int? { get }
 
-  /// Everything that shapes a prompt but its size; part of the random numbers' key.
+  /// Questions of a row to train on.
+  var questions: Int { get }
+
+  /// Everything that shapes a prompt but its size and the number of questions; part of the random
+  /// numbers' key.
   var spelling: String { get }
 
   /// The prompt of that size (1 or more).
@@ -52,8 +100,10 @@ protocol PromptGenerator: Sendable {
   ///   - size: blocks, lines or entries in the prompt.
   ///   - random: where to draw from.
   ///   - depth: where to put the needle; nil draws its place uniformly.
+  ///   - questions: how many to ask at most, one after the other; the first prompt of several questions
+  ///     need not be that of one.
   /// - Returns: a pure function of the arguments.
-  func prompt(size: Int, random: CounterRandom, depth: Double?) -> TextPrompt
+  func prompt(size: Int, random: CounterRandom, depth: Double?, questions: Int) -> TextPrompt
 
   /// The size to use whatever the exact count says, for agreement with other programs; else nil.
   func compatibleSize(sequenceLength: Int, tokenizer: any Tokenizer) -> Int?
@@ -71,72 +121,67 @@ extension PromptGenerator {
 struct PromptEncoder {
   let tokenizer: any Tokenizer
 
-  /// Tokens of a prompt as pieces: `prefix`, `before` repeated, `middle`, `after` repeated, `suffix`.
+  /// Tokens of a prompt as pieces: plain ones and, between them, repeated ones.
   private struct Spliced {
-    var prefix: ArraySlice<Int32>
-    var before: ArraySlice<Int32>
-    var middle: ArraySlice<Int32>
-    var after: ArraySlice<Int32>
-    var suffix: ArraySlice<Int32>
-    var repeatsBefore: Int
-    var repeatsAfter: Int
+    var plain: [ArraySlice<Int32>]
+    var repeated: [(tokens: ArraySlice<Int32>, times: Int)]
 
     var count: Int {
-      prefix.count + before.count * repeatsBefore + middle.count + after.count * repeatsAfter
-        + suffix.count
+      plain.reduce(0) { $0 + $1.count } + repeated.reduce(0) { $0 + $1.tokens.count * $1.times }
     }
 
     var tokens: [Int32] {
       var result: [Int32] = []
       result.reserveCapacity(count)
-      result += prefix
-      for _ in 0..<repeatsBefore { result += before }
-      result += middle
-      for _ in 0..<repeatsAfter { result += after }
-      return result + suffix
+      for (piece, block) in zip(plain, repeated) {
+        result += piece
+        for _ in 0..<block.times { result += block.tokens }
+      }
+      return result + (plain.last ?? [])
     }
   }
 
-  /// The ids of the prompt, with its answer when `answered`.
-  func encode(_ prompt: TextPrompt, answered: Bool) -> [Int32] {
-    splice(prompt, answered)?.tokens ?? encodeWhole(prompt, answered)
+  /// The ids of the prompt with its first `questions` questions, the last answered when `answered`.
+  func encode(_ prompt: TextPrompt, questions: Int, answered: Bool) -> [Int32] {
+    splice(prompt, questions, answered)?.tokens ?? encodeWhole(prompt, questions, answered)
   }
 
-  /// `encode(prompt, answered:).count`, without building the ids.
-  func count(_ prompt: TextPrompt, answered: Bool) -> Int {
-    splice(prompt, answered)?.count ?? encodeWhole(prompt, answered).count
+  /// `encode(prompt, questions:answered:).count`, without building the ids.
+  func count(_ prompt: TextPrompt, questions: Int, answered: Bool) -> Int {
+    splice(prompt, questions, answered)?.count ?? encodeWhole(prompt, questions, answered).count
   }
 
-  private func encodeWhole(_ prompt: TextPrompt, _ answered: Bool) -> [Int32] {
+  private func encodeWhole(
+    _ prompt: TextPrompt, _ questions: Int, _ answered: Bool
+  ) -> [Int32] {
     let text = prompt.text(
-      before: prompt.blocksBefore, after: prompt.blocksAfter, answered: answered)
+      blocks: prompt.stretches.map(\.blocks), questions: questions, answered: answered)
     return tokenizer.encode(text, addSpecial: true)
   }
 
-  private func splice(_ prompt: TextPrompt, _ answered: Bool) -> Spliced? {
-    let keptBefore = min(prompt.blocksBefore, 2)
-    let keptAfter = min(prompt.blocksAfter, 2)
-    let repeatsBefore = prompt.blocksBefore - keptBefore
-    let repeatsAfter = prompt.blocksAfter - keptAfter
-    guard repeatsBefore + repeatsAfter > 2 else { return nil }
-    func short(_ before: Int, _ after: Int) -> [Int32] {
+  private func splice(_ prompt: TextPrompt, _ questions: Int, _ answered: Bool) -> Spliced? {
+    let kept = prompt.stretches.map { min($0.blocks, 2) }
+    let times = zip(prompt.stretches, kept).map { $0.blocks - $1 }
+    guard times.reduce(0, +) > 2 else { return nil }
+    func short(_ blocks: [Int]) -> [Int32] {
       tokenizer.encode(
-        prompt.text(before: before, after: after, answered: answered), addSpecial: true)
+        prompt.text(blocks: blocks, questions: questions, answered: answered), addSpecial: true)
     }
-    let base = short(keptBefore, keptAfter)
-    // A place at which nothing is to be inserted may lie anywhere after or before the other.
-    guard
-      let first = repeatsBefore == 0
-        ? (position: 0, tokens: [][...]) : Self.insertion(base, short(keptBefore + 1, keptAfter)),
-      let second = repeatsAfter == 0
-        ? (position: base.count, tokens: [][...])
-        : Self.insertion(base, short(keptBefore, keptAfter + 1)),
-      first.position <= second.position
-    else { return nil }
-    return Spliced(
-      prefix: base[..<first.position], before: first.tokens,
-      middle: base[first.position..<second.position], after: second.tokens,
-      suffix: base[second.position...], repeatsBefore: repeatsBefore, repeatsAfter: repeatsAfter)
+    let base = short(kept)
+    var result = Spliced(plain: [], repeated: [])
+    var end = 0
+    for (index, count) in times.enumerated() where count > 0 {
+      var longer = kept
+      longer[index] += 1
+      guard let block = Self.insertion(base, short(longer)), block.position >= end else {
+        return nil
+      }
+      result.plain.append(base[end..<block.position])
+      result.repeated.append((block.tokens, count))
+      end = block.position
+    }
+    result.plain.append(base[end...])
+    return result
   }
 
   /// Where and what was inserted into `base` to give `longer`; nil if it is not one insertion.

@@ -25,8 +25,9 @@ public struct GenerationItem: Sendable {
 ///
 /// A prompt is as long as fits, by the exact count of the joined text's tokens. For evaluation
 /// `prompt + maximumNewTokens <= T`; for training `prompt + answer <= T`, the answer's tokens are
-/// the only targets that count, and the rest of the row is padding with weight 0. Writing a row
-/// calls the tokenizer, which allocates.
+/// the only targets that count, and the rest of the row is padding with weight 0. A row to train on
+/// may ask several questions, each after the answer to the one before. Writing a row calls the
+/// tokenizer, which allocates.
 public final class TextTask: SampleSource {
   /// Positions in a sample, `T`.
   public let sequenceLength: Int
@@ -47,6 +48,8 @@ public final class TextTask: SampleSource {
   private let encoder: PromptEncoder
   private let randomness: TaskRandomness
   private let compatibleSize: Int?
+  /// Questions of a prompt: several only in training.
+  private let questions: Int
 
   /// What has to fit in the sequence beside the prompt.
   private enum Reserve {
@@ -64,6 +67,7 @@ public final class TextTask: SampleSource {
     self.generator = generator
     self.sequenceLength = sequenceLength
     encoder = PromptEncoder(tokenizer: tokenizer)
+    questions = stream == .training ? generator.questions : 1
     randomness = TaskRandomness(
       seed: seed, task: generator.name, options: "length=\(sequenceLength) " + generator.spelling,
       stream: stream)
@@ -77,7 +81,11 @@ public final class TextTask: SampleSource {
   }
 
   private func sizeZero(_ random: CounterRandom, depth: Double?) -> TextPrompt {
-    generator.prompt(size: generator.fixedSize ?? 1, random: random, depth: depth)
+    prompt(size: generator.fixedSize ?? 1, random, depth)
+  }
+
+  private func prompt(size: Int, _ random: CounterRandom, _ depth: Double?) -> TextPrompt {
+    generator.prompt(size: size, random: random, depth: depth, questions: questions)
   }
 
   private func checkFit(_ prompt: TextPrompt, _ reserve: Reserve) throws(RecallTaskError) {
@@ -90,8 +98,9 @@ public final class TextTask: SampleSource {
   /// Tokens that the prompt and what comes after it take.
   private func tokens(_ prompt: TextPrompt, _ reserve: Reserve) -> Int {
     switch reserve {
-    case .answer: encoder.count(prompt, answered: true)
-    case .generation: encoder.count(prompt, answered: false) + newTokens(prompt)
+    case .answer: encoder.count(prompt, questions: prompt.questionCount, answered: true)
+    case .generation:
+      encoder.count(prompt, questions: 1, answered: false) + newTokens(prompt)
     }
   }
 
@@ -106,15 +115,15 @@ public final class TextTask: SampleSource {
     _ random: CounterRandom, depth: Double?, _ reserve: Reserve
   ) throws(RecallTaskError) -> TextPrompt {
     if let size = compatibleSize ?? generator.fixedSize {
-      let prompt = generator.prompt(size: max(size, 1), random: random, depth: depth)
+      let prompt = self.prompt(size: max(size, 1), random, depth)
       if compatibleSize == nil || reserve == .answer { try checkFit(prompt, reserve) }
       return prompt
     }
     try checkFit(sizeZero(random, depth: depth), reserve)
     let size = largestSize(within: sequenceLength) { size in
-      tokens(generator.prompt(size: size, random: random, depth: depth), reserve)
+      tokens(prompt(size: size, random, depth), reserve)
     }
-    return generator.prompt(size: size, random: random, depth: depth)
+    return prompt(size: size, random, depth)
   }
 
   /// Question `index` of `count`.
@@ -127,8 +136,8 @@ public final class TextTask: SampleSource {
   public func item(_ index: Int, of count: Int) throws(RecallTaskError) -> GenerationItem {
     let depth = (Double(index) + 0.5) / Double(max(count, 1))
     let prompt = try filled(randomness.generator(UInt64(index)), depth: depth, .generation)
-    let question = encoder.encode(prompt, answered: false)
-    let whole = encoder.encode(prompt, answered: true)
+    let question = encoder.encode(prompt, questions: 1, answered: false)
+    let whole = encoder.encode(prompt, questions: 1, answered: true)
     return GenerationItem(
       prompt: prompt.text, promptTokens: question,
       answerTokens: Array(whole.dropFirst(question.count)), answers: prompt.answers,
@@ -139,10 +148,13 @@ public final class TextTask: SampleSource {
   public func write(sample index: UInt64, into buffer: SampleBuffer) throws(RecallTaskError) {
     precondition(buffer.sequenceLength == sequenceLength)
     let prompt = try filled(randomness.generator(index), depth: nil, .answer)
-    let answerStart = encoder.count(prompt, answered: false)
     buffer.clear()
-    for (position, token) in encoder.encode(prompt, answered: true).enumerated() {
-      buffer.place(token, at: position, weight: position >= answerStart ? 1 : 0)
+    let row = encoder.encode(prompt, questions: prompt.questionCount, answered: true)
+    for (position, token) in row.enumerated() { buffer.place(token, at: position, weight: 0) }
+    for question in 1...prompt.questionCount {
+      let start = encoder.count(prompt, questions: question, answered: false)
+      let end = encoder.count(prompt, questions: question, answered: true)
+      for position in start..<max(min(end, row.count), start) { buffer.weights[position - 1] = 1 }
     }
   }
 }

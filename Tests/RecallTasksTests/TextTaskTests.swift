@@ -111,6 +111,75 @@ import Testing
     }
   }
 
+  /// `chunk` 7 makes tokens that do not respect the pieces.
+  @Test(arguments: names, [1, 7])
+  func aRowMayAskSeveralQuestions(_ name: String, _ chunk: Int) throws {
+    let tokenizer = TestTokenizer(beginning: 300, chunk: chunk)
+    let task = try source(name, ["questions": .int(3)], length: 2500, tokenizer: tokenizer)
+    for index in 0..<8 as Range<UInt64> {
+      let sample = try SampleArrays(task, index)
+      // Runs of targets that count: one an answer.
+      let counted = sample.counted
+      let starts = counted.filter { !counted.contains($0 - 1) }
+      if chunk == 7 {
+        #expect(starts.count >= 1 && counted.count > 3)
+        continue
+      }
+      #expect(starts.count == 3)
+      let row = tokenizer.decode(sample.inputs)
+      var answers: Set<String> = []
+      for start in starts {
+        let end = counted.first { $0 >= start && !counted.contains($0 + 1) } ?? start
+        let answer = tokenizer.decode(Array(sample.targets[start...end]))
+        #expect(answer.hasPrefix(" "))
+        answers.insert(String(answer.dropFirst()))
+        // The context gives the answer to what is asked just before it.
+        let text = tokenizer.decode(Array(sample.inputs[1...start]))
+        let question = try #require(text.components(separatedBy: "\n").last)
+        let asked = try #require(Self.statement(name, question, answer))
+        #expect(row.contains(asked), "\(asked) in \(row)")
+      }
+      #expect(answers.count == 3)
+      #expect(sample == (try SampleArrays(task, index)))
+    }
+  }
+
+  /// What a context says when `answer` is right.
+  private static func statement(_ name: String, _ question: String, _ answer: String) -> String? {
+    func after(_ mark: String) -> String? { question.components(separatedBy: mark).last }
+    switch name {
+    case "passkey": return after("The passkey ").map { "The passkey \($0)\(answer). Remember" }
+    case "phonebook": return question + answer + "\n"
+    default:
+      let key = after(" for ")?.components(separatedBy: " mentioned").first
+      return key.map { " for \($0) is:\(answer).\n" }
+    }
+  }
+
+  @Test(arguments: names)
+  func questionsChangeNoEvaluation(_ name: String) throws {
+    let tokenizer = TestTokenizer()
+    let one = try task(name, length: 2500, tokenizer: tokenizer)
+    let three = try task(
+      name, length: 2500, tokenizer: tokenizer, options: ["questions": .int(3)])
+    for index in 0..<4 {
+      let (item, other) = (try one.item(index, of: 4), try three.item(index, of: 4))
+      #expect(item.promptTokens == other.promptTokens && item.answers == other.answers)
+    }
+  }
+
+  @Test func questionsHaveALimit() {
+    for (name, options) in [
+      ("passkey", ["questions": .int(0)]), ("niah_single_1", ["questions": .int(257)]),
+      ("phonebook", ["questions": .int(4), "entries": .int(5)]),
+      ("passkey", ["questions": .int(2), "fill": .string("stuffed-mamba")]),
+    ] as [(String, [String: TaskOption])] {
+      #expect(throws: RecallTaskError.self) {
+        try RecallTaskConfiguration(name: name, options: options)
+      }
+    }
+  }
+
   /// Long prompts come from a few short encodings, not from encoding the text again and again.
   @Test func longPasskeyRowsAreCheap() throws {
     let tokenizer = TestTokenizer()

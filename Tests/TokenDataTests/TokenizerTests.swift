@@ -28,6 +28,12 @@ enum Fixtures {
     try expectAgreement(directory: directory, cases: directory + "/cases.json")
   }
 
+  /// Jamo, marks that decompose, marks that the library does not know, and 400 random mixtures.
+  @Test func normalisesAsTheReferenceLibrary() throws {
+    let directory = Fixtures.tokenizers + "/byte-level-nfc"
+    try expectAgreement(directory: directory, cases: directory + "/form-c.json")
+  }
+
   /// For tokenizers too large to commit: `STATEX_TOKENIZER_CASES=DIR:CASES`, the cases made by
   /// `make_tokenizer_fixtures.py --tokenizer DIR CASES`.
   @Test(.enabled(if: ProcessInfo.processInfo.environment["STATEX_TOKENIZER_CASES"] != nil))

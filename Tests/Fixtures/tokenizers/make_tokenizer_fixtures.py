@@ -13,6 +13,7 @@ import json
 import pathlib
 import random
 import sys
+import unicodedata
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers import processors, trainers
@@ -70,12 +71,35 @@ def cases():
     return TEXTS + mixed
 
 
-def reference(tokenizer):
+# Where normalisation form C is hard: trailing jamo after a syllable, jamo outside the modern range, marks
+# that decompose, marks that the library's Unicode version does not know.
+FORM_C_TEXTS = [
+    "\ub77c\u11ab", "\ub93c\u11c1", "\u1100\u1176", "\u1113\u116c", "\u1100\u1161\u11a7",
+    "\u110b\u1170\u11c3", "\u0f18\u0f73", "\u0f74\u0f75", "\u0f80\u0f81", "\u0eb9\u0eba",
+    "\u0898\u0899", "\u08ce\u08cf", "\u1ac9\u1aca", "\u1df9\u1dfa", "\U00010f84\U00010f85",
+    "\U00011839\U0001183a", "\U00011935\U00011930",
+]
+
+
+def form_c_cases():
+    """Those texts, and random ones of scalars that take part in normalisation."""
+    source = random.Random(3)
+    pool = [
+        c for c in range(0x300, 0x30000) if not 0xAC00 <= c < 0xE000
+        and (unicodedata.combining(chr(c)) or unicodedata.normalize("NFD", chr(c)) != chr(c))
+    ]
+    pool += list(range(0x1100, 0x1200)) * 2 + source.sample(range(0xAC00, 0xD7A4), 300)
+    pool += list(map(ord, "aeiouAEIOU \u09c7\u0b47\u3046\u0f71")) * 20
+    return FORM_C_TEXTS + [
+        "".join(map(chr, source.choices(pool, k=source.randint(1, 8)))) for _ in range(400)]
+
+
+def reference(tokenizer, texts):
     """Ids and decoded texts of every case."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     result = []
-    for text in cases():
+    for text in texts:
         ids = tokenizer.encode(text, add_special_tokens=True).ids
         plain = tokenizer.encode(text, add_special_tokens=False).ids
         result.append({"text": text, "ids": ids, "plain": plain, "decoded": tokenizer.decode(ids)})
@@ -155,7 +179,7 @@ def sentencepiece(metaspace):
 def main():
     if sys.argv[1:2] == ["--tokenizer"]:
         tokenizer = Tokenizer.from_file(sys.argv[2] + "/tokenizer.json")
-        pathlib.Path(sys.argv[3]).write_text(json.dumps(reference(tokenizer)))
+        pathlib.Path(sys.argv[3]).write_text(json.dumps(reference(tokenizer, cases())))
         return
     makers = {
         "byte-level": gpt2, "byte-level-nfc": neox,
@@ -167,7 +191,9 @@ def main():
         tokenizer, config = maker()
         (folder / "tokenizer.json").write_text(tokenizer.to_str())
         (folder / "tokenizer_config.json").write_text(json.dumps(config))
-        (folder / "cases.json").write_text(json.dumps(reference(tokenizer)))
+        (folder / "cases.json").write_text(json.dumps(reference(tokenizer, cases())))
+        if name == "byte-level-nfc":
+            (folder / "form-c.json").write_text(json.dumps(reference(tokenizer, form_c_cases())))
 
 
 main()
