@@ -92,13 +92,13 @@ public struct EvaluationTask: Sendable {
     case .some(let single): elements = [single]
     }
     let numbers = elements.compactMap { element -> Int? in
-      guard case .int(let value) = element, value >= 1 else { return nil }
+      guard case .int(let value) = element, (1...1 << 30).contains(value) else { return nil }
       return value
     }
     guard !numbers.isEmpty, numbers.count == elements.count, Set(numbers).count == numbers.count
     else {
       throw EvaluationError.option(
-        task: task, name: name, reason: "must be a whole number of 1 or more")
+        task: task, name: name, reason: "must be a whole number between 1 and \(1 << 30)")
     }
     return numbers
   }

@@ -59,7 +59,8 @@ public final class CopyingTask: SampleSource {
     }
     let (vocabulary, tokens) = (configuration.vocabulary, configuration.tokens)
     try require(
-      vocabulary >= 3 && vocabulary <= Int(Int32.max), "vocab", "is \(vocabulary), not 3 or more")
+      (3...largestVocabulary).contains(vocabulary), "vocab",
+      "is \(vocabulary), not between 3 and \(largestVocabulary)")
     try require(
       tokens >= 1 && tokens <= (sequenceLength - 1) / 2, "tokens",
       "is \(tokens): a sequence of \(sequenceLength) holds 1 to \((sequenceLength - 1) / 2)")

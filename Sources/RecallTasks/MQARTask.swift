@@ -110,8 +110,14 @@ public final class MQARTask: SampleSource {
     let most = configuration.pairs.max() ?? 0
     let vocabulary = configuration.vocabulary
     try require(
-      vocabulary >= 4 && vocabulary <= Int(Int32.max), "vocab", "is \(vocabulary), not 4 or more")
+      (4...largestVocabulary).contains(vocabulary), "vocab",
+      "is \(vocabulary), not between 4 and \(largestVocabulary)")
     try require((configuration.pairs.min() ?? 0) >= 1, "pairs", "must hold numbers of 1 or more")
+    for (option, count) in [("keys", configuration.keys), ("values", configuration.values)] {
+      try require(
+        (1..<vocabulary).contains(count ?? 1), option,
+        "is \(count ?? 1), not between 1 and \(vocabulary - 1)")
+    }
     try require(
       configuration.keyCount >= most, "keys",
       "leaves \(configuration.keyCount) key ids for \(most) distinct keys")

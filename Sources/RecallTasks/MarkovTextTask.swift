@@ -66,12 +66,13 @@ public final class MarkovTextTask: SampleSource {
     let symbols = configuration.symbols
     try require(
       symbols >= 2 && symbols <= 4096, "symbols", "is \(symbols), not between 2 and 4096")
-    try require(
-      configuration.firstID >= 0 && configuration.firstID <= Int(Int32.max) - 4096, "first_id",
-      "is \(configuration.firstID), not 0 or more")
-    try require(
-      configuration.beginning >= 0 && configuration.beginning < Int(Int32.max), "bos",
-      "is \(configuration.beginning), not 0 or more")
+    for (option, id) in [
+      ("first_id", configuration.firstID), ("bos", configuration.beginning),
+    ] {
+      try require(
+        (0...largestVocabulary).contains(id), option,
+        "is \(id), not between 0 and \(largestVocabulary)")
+    }
     self.configuration = configuration
     self.sequenceLength = sequenceLength
     randomness = TaskRandomness(

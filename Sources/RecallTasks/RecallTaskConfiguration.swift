@@ -71,11 +71,16 @@ public struct RecallTaskConfiguration: Sendable {
     return markov
   }
 
+  /// Tokens to generate at most.
+  private static let mostNewTokens = 1 << 20
+
   private static func text(
     _ name: String, _ reader: inout TaskOptionReader
   ) throws(RecallTaskError) -> any PromptGenerator {
     let budget = try reader.int("max_new_tokens")
-    if let budget, budget < 1 { throw reader.invalid("max_new_tokens", "must be 1 or more") }
+    if let budget, !(1...mostNewTokens).contains(budget) {
+      throw reader.invalid("max_new_tokens", "must be between 1 and \(mostNewTokens)")
+    }
     let questions = try reader.int("questions") ?? 1
     func requireQuestions(atMost most: Int) throws(RecallTaskError) {
       guard questions >= 1, questions <= most else {

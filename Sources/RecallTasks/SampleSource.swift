@@ -35,6 +35,9 @@ extension SampleSource {
   }
 }
 
+/// Ids that a generated task may have at most; no model has nearly as many.
+let largestVocabulary = 1 << 24
+
 /// Which of a task's independent streams of samples is meant.
 public enum SampleStream: String, Sendable {
   /// Samples to learn from.

@@ -152,9 +152,8 @@ struct DataCommand: ParsableCommand {
     var tokenizer: String?
 
     func validate() throws {
-      guard samples >= 1, sequenceLength >= 1 else {
-        throw ValidationError("--samples and --sequence-length must be at least 1")
-      }
+      try requireCount(samples, "--samples")
+      try requireCount(sequenceLength, "--sequence-length")
     }
 
     func run() throws {

@@ -51,11 +51,9 @@ struct EvaluateCommand: ParsableCommand {
     guard perplexity != nil || !task.isEmpty else {
       throw ValidationError("nothing to measure: give --perplexity PREFIX or --task NAME")
     }
-    for (name, value) in [
-      ("sequence-length", sequenceLength), ("samples", samples), ("sequences", sequences ?? 1),
-    ] where value < 1 {
-      throw ValidationError("--\(name) must be at least 1")
-    }
+    try requireCount(sequenceLength, "--sequence-length")
+    try requireCount(samples, "--samples")
+    try requireCount(sequences ?? 1, "--sequences")
     guard !perToken || perplexity != nil else {
       throw ValidationError("--per-token needs --perplexity")
     }

@@ -52,7 +52,7 @@ struct GenerateCommand: ParsableCommand {
       throw ValidationError(
         "give one of --prompt TEXT, --prompt-file FILE and --prompt-tokens 1,2,3")
     }
-    guard maxNewTokens >= 1 else { throw ValidationError("--max-new-tokens must be at least 1") }
+    try requireCount(maxNewTokens, "--max-new-tokens")
     guard temperature ?? 1 > 0, temperature ?? 1 < .infinity else {
       throw ValidationError("--temperature must be above 0; leave it out for greedy decoding")
     }

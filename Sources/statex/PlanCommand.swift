@@ -17,7 +17,7 @@ struct PlanCommand: ParsableCommand {
   var overrides: [String] = []
 
   func validate() throws {
-    guard ranks >= 1 else { throw ValidationError("--ranks must be at least 1") }
+    try requireCount(ranks, "--ranks")
   }
 
   func run() throws {

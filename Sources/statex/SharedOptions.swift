@@ -19,7 +19,7 @@ struct ComputeOptions: ParsableArguments {
     guard threads ?? 1 >= 1, threads ?? 1 <= 4096 else {
       throw ValidationError("--threads must be between 1 and 4096")
     }
-    guard segmentLength >= 1 else { throw ValidationError("--segment-length must be at least 1") }
+    try requireCount(segmentLength, "--segment-length")
   }
 
   /// Starts the threads and reads a model.
@@ -126,6 +126,14 @@ struct IntegerList: ExpressibleByArgument {
     let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
     values = parts.compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
     guard values.count == parts.count else { return nil }
+  }
+}
+
+/// Requires a count that an option may have.
+func requireCount(_ value: Int, _ option: String) throws {
+  let most = 1 << 30
+  guard (1...most).contains(value) else {
+    throw ValidationError("\(option) must be between 1 and \(most)")
   }
 }
 

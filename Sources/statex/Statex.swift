@@ -14,6 +14,6 @@ struct Statex: ParsableCommand {
     subcommands: [
       ExpandCommand.self, ConvertCommand.self, EvaluateCommand.self, GenerateCommand.self,
       CompareCommand.self, InspectCommand.self, DataCommand.self, CheckpointCommand.self,
-      PlanCommand.self,
+      PlanCommand.self, RecipeCommand.self,
     ])
 }

@@ -77,7 +77,17 @@ import Testing
       ("mqar", ["pairs": .list([])], "task mqar: option 'pairs' must hold numbers of 1 or more"),
       ("mqar", ["vocab": .int(8), "pairs": .int(4)], "task mqar: option 'keys' leaves 3 key ids"),
       ("mqar", ["layout": .string("denser")], "task mqar: option 'layout' must be one of zoology"),
-      ("mqar", ["keys": .int(9000)], "task mqar: option 'values' leaves no value id"),
+      ("mqar", ["keys": .int(8191)], "task mqar: option 'values' leaves no value id"),
+      ("mqar", ["keys": .int(9000)], "task mqar: option 'keys' is 9000, not between 1 and 8191"),
+      (
+        "mqar", ["keys": .int(.max), "values": .int(.max)],
+        "task mqar: option 'keys' is 9223372036854775807, not between 1 and 8191"
+      ),
+      ("mqar", ["values": .int(.max)], "task mqar: option 'values' is 9223372036854775807, not"),
+      ("mqar", ["pairs": .int(.max)], "task mqar: option 'keys' leaves 4095 key ids for"),
+      ("mqar", ["vocab": .int(.max)], "task mqar: option 'vocab' is 9223372036854775807, not"),
+      ("markov", ["first_id": .int(.max)], "task markov: option 'first_id' is 9223372036854775807"),
+      ("copying", ["tokens": .int(.max)], "task copying: option 'tokens' is 9223372036854775807"),
       ("mqar", ["power_a": .int(0)], "task mqar: option 'power_a' is 0.0, not above 0"),
       ("markov", ["symbols": .int(1)], "task markov: option 'symbols' is 1, not between 2"),
       ("copying", ["tokens": .int(32)], "task copying: option 'tokens' is 32: a sequence of 64"),

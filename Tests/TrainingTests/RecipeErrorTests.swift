@@ -81,6 +81,15 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("run.seed", "-1", "must be at least 0, found -1"),
     ("data.sequence_length", "0", "must be at least 1, found 0"),
     ("train.segment_length", "0", "must be at least 1, found 0"),
+    ("data.sequence_length", "4000000000000000000", "must be at most 1073741824, found 4000000000"),
+    ("train.segment_length", "9000000000000000000", "must be at most 1073741824, found 9000000000"),
+    ("train.micro_batch", "1073741824", "must be a multiple of micro_batch"),
+    (
+      "train", "{steps: 1, micro_batch: 1073741824, sequences_per_step: 1073741824}",
+      "at most 68719476736 tokens"
+    ),
+    ("data.sources.0.weight", "1e300", "must be at most 1e+30, found 1e+300"),
+    ("train.memory_budget", "9223372036854775807", "expected bytes, for example"),
     ("train.state_passing", "1.5", "must be between 0.0 and 1.0, found 1.5"),
     ("train.memory_budget", "0", "must be at least 1, found 0"),
     ("train.optimizer.lr", "0", "must be above 0.0, found 0.0"),

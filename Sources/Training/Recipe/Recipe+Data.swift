@@ -3,54 +3,69 @@ import TokenData
 
 extension Recipe {
   /// What the model reads.
-  public struct DataPlan: Sendable, Equatable {
+  public struct DataPlan: Sendable, Equatable, RecipeSection {
     /// Tokens predicted in one sample; a sample holds one token more; required.
-    public var sequenceLength: Int
+    public var sequenceLength = 0
     /// Whether samples come in a random order that `run.seed` fixes; default true; false takes them
     /// in file order.
-    public var shuffle: Bool
+    public var shuffle = true
     /// Whether state and convolutions start from zeros at the first token of every document inside a
     /// sample; default false.
-    public var resetsStateAtDocuments: Bool
+    public var resetsStateAtDocuments = false
     /// Whether a document's last token is trained to predict the first token of the next document;
     /// default true, and false with `reset_state_at_documents`.
-    public var predictsAcrossDocuments: Bool
+    public var predictsAcrossDocuments = true
     /// Where samples come from, at least one; required.
-    public var sources: [Source]
+    public var sources: [Source] = []
 
-    static let keys = [
-      "sequence_length", "shuffle", "reset_state_at_documents", "predict_across_documents",
-      "sources",
-    ]
+    static var fields: [RecipeField<DataPlan>] {
+      [
+        .integer(
+          "sequence_length", \.sequenceLength, .atLeast(1), unit: "tokens",
+          "tokens predicted in one sample"),
+        .flag(
+          "shuffle", \.shuffle, standard: "true",
+          "random order of stored samples; false: file order"),
+        .flag(
+          "reset_state_at_documents", \.resetsStateAtDocuments, standard: "false",
+          "state and convolutions start from zeros at every document"),
+        boundaries, list,
+      ]
+    }
 
-    init(_ reader: RecipeReader) throws(RecipeError) {
-      sequenceLength = try reader.integer("sequence_length", .atLeast(1))
-      shuffle = try reader.flag("shuffle", default: true)
-      resetsStateAtDocuments = try reader.flag("reset_state_at_documents", default: false)
-      predictsAcrossDocuments = try reader.flag(
-        "predict_across_documents", default: !resetsStateAtDocuments)
-      sources = []
-      for (value, path) in try reader.list("sources") {
-        let section = try RecipeReader(value, path: path, keys: nil)
-        sources.append(try Source(section, besides: sources))
-      }
-      guard !sources.isEmpty else {
-        throw reader.invalid("sources", "at least one source is needed")
+    private static var boundaries: RecipeField<DataPlan> {
+      let key = "predict_across_documents"
+      let description = RecipeKey(
+        path: key, type: "flag", standard: "true; false with `reset_state_at_documents`",
+        meaning: "a document's last token is trained to predict the next one's first")
+      return RecipeField(description) { (data, reader) throws(RecipeError) in
+        data.predictsAcrossDocuments = try reader.flag(
+          key, default: !data.resetsStateAtDocuments)
+      } write: {
+        .flag($0.predictsAcrossDocuments)
       }
     }
 
-    var value: RecipeValue {
-      .mapping([
-        ("sequence_length", .integer(sequenceLength)), ("shuffle", .flag(shuffle)),
-        ("reset_state_at_documents", .flag(resetsStateAtDocuments)),
-        ("predict_across_documents", .flag(predictsAcrossDocuments)),
-        ("sources", .list(sources.map(\.value))),
-      ])
+    private static var list: RecipeField<DataPlan> {
+      let description = RecipeKey(
+        path: "sources", type: "list", standard: "required", range: "at least one",
+        meaning: "where samples come from")
+      return RecipeField(description) { (data, reader) throws(RecipeError) in
+        for (value, path) in try reader.list("sources") {
+          let source = try RecipeReader(value, path: path, keys: nil)
+          data.sources.append(try Source(source, besides: data.sources))
+        }
+        guard !data.sources.isEmpty else {
+          throw reader.invalid("sources", "at least one source is needed")
+        }
+      } write: {
+        .list($0.sources.map(\.value))
+      }
     }
   }
 
   /// One source of samples.
-  public struct Source: Sendable, Equatable {
+  public struct Source: Sendable, Equatable, RecipeSection {
     /// Stored text or a generator.
     public enum Kind: Sendable, Equatable {
       /// `tokens`: the prefix of a Megatron pair `prefix.bin` and `prefix.idx`.
@@ -63,22 +78,44 @@ extension Recipe {
     public var kind: Kind
     /// What it is called in `metrics.jsonl`, unlike every other source; default: the task's name, or the
     /// last component of `tokens`, with a number where that is taken.
-    public var name: String
+    public var name = ""
     /// Share of the samples, relative to the other sources' weights; above 0; default 1.
-    public var weight: Double
+    public var weight = 1.0
     /// What its targets weigh in the loss: `loss` (default `token` for stored tokens, `sample` for tasks)
     /// and `loss_weight`, a factor above 0 (default 1).
-    public var loss: SourceLoss
+    public var loss = SourceLoss()
 
-    /// Keys that every source may have.
-    private static let sharedKeys = ["name", "weight", "loss", "loss_weight"]
+    static var fields: [RecipeField<Source>] {
+      [
+        .text(
+          "name", \.name, standard: "the task, or the last component of `tokens`",
+          range: "unlike other sources'",
+          "name in `metrics.jsonl`; a default that is taken gets a number"),
+        .number(
+          "weight", \.weight, .above(0), standard: "1",
+          "share of the samples, relative to the other sources"),
+        .choice(
+          "loss", \.loss.unit, standard: "`token` for `tokens`, `sample` for `task`",
+          "what counts as one in the loss"),
+        .number(
+          "loss_weight", \.loss.factor, .above(0), standard: "1",
+          "factor on the weight of the source's targets in the loss"),
+      ]
+    }
+
+    static var described: [RecipeKey] {
+      let tokens = RecipeKey(
+        path: "tokens", type: "path", standard: "-", range: "prefix of `.bin` and `.idx`",
+        meaning: "Megatron token files")
+      return [tokens, Task.nameKey] + fields.flatMap(\.described) + Task.furtherKeys
+    }
 
     /// Reads a source that follows `others` in the list.
     init(_ reader: RecipeReader, besides others: [Source]) throws(RecipeError) {
       let standardName: String
       switch (reader.value("tokens"), reader.value("task")) {
       case (.some, nil):
-        let keys = ["tokens"] + Self.sharedKeys
+        let keys = ["tokens"] + Self.keys
         for entry in reader.remaining(keys) {
           throw .unknownKey(
             place: entry.place, path: reader.path(of: entry.key),
@@ -88,24 +125,21 @@ extension Recipe {
         kind = .tokens(prefix: prefix)
         standardName = URL(fileURLWithPath: prefix).lastPathComponent
       case (nil, .some):
-        let task = try Task(reader, besides: Self.sharedKeys)
+        let task = try Task(reader, besides: Self.keys)
         kind = .task(task)
         standardName = task.name
+        loss.unit = .sample
       default:
         throw .invalidValue(
           place: reader.place(of: ""), path: reader.path,
           reason: "a source has either `tokens` (a prefix) or `task` (a name)")
       }
-      let name = try reader.text("name", default: Self.unused(standardName, besides: others))
-      self.name = name
+      name = Self.unused(standardName, besides: others)
+      try read(reader)
+      let name = name
       guard !others.contains(where: { $0.name == name }) else {
         throw reader.invalid("name", "`\(name)` is the name of an earlier source too")
       }
-      weight = try reader.number("weight", default: 1, .above(0))
-      let unit: SourceLoss.Unit = if case .task = kind { .sample } else { .token }
-      loss = SourceLoss(
-        try reader.choice("loss", default: unit),
-        factor: try reader.number("loss_weight", default: 1, .above(0)))
     }
 
     /// The name, or the name with the first number from 2 on that no other source has.
@@ -116,14 +150,10 @@ extension Recipe {
     }
 
     var value: RecipeValue {
-      let shared: [RecipeValue.Entry] = [
-        .init("name", .text(name)), .init("weight", .number(weight)),
-        .init("loss", .text(loss.unit.rawValue)), .init("loss_weight", .number(loss.factor)),
-      ]
       switch kind {
       case .tokens(let prefix):
-        return RecipeValue(.mapping([.init("tokens", .text(prefix))] + shared))
-      case .task(let task): return task.value(with: shared)
+        RecipeValue(.mapping([.init("tokens", .text(prefix))] + entries))
+      case .task(let task): task.value(with: entries)
       }
     }
   }

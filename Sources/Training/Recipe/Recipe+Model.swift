@@ -10,10 +10,24 @@ extension Recipe {
 
     static let keys = ["init", "config", "initialization"]
 
+    static var described: [RecipeKey] {
+      [
+        RecipeKey(
+          path: "model.init", type: "path", standard: "-", range: "a directory",
+          meaning: "Hugging Face directory: `config.json` and safetensors"),
+        RecipeKey(
+          path: "model.config", type: "mapping", standard: "-", range: "GLA or Mamba2",
+          meaning: "fields of a `config.json`; weights from `run.seed`"),
+        RecipeKey(
+          path: "model.initialization", type: "mapping", standard: "see below",
+          range: "only with `config`", meaning: "how the weights are drawn"),
+      ] + ScratchInitialization.described(below: "model.initialization")
+    }
+
     init(_ reader: RecipeReader) throws(RecipeError) {
       let config = reader.present("config")
       let initialization = try reader.optionalSection(
-        "initialization", keys: ["embedding_std", "linear", "std"], Self.initialization)
+        "initialization", ScratchInitialization())
       switch (reader.present("init"), config) {
       case (nil, nil):
         throw .missingKey(place: reader.place(of: "init"), path: "\(reader.path).init")
@@ -35,47 +49,13 @@ extension Recipe {
       switch self {
       case .pretrained(let directory): .mapping([("init", .text(directory))])
       case .scratch(let config, let initialization):
-        .mapping([("config", config), ("initialization", Self.value(of: initialization))])
+        .mapping([("config", config), ("initialization", initialization.value)])
       }
-    }
-
-    /// How linear weights are drawn: normal with deviation `std`, or uniform in +-1/sqrt(fan_in).
-    private enum Linear: String, CaseIterable {
-      case normal
-      case fanIn = "fan_in"
-    }
-
-    /// `initialization`: `embedding_std` (default 0.02), `linear` (default normal), `std` of the
-    /// normal draw (default 0.02).
-    private static func initialization(
-      _ reader: RecipeReader
-    ) throws(RecipeError) -> ScratchInitialization {
-      let embedding = try reader.number("embedding_std", default: 0.02, .above(0))
-      switch try reader.choice("linear", default: Linear.normal) {
-      case .normal:
-        return ScratchInitialization(
-          embeddingDeviation: embedding,
-          linearDeviation: try reader.number("std", default: 0.02, .above(0)))
-      case .fanIn:
-        guard reader.value("std") == nil else {
-          throw reader.invalid("std", "only for `linear: normal`; fan_in fixes its own range")
-        }
-        return ScratchInitialization(embeddingDeviation: embedding, linearDeviation: nil)
-      }
-    }
-
-    private static func value(of initialization: ScratchInitialization) -> RecipeValue {
-      let deviation = initialization.linearDeviation
-      let linear = deviation == nil ? Linear.fanIn : Linear.normal
-      return .mapping([
-        ("embedding_std", .number(initialization.embeddingDeviation)),
-        ("linear", .text(linear.rawValue)), ("std", deviation.map(RecipeValue.number)),
-      ])
     }
   }
 
   /// The state expansion applied before training.
-  public struct Expansion: Sendable, Equatable {
+  public struct Expansion: Sendable, Equatable, RecipeSection {
     /// Which layers are expanded.
     public enum Layers: Sendable, Equatable {
       /// Layers 0, n, 2n, ...
@@ -90,21 +70,40 @@ extension Recipe {
     }
 
     /// Default: every 6th layer from the first.
-    public var layers: Layers
+    public var layers = Layers.every(6)
     /// GLA: heads after merging; default 1.
-    public var heads: Int
+    public var heads = 1
     /// Mamba2: factor on the state size; default 4.
-    public var stateFactor: Int
+    public var stateFactor = 4
     /// Default `reinitialize`.
-    public var initialization: Initialization
+    public var initialization = Initialization.reinitialize
 
-    static let keys = ["layers", "heads", "state_factor", "init"]
+    static var fields: [RecipeField<Expansion>] {
+      [
+        selection,
+        .integer(
+          "heads", \.heads, .atLeast(1), standard: "1", also: ", divides the layer's heads",
+          "GLA: heads after merging"),
+        .integer(
+          "state_factor", \.stateFactor, .atLeast(1), standard: "4",
+          also: ", new state size <= 65536", "Mamba2: factor on the state size"),
+        .choice(
+          "init", \.initialization, standard: "`reinitialize`", "how expanded layers start"),
+      ]
+    }
 
-    init(_ reader: RecipeReader) throws(RecipeError) {
-      layers = try Self.layers(reader)
-      heads = try reader.integer("heads", default: 1, .atLeast(1))
-      stateFactor = try reader.integer("state_factor", default: 4, .atLeast(1))
-      initialization = try reader.choice("init", default: .reinitialize)
+    private static var selection: RecipeField<Expansion> {
+      let description = RecipeKey(
+        path: "layers", type: "`{every: n}` or list", standard: "`{every: 6}`",
+        range: "n >= 1; indices of the model", meaning: "layers, from 0")
+      return RecipeField(description) { (expansion, reader) throws(RecipeError) in
+        expansion.layers = try layers(reader)
+      } write: {
+        switch $0.layers {
+        case .every(let stride): .mapping([("every", .integer(stride))])
+        case .list(let layers): .list(layers.map(RecipeValue.integer))
+        }
+      }
     }
 
     private static func layers(_ reader: RecipeReader) throws(RecipeError) -> Layers {
@@ -132,17 +131,54 @@ extension Recipe {
           expected: "{every: n} or a list of layer indices", found: value.summary)
       }
     }
+  }
+}
 
-    var value: RecipeValue {
-      let layersValue: RecipeValue =
-        switch layers {
-        case .every(let stride): .mapping([("every", .integer(stride))])
-        case .list(let layers): .list(layers.map(RecipeValue.integer))
+// MARK: Drawing the weights
+
+/// How linear weights are drawn: normal with deviation `std`, or uniform in +-1/sqrt(fan_in).
+private enum LinearDraw: String, CaseIterable {
+  case normal
+  case fanIn = "fan_in"
+}
+
+extension ScratchInitialization: RecipeSection {
+  static var fields: [RecipeField<ScratchInitialization>] {
+    [
+      .number(
+        "embedding_std", \.embeddingDeviation, .above(0), standard: "0.02",
+        "standard deviation of the embeddings"),
+      draw, deviation,
+    ]
+  }
+
+  private static var draw: RecipeField<ScratchInitialization> {
+    let description = RecipeKey(
+      path: "linear", type: "word", standard: "`normal`",
+      range: RecipeField<ScratchInitialization>.words(LinearDraw.self),
+      meaning: "draw of linear weights")
+    return RecipeField(description) { (initialization, reader) throws(RecipeError) in
+      let draw = try reader.choice("linear", default: LinearDraw.normal)
+      if draw == .fanIn { initialization.linearDeviation = nil }
+    } write: {
+      .text(($0.linearDeviation == nil ? LinearDraw.fanIn : .normal).rawValue)
+    }
+  }
+
+  private static var deviation: RecipeField<ScratchInitialization> {
+    let description = RecipeKey(
+      path: "std", type: "number", standard: "0.02", range: "> 0; not with `fan_in`",
+      meaning: "standard deviation of `normal`")
+    return RecipeField(description) { (initialization, reader) throws(RecipeError) in
+      guard let standard = initialization.linearDeviation else {
+        guard reader.value("std") == nil else {
+          throw reader.invalid("std", "only for `linear: normal`; fan_in fixes its own range")
         }
-      return .mapping([
-        ("layers", layersValue), ("heads", .integer(heads)),
-        ("state_factor", .integer(stateFactor)), ("init", .text(initialization.rawValue)),
-      ])
+        return
+      }
+      initialization.linearDeviation = try reader.number("std", default: standard, .above(0))
+    } write: {
+      $0.linearDeviation.map(RecipeValue.number)
     }
   }
 }

@@ -2,7 +2,7 @@ extension Recipe {
   /// How the work is divided.
   ///
   /// It changes no number while `isReproducible` holds, but for `sequenceRanks`, which changes roundings.
-  public struct Parallel: Sendable, Equatable {
+  public struct Parallel: Sendable, Equatable, RecipeSection {
     /// What is sharded over the ranks.
     public enum OptimizerSharding: String, Sendable, Equatable, CaseIterable {
       /// Every rank holds all moments.
@@ -14,88 +14,114 @@ extension Recipe {
     /// Threads of one rank; nil (`auto`, the default) divides the machine's cores by its ranks.
     public var threadsPerRank: Int?
     /// Default `none`.
-    public var optimizerSharding: OptimizerSharding
+    public var optimizerSharding = OptimizerSharding.none
     /// Whether sums run in one fixed order, whatever the number of ranks; default true.
-    public var isReproducible: Bool
+    public var isReproducible = true
     /// Consecutive ranks that share each sequence, a divisor of the number of ranks; default 1.
-    public var sequenceRanks: Int
+    public var sequenceRanks = 1
     /// Whether ranks exchange gradients while backward still runs (with `isReproducible` only; changes
     /// no number); default true.
-    public var overlaps: Bool
+    public var overlaps = true
 
-    static let keys = [
-      "threads_per_rank", "optimizer_sharding", "reproducible", "sequence_ranks", "overlap",
-    ]
-
-    init(_ reader: RecipeReader) throws(RecipeError) {
-      if let value = reader.value("threads_per_rank"), value.kind != .text("auto") {
-        guard case .integer = value.kind else {
-          throw .wrongType(
-            place: value.place, path: reader.path(of: "threads_per_rank"),
-            expected: "auto or an integer", found: value.summary)
-        }
-        threadsPerRank = try reader.integer("threads_per_rank", .between(1, 4096))
-      } else {
-        threadsPerRank = nil
-      }
-      optimizerSharding = try reader.choice(
-        "optimizer_sharding", default: OptimizerSharding.none)
-      isReproducible = try reader.flag("reproducible", default: true)
-      sequenceRanks = try reader.integer("sequence_ranks", default: 1, .atLeast(1))
-      overlaps = try reader.flag("overlap", default: true)
+    static var fields: [RecipeField<Parallel>] {
+      [
+        threads,
+        .choice(
+          "optimizer_sharding", \.optimizerSharding, standard: "`none`",
+          "what is sharded over ranks"),
+        .flag(
+          "reproducible", \.isReproducible, standard: "true", "sum gradients in one fixed order"),
+        .integer(
+          "sequence_ranks", \.sequenceRanks, .atLeast(1), standard: "1",
+          also: ", divides the ranks",
+          "ranks that share each sequence"),
+        .flag(
+          "overlap", \.overlaps, standard: "true", "exchange gradients while backward runs"),
+      ]
     }
 
-    var value: RecipeValue {
-      .mapping([
-        ("threads_per_rank", threadsPerRank.map(RecipeValue.integer) ?? .text("auto")),
-        ("optimizer_sharding", .text(optimizerSharding.rawValue)),
-        ("reproducible", .flag(isReproducible)), ("sequence_ranks", .integer(sequenceRanks)),
-        ("overlap", .flag(overlaps)),
-      ])
+    private static var threads: RecipeField<Parallel> {
+      let key = "threads_per_rank"
+      let description = RecipeKey(
+        path: key, type: "integer or `auto`", standard: "`auto`", range: "1 to 4096",
+        meaning: "threads of one rank")
+      return RecipeField(description) { (parallel, reader) throws(RecipeError) in
+        guard let value = reader.value(key), value.kind != .text("auto") else { return }
+        guard case .integer = value.kind else {
+          throw .wrongType(
+            place: value.place, path: reader.path(of: key), expected: "auto or an integer",
+            found: value.summary)
+        }
+        parallel.threadsPerRank = try reader.integer(key, .between(1, 4096))
+      } write: {
+        $0.threadsPerRank.map(RecipeValue.integer) ?? .text("auto")
+      }
     }
   }
 
   /// When the run is saved, besides at its end and on a signal.
-  public struct Checkpoint: Sendable, Equatable {
+  public struct Checkpoint: Sendable, Equatable, RecipeSection {
     /// Steps between two checkpoints; 0 saves at the end only; default 1000.
-    public var every: Int
+    public var every = 1000
     /// Checkpoints kept, at least 1; the oldest is deleted after a newer one is complete; default 3.
-    public var keep: Int
+    public var keep = 3
 
-    static let keys = ["every", "keep"]
-
-    init(_ reader: RecipeReader) throws(RecipeError) {
-      every = try reader.integer("every", default: 1000, .atLeast(0))
-      keep = try reader.integer("keep", default: 3, .atLeast(1))
-    }
-
-    var value: RecipeValue {
-      .mapping([("every", .integer(every)), ("keep", .integer(keep))])
+    static var fields: [RecipeField<Checkpoint>] {
+      [
+        .integer(
+          "every", \.every, .atLeast(0), unit: "steps", standard: "1000",
+          "steps between checkpoints; 0: at the end only"),
+        .integer(
+          "keep", \.keep, .atLeast(1), unit: "checkpoints", standard: "3",
+          "how many are kept, the newest"),
+      ]
     }
   }
 
   /// What is measured during training.
-  public struct Evaluation: Sendable, Equatable {
+  public struct Evaluation: Sendable, Equatable, RecipeSection {
     /// Mean loss on stored text.
-    public struct Perplexity: Sendable, Equatable {
+    public struct Perplexity: Sendable, Equatable, RecipeSection {
       /// Megatron prefix of the text; required.
-      public var tokens: String
+      public var tokens = ""
       /// Tokens predicted in one sequence; default: `data.sequence_length`.
       public var sequenceLength: Int
+
+      static var fields: [RecipeField<Perplexity>] {
+        [
+          .text("tokens", \.tokens, type: "path", range: "", "Megatron prefix"),
+          .integer(
+            "sequence_length", \.sequenceLength, .atLeast(1), unit: "tokens",
+            standard: "that of `data`", "length of a sample"),
+        ]
+      }
     }
 
     /// Steps between two evaluations; 0 evaluates never; default 1000.
-    public var every: Int
+    public var every = 1000
     /// A recall task to score.
-    public struct TaskPlan: Sendable, Equatable {
+    public struct TaskPlan: Sendable, Equatable, RecipeSection {
       /// Which task, with its options.
       public var task: Task
       /// Samples to score; default 64.
-      public var samples: Int
+      public var samples = 64
       /// Tokens of a sample; default: `data.sequence_length`.
       public var sequenceLength: Int
 
-      private static let keys = ["samples", "sequence_length"]
+      static var fields: [RecipeField<TaskPlan>] {
+        [
+          .integer(
+            "samples", \.samples, .atLeast(1), unit: "samples", standard: "64",
+            "samples to score"),
+          .integer(
+            "sequence_length", \.sequenceLength, .atLeast(1), unit: "tokens",
+            standard: "`data.sequence_length`", "length of a sample"),
+        ]
+      }
+
+      static var described: [RecipeKey] {
+        [Task.nameKey] + fields.flatMap(\.described) + Task.furtherKeys
+      }
 
       init(_ value: RecipeValue, path: String, sequenceLength: Int) throws(RecipeError) {
         var mapping = value
@@ -105,73 +131,81 @@ extension Recipe {
         }
         let reader = try RecipeReader(mapping, path: path, keys: nil)
         task = try Task(reader, besides: Self.keys)
-        samples = try reader.integer("samples", default: 64, .atLeast(1))
-        self.sequenceLength = try reader.integer(
-          "sequence_length", default: sequenceLength, .atLeast(1))
+        self.sequenceLength = sequenceLength
+        try read(reader)
       }
 
-      var value: RecipeValue {
-        task.value(with: [
-          RecipeValue.Entry("samples", .integer(samples)),
-          RecipeValue.Entry("sequence_length", .integer(sequenceLength)),
-        ])
-      }
+      var value: RecipeValue { task.value(with: entries) }
     }
 
     /// Recall tasks to score, each a name or `{task: name, samples: n, sequence_length: n,
     /// ...options}`; default none.
-    public var tasks: [TaskPlan]
+    public var tasks: [TaskPlan] = []
     /// Text to measure the perplexity of; nil (default) measures none.
     public var perplexity: Perplexity?
 
-    static let keys = ["every", "tasks", "perplexity"]
+    /// `data.sequence_length`, the default of lengths.
+    private let sequenceLength: Int
 
-    init(_ reader: RecipeReader, sequenceLength: Int) throws(RecipeError) {
-      every = try reader.integer("every", default: 1000, .atLeast(0))
-      tasks = []
-      for (value, path) in try reader.list("tasks", default: []) {
-        tasks.append(try TaskPlan(value, path: path, sequenceLength: sequenceLength))
-      }
-      perplexity = try reader.optionalSection("perplexity", keys: ["tokens", "sequence_length"]) {
-        (section) throws(RecipeError) in
-        Perplexity(
-          tokens: try section.text("tokens"),
-          sequenceLength: try section.integer(
-            "sequence_length", default: sequenceLength, .atLeast(1)))
+    /// The defaults.
+    init(sequenceLength: Int) { self.sequenceLength = sequenceLength }
+
+    static var fields: [RecipeField<Evaluation>] {
+      [
+        .integer(
+          "every", \.every, .atLeast(0), unit: "steps", standard: "1000",
+          "steps between evaluations; 0: never"),
+        taskList, text,
+      ]
+    }
+
+    private static var taskList: RecipeField<Evaluation> {
+      let description = RecipeKey(
+        path: "tasks", type: "list", standard: "[]", meaning: "tasks to score")
+      return RecipeField(description) { (evaluation, reader) throws(RecipeError) in
+        for (value, path) in try reader.list("tasks", default: []) {
+          evaluation.tasks.append(
+            try TaskPlan(value, path: path, sequenceLength: evaluation.sequenceLength))
+        }
+      } write: {
+        .list($0.tasks.map(\.value))
       }
     }
 
-    var value: RecipeValue {
-      let perplexityValue = perplexity.map { perplexity in
-        RecipeValue.mapping([
-          ("tokens", .text(perplexity.tokens)),
-          ("sequence_length", .integer(perplexity.sequenceLength)),
-        ])
+    private static var text: RecipeField<Evaluation> {
+      let key = "perplexity"
+      let description = RecipeKey(
+        path: key, type: "mapping", standard: "none", meaning: "stored text to measure the loss on")
+      return RecipeField(description, inside: Perplexity.described(below: key)) {
+        (evaluation, reader) throws(RecipeError) in
+        let standard = Perplexity(sequenceLength: evaluation.sequenceLength)
+        evaluation.perplexity = try reader.optionalSection(key, keys: Perplexity.keys) {
+          (inner) throws(RecipeError) in
+          var perplexity = standard
+          try perplexity.read(inner)
+          return perplexity
+        }
+      } write: {
+        $0.perplexity?.value
       }
-      return .mapping([
-        ("every", .integer(every)),
-        ("tasks", .list(tasks.map(\.value))),
-        ("perplexity", perplexityValue),
-      ])
     }
   }
 
   /// What is logged.
-  public struct Metrics: Sendable, Equatable {
+  public struct Metrics: Sendable, Equatable, RecipeSection {
     /// Whether TensorBoard event files are written beside `metrics.jsonl`; default true.
-    public var tensorboard: Bool
+    public var tensorboard = true
     /// Steps between two logged steps, at least 1; default 1.
-    public var logEvery: Int
+    public var logEvery = 1
 
-    static let keys = ["tensorboard", "log_every"]
-
-    init(_ reader: RecipeReader) throws(RecipeError) {
-      tensorboard = try reader.flag("tensorboard", default: true)
-      logEvery = try reader.integer("log_every", default: 1, .atLeast(1))
-    }
-
-    var value: RecipeValue {
-      .mapping([("tensorboard", .flag(tensorboard)), ("log_every", .integer(logEvery))])
+    static var fields: [RecipeField<Metrics>] {
+      [
+        .flag(
+          "tensorboard", \.tensorboard, standard: "true", "also write TensorBoard event files"),
+        .integer(
+          "log_every", \.logEvery, .atLeast(1), unit: "steps", standard: "1",
+          "steps between logged steps; step 1 is always logged"),
+      ]
     }
   }
 }

@@ -14,6 +14,24 @@ extension Recipe {
     /// Dotted path of the task in the recipe: for error messages, no part of equality.
     public let path: String
 
+    static var nameKey: RecipeKey {
+      RecipeKey(
+        path: "task", type: "word", standard: "-", range: "see \"Tasks\"",
+        meaning: "a task that makes its samples")
+    }
+
+    /// Keys of a task's mapping that are its own.
+    static var furtherKeys: [RecipeKey] {
+      [
+        RecipeKey(
+          path: "tokenizer", type: "`byte` or path", standard: "the pretrained model's",
+          range: "only with `task`", meaning: "tokenizer of a task on text"),
+        RecipeKey(
+          path: "others", type: "", standard: "", range: "only with `task`",
+          meaning: "the task's options"),
+      ]
+    }
+
     /// Reads a task; `other` are keys of the same mapping that are not its own.
     init(_ reader: RecipeReader, besides other: [String]) throws(RecipeError) {
       name = try reader.text("task")

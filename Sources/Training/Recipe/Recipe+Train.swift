@@ -2,7 +2,7 @@ import Optimizers
 
 extension Recipe {
   /// How the model is trained.
-  public struct Train: Sendable, Equatable {
+  public struct Train: Sendable, Equatable, RecipeSection {
     /// Arithmetic of the matrix products; everything else is fp32.
     public enum Precision: String, Sendable, Equatable, CaseIterable {
       case fp32, bf16
@@ -19,14 +19,14 @@ extension Recipe {
     }
 
     /// Optimizer steps; required.
-    public var steps: Int
+    public var steps = 0
     /// Sequences in one step over all ranks, a multiple of `microBatch`; default 8.
-    public var sequencesPerStep: Int
+    public var sequencesPerStep = 8
     /// Sequences that go through the model together; default 1.
-    public var microBatch: Int
+    public var microBatch = 1
     /// Tokens of a sequence whose activations a rank holds at once; gradients are exact for any value;
     /// default 2048.
-    public var segmentLength: Int
+    public var segmentLength = 2048
     /// Bytes of memory that one rank may use; nil (the default) for any number.
     ///
     /// States at segment starts that do not fit are written to `scratch`, or computed again without one.
@@ -34,110 +34,143 @@ extension Recipe {
     /// Directory for states that do not fit in memory; nil (the default) writes none.
     public var scratch: String?
     /// Whether gradients stop at segment starts; default false: they are those of the whole sequence.
-    public var truncatesBackpropagation: Bool
+    public var truncatesBackpropagation = false
     /// Probability, in [0, 1], with which a sample begins with the final state of the sample before it
     /// in its lane (the same place in the step before); default 0.
-    public var statePassing: Double
+    public var statePassing = 0.0
     /// Default `auto`.
-    public var precision: Precision
+    public var precision = Precision.auto
     /// Default `all`.
-    public var trainable: Trainable
+    public var trainable = Trainable.all
     /// AdamW's settings.
-    public var optimizer: Optimizer
+    public var optimizer = Optimizer()
     /// How the learning rate moves.
-    public var schedule: Schedule
+    public var schedule = Schedule(steps: 0)
 
-    static let keys = [
-      "steps", "sequences_per_step", "micro_batch", "segment_length", "memory_budget", "scratch",
-      "truncated_backpropagation", "state_passing", "precision", "trainable", "optimizer",
-      "schedule",
-    ]
+    static var fields: [RecipeField<Train>] {
+      [
+        .integer(
+          "steps", \.steps, .atLeast(1), unit: "optimizer steps", "length of the run"),
+        .integer(
+          "sequences_per_step", \.sequencesPerStep, .atLeast(1), unit: "sequences", standard: "8",
+          also: ", a multiple of `micro_batch`", "sequences of a step, over all ranks"),
+        .integer(
+          "micro_batch", \.microBatch, .atLeast(1), unit: "sequences", standard: "1",
+          "sequences that go through the model together"),
+        .integer(
+          "segment_length", \.segmentLength, .atLeast(1), unit: "tokens of a rank",
+          standard: "2048", "tokens of a sequence whose activations a rank holds at once"),
+        memoryBudget, scratch,
+        .flag(
+          "truncated_backpropagation", \.truncatesBackpropagation, standard: "false",
+          "stop gradients at segment starts"),
+        .number(
+          "state_passing", \.statePassing, .between(0, 1), unit: "probability", standard: "0",
+          "how often a sample begins with its lane's last state"),
+        .choice("precision", \.precision, standard: "`auto`", "arithmetic of the matrix products"),
+        .choice("trainable", \.trainable, standard: "`all`", "which parameters are trained"),
+        .section("optimizer", \.optimizer), .section("schedule", \.schedule),
+      ]
+    }
+
+    private static var memoryBudget: RecipeField<Train> {
+      let key = "memory_budget"
+      let description = RecipeKey(
+        path: key, type: "bytes, or text such as `4GB`, `3.5GiB`", unit: "of one rank",
+        standard: "none", range: ">= 1", meaning: "what a rank may hold in arrays")
+      return RecipeField(description) { (train, reader) throws(RecipeError) in
+        train.memoryBudget = reader.value(key) == nil ? nil : try reader.bytes(key)
+      } write: {
+        $0.memoryBudget.map(RecipeValue.integer)
+      }
+    }
+
+    private static var scratch: RecipeField<Train> {
+      let description = RecipeKey(
+        path: "scratch", type: "path", unit: "a directory", standard: "none",
+        range: "must exist", meaning: "where states go that do not fit the budget")
+      return RecipeField(description) { (train, reader) throws(RecipeError) in
+        train.scratch = reader.value("scratch") == nil ? nil : try reader.text("scratch")
+      } write: {
+        $0.scratch.map(RecipeValue.text)
+      }
+    }
 
     init(_ reader: RecipeReader) throws(RecipeError) {
-      let steps = try reader.integer("steps", .atLeast(1))
-      self.steps = steps
-      sequencesPerStep = try reader.integer("sequences_per_step", default: 8, .atLeast(1))
-      microBatch = try reader.integer("micro_batch", default: 1, .atLeast(1))
-      segmentLength = try reader.integer("segment_length", default: 2048, .atLeast(1))
-      memoryBudget = try reader.value("memory_budget").map { _ throws(RecipeError) in
-        try reader.bytes("memory_budget")
-      }
-      scratch = try reader.value("scratch").map { _ throws(RecipeError) in
-        try reader.text("scratch")
-      }
-      truncatesBackpropagation = try reader.flag("truncated_backpropagation", default: false)
-      statePassing = try reader.number("state_passing", default: 0, .between(0, 1))
-      precision = try reader.choice("precision", default: .auto)
-      trainable = try reader.choice("trainable", default: .all)
-      optimizer = try reader.section("optimizer", keys: Optimizer.keys, Optimizer.init)
-      schedule = try reader.section("schedule", keys: Schedule.keys) {
-        (section) throws(RecipeError) in try Schedule(section, steps: steps)
-      }
+      // The schedule's defaults and ranges follow from the number of steps.
+      schedule = Schedule(steps: try reader.integer("steps", .atLeast(1)))
+      try read(reader)
       guard sequencesPerStep.isMultiple(of: microBatch) else {
         throw reader.invalid(
           "sequences_per_step",
           "must be a multiple of micro_batch (\(microBatch)), found \(sequencesPerStep)")
       }
     }
-
-    var value: RecipeValue {
-      .mapping([
-        ("steps", .integer(steps)), ("sequences_per_step", .integer(sequencesPerStep)),
-        ("micro_batch", .integer(microBatch)), ("segment_length", .integer(segmentLength)),
-        ("memory_budget", memoryBudget.map(RecipeValue.integer)),
-        ("scratch", scratch.map(RecipeValue.text)),
-        ("truncated_backpropagation", .flag(truncatesBackpropagation)),
-        ("state_passing", .number(statePassing)), ("precision", .text(precision.rawValue)),
-        ("trainable", .text(trainable.rawValue)),
-        ("optimizer", optimizer.value), ("schedule", schedule.value),
-      ])
-    }
   }
 
   /// AdamW's settings.
-  public struct Optimizer: Sendable, Equatable {
+  public struct Optimizer: Sendable, Equatable, RecipeSection {
     /// Learning rate after warm-up, above 0; default 3e-4.
-    public var learningRate: Double
+    public var learningRate = 3e-4
     /// Learning rate at the end of a decaying schedule, at most `learningRate`; default 0.
-    public var minimumLearningRate: Double
+    public var minimumLearningRate = 0.0
     /// Decay of the first moment, in [0, 1); default 0.9.
-    public var beta1: Double
+    public var beta1 = 0.9
     /// Decay of the second moment, in [0, 1); default 0.95.
-    public var beta2: Double
+    public var beta2 = 0.95
     /// Added to the root of the second moment, above 0; default 1e-8.
-    public var epsilon: Double
+    public var epsilon = 1e-8
     /// Decoupled weight decay of parameters with two or more dimensions, at least 0; default 0.1.
-    public var weightDecay: Double
+    public var weightDecay = 0.1
     /// Largest global gradient norm; 0 clips nothing; default 1.
-    public var gradientClip: Double
+    public var gradientClip = 1.0
     /// How the two moments are stored: `fp32`, or `bf16` with stochastic rounding; default `fp32`.
-    public var moments: MomentPrecision
+    public var moments = MomentPrecision.fp32
 
-    static let keys = ["lr", "min_lr", "betas", "eps", "weight_decay", "grad_clip", "moments"]
-
-    init(_ reader: RecipeReader) throws(RecipeError) {
-      learningRate = try reader.number("lr", default: 3e-4, .above(0))
-      minimumLearningRate = try reader.number("min_lr", default: 0, .between(0, learningRate))
-      let betas = try reader.numbers("betas", default: [0.9, 0.95], .from(0, below: 1))
-      (beta1, beta2) = (betas[0], betas[1])
-      epsilon = try reader.number("eps", default: 1e-8, .above(0))
-      weightDecay = try reader.number("weight_decay", default: 0.1, .atLeast(0))
-      gradientClip = try reader.number("grad_clip", default: 1, .atLeast(0))
-      moments = try reader.choice("moments", default: .fp32)
+    static var fields: [RecipeField<Optimizer>] {
+      [
+        .number("lr", \.learningRate, .above(0), standard: "3e-4", "peak learning rate"),
+        minimum, betas,
+        .number(
+          "eps", \.epsilon, .above(0), standard: "1e-8", "added to the second moment's root"),
+        .number(
+          "weight_decay", \.weightDecay, .atLeast(0), standard: "0.1",
+          "decoupled, of parameters of two or more dimensions"),
+        .number(
+          "grad_clip", \.gradientClip, .atLeast(0), standard: "1", also: "; 0 clips nothing",
+          "largest global gradient norm"),
+        .choice("moments", \.moments, standard: "`fp32`", "how both moments are stored"),
+      ]
     }
 
-    var value: RecipeValue {
-      .mapping([
-        ("lr", .number(learningRate)), ("min_lr", .number(minimumLearningRate)),
-        ("betas", .list([.number(beta1), .number(beta2)])), ("eps", .number(epsilon)),
-        ("weight_decay", .number(weightDecay)), ("grad_clip", .number(gradientClip)),
-        ("moments", .text(moments.rawValue)),
-      ])
+    private static var minimum: RecipeField<Optimizer> {
+      let description = RecipeKey(
+        path: "min_lr", type: "number", standard: "0", range: "0 to `lr`",
+        meaning: "learning rate at the end of a schedule that falls")
+      return RecipeField(description) { (optimizer, reader) throws(RecipeError) in
+        optimizer.minimumLearningRate = try reader.number(
+          "min_lr", default: 0, .between(0, optimizer.learningRate))
+      } write: {
+        .number($0.minimumLearningRate)
+      }
+    }
+
+    private static var betas: RecipeField<Optimizer> {
+      let description = RecipeKey(
+        path: "betas", type: "list of 2 numbers", standard: "[0.9, 0.95]", range: ">= 0 and < 1",
+        meaning: "decay of the first and the second moment")
+      return RecipeField(description) { (optimizer, reader) throws(RecipeError) in
+        let betas = try reader.numbers(
+          "betas", default: [optimizer.beta1, optimizer.beta2], .from(0, below: 1))
+        (optimizer.beta1, optimizer.beta2) = (betas[0], betas[1])
+      } write: {
+        .list([.number($0.beta1), .number($0.beta2)])
+      }
     }
   }
 
   /// How the learning rate moves.
-  public struct Schedule: Sendable, Equatable {
+  public struct Schedule: Sendable, Equatable, RecipeSection {
     /// The shape after warm-up.
     public enum Kind: Sendable, Equatable {
       case cosine, constant, linear
@@ -150,47 +183,84 @@ extension Recipe {
     }
 
     /// Default `cosine`.
-    public var kind: Kind
+    public var kind = Kind.cosine
     /// Steps over which the rate rises linearly, at most `train.steps`; default: one step in twenty,
     /// at most 1000.
     ///
     /// The default of a run of one step is 1: a falling rate would be `minimumLearningRate` in it.
     public var warmupSteps: Int
 
-    static let keys = ["kind", "warmup_steps", "decay_steps"]
+    /// `train.steps`, which bounds the others.
+    private let steps: Int
 
-    init(_ reader: RecipeReader, steps: Int) throws(RecipeError) {
-      let warmup = try reader.integer(
-        "warmup_steps", default: steps == 1 ? 1 : min(1000, steps / 20), .between(0, steps))
-      warmupSteps = warmup
-      let word = try reader.choice("kind", default: Word.cosine)
-      guard word == .wsd || reader.value("decay_steps") == nil else {
-        throw reader.invalid("decay_steps", "only for `kind: wsd`, found `\(word.rawValue)`")
-      }
-      switch word {
-      case .cosine: kind = .cosine
-      case .constant: kind = .constant
-      case .linear: kind = .linear
-      case .wsd:
-        let standard = min(steps / 10, steps - warmup)
-        kind = .wsd(
-          decaySteps: try reader.integer(
-            "decay_steps", default: standard, .between(0, steps - warmup)))
+    /// The defaults for a run of that many steps.
+    init(steps: Int) {
+      self.steps = steps
+      warmupSteps = steps == 1 ? 1 : min(1000, steps / 20)
+    }
+
+    static var fields: [RecipeField<Schedule>] { [shape, warmup, decay] }
+
+    private static var shape: RecipeField<Schedule> {
+      let description = RecipeKey(
+        path: "kind", type: "word", standard: "`cosine`",
+        range: RecipeField<Schedule>.words(Word.self),
+        meaning: "shape of the learning rate after warm-up")
+      return RecipeField(description) { (schedule, reader) throws(RecipeError) in
+        schedule.kind =
+          switch try reader.choice("kind", default: Word.cosine) {
+          case .cosine: .cosine
+          case .constant: .constant
+          case .linear: .linear
+          case .wsd: .wsd(decaySteps: 0)
+          }
+      } write: {
+        .text($0.word.rawValue)
       }
     }
 
-    var value: RecipeValue {
-      let (word, decaySteps): (Word, Int?) =
-        switch kind {
-        case .cosine: (.cosine, nil)
-        case .constant: (.constant, nil)
-        case .linear: (.linear, nil)
-        case .wsd(let decaySteps): (.wsd, decaySteps)
+    private static var warmup: RecipeField<Schedule> {
+      let description = RecipeKey(
+        path: "warmup_steps", type: "integer", unit: "steps",
+        standard: "steps / 20, at most 1000; 1 of 1",
+        range: "0 to `steps`", meaning: "steps over which the rate rises linearly")
+      return RecipeField(description) { (schedule, reader) throws(RecipeError) in
+        schedule.warmupSteps = try reader.integer(
+          "warmup_steps", default: schedule.warmupSteps, .between(0, schedule.steps))
+      } write: {
+        .integer($0.warmupSteps)
+      }
+    }
+
+    private static var decay: RecipeField<Schedule> {
+      let description = RecipeKey(
+        path: "decay_steps", type: "integer", unit: "steps", standard: "steps / 10",
+        range: "0 to steps - warmup; only with `wsd`",
+        meaning: "steps at the end over which the rate falls")
+      return RecipeField(description) { (schedule, reader) throws(RecipeError) in
+        guard case .wsd = schedule.kind else {
+          guard reader.value("decay_steps") == nil else {
+            throw reader.invalid(
+              "decay_steps", "only for `kind: wsd`, found `\(schedule.word.rawValue)`")
+          }
+          return
         }
-      return .mapping([
-        ("kind", .text(word.rawValue)), ("warmup_steps", .integer(warmupSteps)),
-        ("decay_steps", decaySteps.map(RecipeValue.integer)),
-      ])
+        let most = schedule.steps - schedule.warmupSteps
+        schedule.kind = .wsd(
+          decaySteps: try reader.integer(
+            "decay_steps", default: min(schedule.steps / 10, most), .between(0, most)))
+      } write: {
+        if case .wsd(let steps) = $0.kind { .integer(steps) } else { nil }
+      }
+    }
+
+    private var word: Word {
+      switch kind {
+      case .cosine: .cosine
+      case .constant: .constant
+      case .linear: .linear
+      case .wsd: .wsd
+      }
     }
   }
 }

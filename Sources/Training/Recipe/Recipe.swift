@@ -76,19 +76,17 @@ extension Recipe {
   ]
 
   init(_ reader: RecipeReader) throws(RecipeError) {
-    run = try reader.section("run", keys: Run.keys, Run.init)
+    run = try reader.section("run", Run())
     model = try reader.section("model", keys: Model.keys, Model.init)
-    expansion = try reader.optionalSection("expansion", keys: Expansion.keys, Expansion.init)
-    let data = try reader.section("data", keys: DataPlan.keys, DataPlan.init)
+    expansion = try reader.optionalSection("expansion", Expansion())
+    let data = try reader.section("data", DataPlan())
     self.data = data
     train = try reader.section("train", keys: Train.keys, Train.init)
-    parallel = try reader.section("parallel", keys: Parallel.keys, Parallel.init)
-    checkpoint = try reader.section("checkpoint", keys: Checkpoint.keys, Checkpoint.init)
-    evaluation = try reader.section("evaluation", keys: Evaluation.keys) {
-      (section) throws(RecipeError) in
-      try Evaluation(section, sequenceLength: data.sequenceLength)
-    }
-    metrics = try reader.section("metrics", keys: Metrics.keys, Metrics.init)
+    parallel = try reader.section("parallel", Parallel())
+    checkpoint = try reader.section("checkpoint", Checkpoint())
+    evaluation = try reader.section(
+      "evaluation", Evaluation(sequenceLength: data.sequenceLength))
+    metrics = try reader.section("metrics", Metrics())
     try validate(reader)
   }
 
@@ -113,32 +111,49 @@ extension Recipe {
       throw refuse(
         "train.steps", "steps * sequences_per_step * sequence_length is beyond 64-bit counting")
     }
+    guard data.sequenceLength * train.microBatch <= RecipeReader.mostTokens else {
+      throw refuse(
+        "train.micro_batch",
+        "micro_batch * sequence_length must be at most \(RecipeReader.mostTokens) tokens")
+    }
   }
 }
 
 extension Recipe {
   /// Name, folder and seed of a run.
-  public struct Run: Sendable, Equatable {
+  public struct Run: Sendable, Equatable, RecipeSection {
     /// Name shown in logs; default: the last component of `output`.
-    public var name: String
+    public var name = ""
     /// Folder of the run: resolved recipe, metrics, checkpoints and export; required.
-    public var output: String
+    public var output = ""
     /// Seed of every random choice: data order, tasks, initialisation; default 0.
-    public var seed: UInt64
+    public var seed: UInt64 = 0
 
-    static let keys = ["name", "output", "seed"]
-
-    init(_ reader: RecipeReader) throws(RecipeError) {
-      output = try reader.text("output")
-      let component = URL(fileURLWithPath: output).lastPathComponent
-      name = try reader.text("name", default: component)
-      seed = UInt64(try reader.integer("seed", default: 0, .atLeast(0)))
+    static var fields: [RecipeField<Run>] {
+      [title, .text("output", \.output, type: "path", "the run directory"), origin]
     }
 
-    var value: RecipeValue {
-      .mapping([
-        ("name", .text(name)), ("output", .text(output)), ("seed", .integer(Int(seed))),
-      ])
+    private static var title: RecipeField<Run> {
+      let description = RecipeKey(
+        path: "name", type: "text", standard: "last component of `run.output`", range: "not empty",
+        meaning: "name in the log")
+      return RecipeField(description) { (run, reader) throws(RecipeError) in
+        let component = URL(fileURLWithPath: try reader.text("output")).lastPathComponent
+        run.name = try reader.text("name", default: component)
+      } write: {
+        .text($0.name)
+      }
+    }
+
+    private static var origin: RecipeField<Run> {
+      let description = RecipeKey(
+        path: "seed", type: "integer", standard: "0", range: ">= 0",
+        meaning: "seed of data order, tasks, initialisation and expansion")
+      return RecipeField(description) { (run, reader) throws(RecipeError) in
+        run.seed = UInt64(try reader.integer("seed", default: 0, .atLeast(0), atMost: .max))
+      } write: {
+        .integer(Int($0.seed))
+      }
     }
   }
 }

@@ -85,15 +85,27 @@ struct RecipeReader {
 extension RecipeReader {
   /// An integer; required when `standard` is nil.
   func integer(
-    _ key: String, default standard: Int? = nil, _ allowed: Allowed<Int> = .any
+    _ key: String, default standard: Int? = nil, _ allowed: Allowed<Int>,
+    atMost most: Int = mostCounted
   ) throws(RecipeError) -> Int {
     if let standard, value(key) == nil { return standard }
     let value = try required(key)
     guard case .integer(let integer) = value.kind else {
       throw wrongType(key, value, expected: "an integer")
     }
+    guard integer <= most else {
+      throw invalid(key, "must be at most \(most), found \(integer)")
+    }
     return try check(integer, key, allowed)
   }
+
+  /// What a count may be at most where its range says nothing else: products of a few of them, and of
+  /// sizes of models, fit in 64 bits.
+  static let mostCounted = 1 << 30
+  /// Tokens of a micro-batch at most.
+  static let mostTokens = 1 << 36
+  /// What a number may be at most where its range says nothing else.
+  private static let largest = 1e30
 
   /// A finite number; required when `standard` is nil.
   func number(
@@ -106,11 +118,16 @@ extension RecipeReader {
   private func number(
     _ value: RecipeValue, _ key: String, _ allowed: Allowed<Double>
   ) throws(RecipeError) -> Double {
+    let number: Double
     switch value.kind {
-    case .integer(let integer): return try check(Double(integer), key, allowed)
-    case .number(let number): return try check(number, key, allowed)
+    case .integer(let integer): number = Double(integer)
+    case .number(let given): number = given
     default: throw wrongType(key, value, expected: "a number")
     }
+    guard number <= Self.largest else {
+      throw invalid(key, "must be at most \(Self.largest), found \(number)")
+    }
+    return try check(number, key, allowed)
   }
 
   /// A list of exactly `count` numbers.
@@ -131,7 +148,9 @@ extension RecipeReader {
   /// A number of bytes: an integer, or a text such as `4GB` or `1.5 GiB`; required.
   func bytes(_ key: String) throws(RecipeError) -> Int {
     let value = try required(key)
-    if case .integer(let bytes) = value.kind { return try check(bytes, key, .atLeast(1)) }
+    if case .integer(let bytes) = value.kind, bytes <= 1 << 62 {
+      return try check(bytes, key, .atLeast(1))
+    }
     let units = ["kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "MiB": 0x1p20, "GiB": 0x1p30]
     guard case .text(let text) = value.kind,
       let unit = units.first(where: { text.hasSuffix($0.key) }),
@@ -203,6 +222,32 @@ extension RecipeReader {
     return try body(RecipeReader(value, path: path(of: key), keys: keys))
   }
 
+  /// The section under a key, read over its defaults.
+  func section<Section: RecipeSection>(
+    _ key: String, _ standard: Section
+  ) throws(RecipeError) -> Section {
+    try section(key, keys: Section.keys) { (reader) throws(RecipeError) in
+      try Self.read(standard, reader)
+    }
+  }
+
+  /// The section under a key, read over its defaults, or nil if the key is absent or null.
+  func optionalSection<Section: RecipeSection>(
+    _ key: String, _ standard: Section
+  ) throws(RecipeError) -> Section? {
+    try optionalSection(key, keys: Section.keys) { (reader) throws(RecipeError) in
+      try Self.read(standard, reader)
+    }
+  }
+
+  private static func read<Section: RecipeSection>(
+    _ standard: Section, _ reader: RecipeReader
+  ) throws(RecipeError) -> Section {
+    var section = standard
+    try section.read(reader)
+    return section
+  }
+
   /// The mapping under a key, or nil if the key is absent or null.
   func optionalSection<Section>(
     _ key: String, keys: [String],
@@ -247,6 +292,22 @@ enum Allowed<Number: Comparable & Sendable>: Sendable, CustomStringConvertible {
     case .between(let low, let high): value >= low && value <= high
     case .from(let low, let high): value >= low && value < high
     }
+  }
+
+  /// The range in a table.
+  var shortDescription: String {
+    switch self {
+    case .any: ""
+    case .atLeast(let low): ">= \(Self.plain(low))"
+    case .above(let low): "> \(Self.plain(low))"
+    case .between(let low, let high): "\(Self.plain(low)) to \(Self.plain(high))"
+    case .from(let low, let high): ">= \(Self.plain(low)) and < \(Self.plain(high))"
+    }
+  }
+
+  private static func plain(_ number: Number) -> String {
+    let text = "\(number)"
+    return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
   }
 
   var description: String {
