@@ -152,8 +152,10 @@ public final class TextTask: SampleSource {
     let row = encoder.encode(prompt, questions: prompt.questionCount, answered: true)
     for (position, token) in row.enumerated() { buffer.place(token, at: position, weight: 0) }
     for question in 1...prompt.questionCount {
+      let isLast = question == prompt.questionCount
       let start = encoder.count(prompt, questions: question, answered: false)
-      let end = encoder.count(prompt, questions: question, answered: true)
+      let end =
+        isLast ? row.count : encoder.count(prompt, questions: question, answered: true)
       for position in start..<max(min(end, row.count), start) { buffer.weights[position - 1] = 1 }
     }
   }

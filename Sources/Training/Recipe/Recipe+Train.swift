@@ -222,7 +222,7 @@ extension Recipe {
     private static var warmup: RecipeField<Schedule> {
       let description = RecipeKey(
         path: "warmup_steps", type: "integer", unit: "steps",
-        standard: "steps / 20, at most 1000; 1 of 1",
+        standard: "steps / 20, at most 1000; 1 for one step",
         range: "0 to `steps`", meaning: "steps over which the rate rises linearly")
       return RecipeField(description) { (schedule, reader) throws(RecipeError) in
         schedule.warmupSteps = try reader.integer(
