@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import HuggingFaceInterop
 import StateExpansion
@@ -14,7 +15,8 @@ struct RunCard {
   ///   - recipe: what was run.
   ///   - model: what it started from; the facts of its own card come first.
   ///   - step: steps done.
-  init(_ recipe: Recipe, model: RunModel, step: Int) {
+  /// - Throws: `.io` when one of them cannot be read.
+  init(_ recipe: Recipe, model: RunModel, step: Int) throws(FileError) {
     var card = model.directory.flatMap { ModelCard(directory: $0) } ?? ModelCard()
     let origin = model.directory.map { URL(fileURLWithPath: $0).lastPathComponent }
     card.add("made from", origin ?? "scratch, with the recipe's model.config")
@@ -24,11 +26,11 @@ struct RunCard {
     }
     card.add("training", Self.training(recipe, step: step))
     card.add("data", recipe.data.sources.map(Self.text).joined(separator: "; "))
-    let losses = Self.rows(recipe.run.output + "/metrics.jsonl")
+    let losses = try Self.rows(recipe.run.output + "/metrics.jsonl")
     if let text = Self.change(losses, of: { $0["loss"]?.double }) {
       card.add("training loss", text + " nats a token")
     }
-    let evaluations = Self.rows(recipe.run.output + "/evaluation.jsonl")
+    let evaluations = try Self.rows(recipe.run.output + "/evaluation.jsonl")
     if let text = Self.change(evaluations, of: { $0["perplexity"]?["nll"]?.double }) {
       card.add("loss on held-out text", text + " nats a token")
     }
@@ -71,8 +73,8 @@ struct RunCard {
   }
 
   /// The rows of a file of JSON lines; those that do not parse are left out.
-  private static func rows(_ path: String) -> [JSONValue] {
-    guard let data = FileManager.default.contents(atPath: path) else { return [] }
+  private static func rows(_ path: String) throws(FileError) -> [JSONValue] {
+    guard let data = try InputFile.contentsIfPresent(of: path) else { return [] }
     return data.split(separator: UInt8(ascii: "\n")).compactMap { line in
       Array(line).withUnsafeBytes { try? JSONValue(parsing: $0, source: path) }
     }

@@ -124,7 +124,7 @@ extension DistributedTests {
       for launch in [TrainingJob.Launch.alone, .ranks(2)] {
         let refused = try job.start(
           launch, run: "run",
-          ["train.scratch=/nowhere", "parallel.reproducible=false", "train.memory_budget=570kB"]
+          ["train.scratch=/nowhere", "parallel.reproducible=false", "train.memory_budget=540kB"]
         ).wait()
         #expect(refused.code == 74 && refused.errorLines.count == 1, "\(refused.stderr)")
         #expect(refused.stderr.contains("create a scratch file in /nowhere"))
