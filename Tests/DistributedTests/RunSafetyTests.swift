@@ -73,9 +73,9 @@ extension DistributedTests {
 
     // MARK: Files that cannot be written
 
-    /// Lets the trainer's ranks write no file beyond a size.
-    private func limitFiles(of process: ChildProcess, to bytes: Int) throws {
-      for rank in [process.pid] + process.children {
+    /// Lets ranks write no file beyond a size.
+    private func limitFiles(of ranks: [pid_t], to bytes: Int) throws {
+      for rank in ranks {
         let limit = try ChildProcess(
           ["prlimit", "--pid", "\(rank)", "--fsize=\(bytes)"], directory: NSTemporaryDirectory()
         ).wait()
@@ -99,7 +99,7 @@ extension DistributedTests {
         .write(toFile: path, atomically: true, encoding: .utf8)
       let process = try job.start(.alone, run: "run")
       process.wait { job.rows("run").count >= 4 }
-      try limitFiles(of: process, to: 1_001_000)
+      try limitFiles(of: process.ranks(.alone), to: 1_001_000)
       let result = process.wait()
       #expect(result.code == 74 && result.errorLines.count == 1, "\(result.stderr)")
       #expect(result.errorLines.first?.contains("metrics.jsonl") == true)
@@ -116,7 +116,7 @@ extension DistributedTests {
       ])
       let process = try job.start(launch, run: "run")
       process.wait { job.rows("run").count >= 4 }
-      try limitFiles(of: process, to: 1000)
+      try limitFiles(of: process.ranks(launch), to: 1000)
       let result = process.wait()
       #expect(result.code == 74 && result.errorLines.count == 1, "\(result.stderr)")
       let line = try #require(result.errorLines.first)
