@@ -32,7 +32,8 @@ import Training
     ]
     #expect(counts(nested) == [2, 2])
     #expect(counts([rank(0..<8, quotas: ["/job": 0.5])]) == [1])
-    #expect(counts([rank(0..<8, on: "a", quotas: both), rank(0..<8, on: "b", quotas: both)]) == [5, 5])
+    let apart = [rank(0..<8, on: "a", quotas: both), rank(0..<8, on: "b", quotas: both)]
+    #expect(counts(apart) == [5, 5])
   }
 
   private func warning(
