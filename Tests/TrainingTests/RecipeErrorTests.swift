@@ -126,7 +126,10 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("checkpoint.every", "-1", "must be at least 0, found -1"),
     ("metrics.log_every", "0", "must be at least 1, found 0"),
     ("parallel.threads_per_rank", "0", "must be between 1 and 4096, found 0"),
-    ("train.steps", "9000000000000000000", "beyond 64-bit counting"),
+    ("train.steps", "9000000000000000000", "must be at most 1073741824, found 9000000000000000000"),
+    (
+      "train", "{steps: 1073741824, sequences_per_step: 1073741824}", "beyond 64-bit counting"
+    ),
   ])
   func valuesOutOfRangeSayTheRange(path: String, value: String, expected: String) {
     let text = message("\(path)=\(value)")

@@ -75,6 +75,7 @@ extension RecipeField {
   ///   - standard: its default for a person; nil is `required`.
   ///   - also: a further condition for a person.
   ///   - meaning: what it means.
+  /// - Returns: the field.
   static func integer(
     _ key: String, _ place: WritableKeyPath<Section, Int>, _ allowed: Allowed<Int>,
     unit: String = "", standard: String? = nil, also: String = "", _ meaning: String
