@@ -41,10 +41,7 @@ public func runAsRoot<Command: ParsableCommand>(
 ///
 /// - Parameter texts: of one line each.
 public func warn(_ texts: [String]) {
-  for text in texts {
-    let line = Array("warning: \(text)\n".utf8)
-    _ = write(STDERR_FILENO, line, line.count)
-  }
+  for text in texts { warn(text) }
 }
 
 /// Writes the error's line to stderr and exits with its code.
@@ -52,4 +49,9 @@ public func fail(_ failure: FailureReport) -> Never {
   fflush(nil)
   StandardError.write("error: \(failure.line)\n")
   exit(failure.exitCode)
+}
+
+/// Writes a warning's line to stderr, if that can be written.
+public func warn(_ text: String) {
+  StandardError.write("warning: \(text)\n")
 }

@@ -137,11 +137,6 @@ func requireCount(_ value: Int, _ option: String) throws {
   }
 }
 
-/// Writes a warning's line to stderr.
-func warn(_ text: String) {
-  FileHandle.standardError.write(Data("warning: \(text)\n".utf8))
-}
-
 /// Prints a JSON value on stdout.
 func printJSON(_ value: JSONValue) {
   print(String(decoding: value.encoded(), as: UTF8.self))
