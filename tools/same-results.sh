@@ -12,7 +12,7 @@
 #   checkpoint  each store's tensors of the last checkpoint, whatever files and frames they lie in
 #
 # --except LIST leaves out what a change is meant to change: a comma-separated list of recipes
-# (--except documents), of keys of the metrics (--except grad_norm) or of whole columns (--except export).
+# (--except gla-documents), of keys of the metrics (--except grad_norm) or of whole columns (--except export).
 # --keep DIR keeps the runs' directories there. Results differ between models of processor: run both here.
 set -euo pipefail
 cd "$(dirname "$0")/.."

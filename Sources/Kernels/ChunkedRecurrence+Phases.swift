@@ -163,7 +163,9 @@ extension ChunkedRecurrence {
     storeTransition(s, into: shares.transition(of: part))
   }
 
-  /// Goes over all parts in order: `S = T_j S + S_j`. Uses up the shares.
+  /// Goes over all parts in order, with `S = T_j S + S_j` for each.
+  ///
+  /// Uses up the shares.
   ///
   /// - Parameters:
   ///   - shares: every part's block.

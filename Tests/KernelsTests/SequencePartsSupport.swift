@@ -44,7 +44,7 @@ final class RecurrencePart<Recurrence: ChunkedRecurrence> {
   static func run(_ parts: [RecurrencePart], state: [Float], dstate: [Float]) -> (
     state: [Float], dstate: [Float], shares: [[Float]]
   ) {
-    let ahead = fold(parts, .forward, state, { $0.start }) { part, shares, index in
+    let ahead = fold(parts, .forward, state, own: \.start) { part, shares, index in
       var plan = part.forwardScratch.plan
       let s = part.recurrence.scratch(&plan, backward: false)
       part.recurrence.prepare(part.x, s)
@@ -57,7 +57,7 @@ final class RecurrencePart<Recurrence: ChunkedRecurrence> {
         precondition(end.isIntact)
       }
     }
-    let back = fold(parts, .backward, dstate, { $0.dend }) { part, shares, index in
+    let back = fold(parts, .backward, dstate, own: \.dend) { part, shares, index in
       var plan = part.backwardScratch.plan
       let s = part.recurrence.scratch(&plan, backward: true)
       let states = part.recurrence.spanStates(&plan)
@@ -77,7 +77,7 @@ final class RecurrencePart<Recurrence: ChunkedRecurrence> {
   /// Local values of all parts, each part's fold over them, and what follows it.
   private static func fold(
     _ parts: [RecurrencePart], _ direction: FoldDirection, _ value: [Float],
-    _ own: (RecurrencePart) -> Guarded,
+    own: (RecurrencePart) -> Guarded,
     _ local: (RecurrencePart, StateShares, Int) -> () -> Void
   ) -> (value: [Float], locals: [[Float]]) {
     let recurrence = parts[0].recurrence

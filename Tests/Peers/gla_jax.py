@@ -167,7 +167,8 @@ def check(options):
     loss, gradients = jax.value_and_grad(loss_of)(
         p, jnp.asarray(reference["tokens"]), config["num_hidden_layers"], config["num_heads"], options.chunk)
     worst = max(float(abs(gradients[name] - value).max() / abs(value).max())
-                for name, value in load_file(FIXTURE / "reference.safetensors").items() if name != "logits")
+                for name, value in load_file(FIXTURE / "reference.safetensors").items()
+                if name != "logits" and not name.startswith("update/"))
     print(json.dumps(dict(loss=float(loss), fla=reference["loss_float64"], worst_relative_gradient_error=worst)))
     if abs(float(loss) - reference["loss_float64"]) > 1e-5 or worst > 1e-4:
         raise SystemExit("error: the chunkwise form disagrees")

@@ -200,7 +200,7 @@ import Training
   }
 
   private func expectEveryFieldToCount<Value>(
-    _ value: Value, _ changes: [String: (inout Value) -> Void],
+    _ value: Value, _ changes: [String: @Sendable (inout Value) -> Void],
     _ identity: (Value) throws -> ModelIdentity
   ) throws {
     #expect(Set(changes.keys) == properties(value), "a property without a change to try")
