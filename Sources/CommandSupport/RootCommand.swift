@@ -30,7 +30,9 @@ public func runAsRoot<Command: ParsableCommand>(
       print(Command.fullMessage(for: error))
       exit(0)
     case .validationFailure:
-      fail(FailureReport(exitCode: 64, line: Command.message(for: error)))
+      fail(
+        argumentFailure(
+          error, of: Command.self, arguments ?? Array(CommandLine.arguments.dropFirst())))
     default:
       fail(FailureReport(error))
     }

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// A recall task as a recipe describes it: a name and options, checked.
 public struct RecallTaskConfiguration: Sendable {
   /// Every task's name.

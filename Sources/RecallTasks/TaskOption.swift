@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// The value of a task's option as a recipe gives it.
 public enum TaskOption: Sendable, Equatable {
   case int(Int)

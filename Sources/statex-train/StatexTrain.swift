@@ -52,7 +52,9 @@ struct StatexTrain: ParsableCommand {
       if isFirst { print(fullMessage(for: error)) }
       Foundation.exit(0)
     }
-    if isFirst { fail(FailureReport(exitCode: 64, line: message(for: error))) }
+    if isFirst {
+      fail(argumentFailure(error, of: Self.self, Array(CommandLine.arguments.dropFirst())))
+    }
     Foundation.exit(64)
   }
 

@@ -52,6 +52,12 @@ struct ErrorTests {
       WrongCommand("convert --model model --output empty/.. --dtype float64", 64, "float64"),
       WrongCommand("convert --model merged --output x --uniform", 64, "no padded form"),
       WrongCommand("evaluate --model model", 64, "nothing to measure"),
+      WrongCommand(
+        "evaluate --model model --tasks mqar", 64,
+        "Unknown option '--tasks'. Did you mean '--task'?"),
+      WrongCommand(
+        "data make --smaples=3", 64, "Unknown option '--smaples'. Did you mean '--samples'"),
+      WrongCommand("inspect --nothing-like-it", 64, "Unknown option '--nothing-like-it'"),
       WrongCommand("evaluate --model model --task mqra", 64, "did you mean 'mqar'"),
       WrongCommand("evaluate --model model --task mqar:pears=4", 64, "did you mean 'pairs'"),
       WrongCommand("evaluate --model model --task mqar:pairs", 64, "mqar:pairs"),

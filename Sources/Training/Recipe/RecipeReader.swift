@@ -1,3 +1,4 @@
+import ErrorReporting
 import RecallTasks
 
 /// Reads the keys of one mapping and tracks its path, so that every complaint names a file, a line
