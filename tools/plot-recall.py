@@ -65,12 +65,16 @@ def recall(path: pathlib.Path) -> tuple[list[tuple[int, float, float]], float]:
     return sorted(points), chance
 
 
-def spread(wanted: list[float], gap: float) -> list[float]:
-    """Heights of labels, moved apart so that none overlaps, in the order given."""
+def spread(wanted: list[float], gap: float, lowest: float) -> list[float]:
+    """Heights of labels, in the order given, moved apart so that none overlaps or is below `lowest`."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     placed = list(wanted)
-    for below, above in zip(order, order[1:]):
-        placed[above] = max(placed[above], placed[below] + gap)
+    for above, below in zip(order, order[1:]):
+        placed[below] = max(placed[below], placed[above] + gap)
+    limit = lowest
+    for index in reversed(order):
+        placed[index] = min(placed[index], limit)
+        limit = placed[index] - gap
     return placed
 
 
@@ -107,7 +111,7 @@ def panel(title: str, directory: pathlib.Path, offset: int) -> list[str]:
     )
     chance = y(arms[0][3])
     out.append(f'<path class="chance" d="M{offset + LEFT} {chance:.1f}H{right}"/>')
-    heights = spread([y(points[-1][1]) + 4 for _, _, points, _ in arms], 14)
+    heights = spread([y(points[-1][1]) + 4 for _, _, points, _ in arms], 14, HEIGHT - BOTTOM)
     for (label, name, points, _), height in zip(arms, heights):
         corners = " L".join(f"{x(n):.1f} {y(share):.1f}" for n, share, _ in points)
         out.append(f'<g class="{name}"><path class="line" d="M{corners}"/>')
