@@ -10,6 +10,7 @@ import ErrorReporting
 ///   - error: what the parser threw.
 ///   - command: the program's command, whose subcommands are looked up.
 ///   - arguments: the program's arguments.
+/// - Returns: the line, with the exit code of wrong usage.
 public func argumentFailure(
   _ error: any Error, of command: any ParsableCommand.Type, _ arguments: [String]
 ) -> FailureReport {
