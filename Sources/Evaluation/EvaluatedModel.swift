@@ -34,8 +34,12 @@ public struct EvaluatedModel {
   /// Sequences of `length` tokens that run side by side: a function of the model and the lengths only,
   /// never of the machine, so that results repeat to the last bit.
   static func batch(_ model: LanguageModel, length: Int, segmentLength: Int) -> Int {
-    let rows = segmentLength / min(length, segmentLength)
-    return max(1, min(rows, stateBudget / max(model.stateCount(batch: 1), 1)))
+    min(segmentLength / min(length, segmentLength), affordableStates(model))
+  }
+
+  /// States of one sequence that may be held at one time: at least one, else what the budget allows.
+  static func affordableStates(_ model: LanguageModel) -> Int {
+    max(1, stateBudget / max(model.stateCount(batch: 1), 1))
   }
 
   /// Writes samples `range` of `source` in batches and hands each to `body`: the samples, a pass of

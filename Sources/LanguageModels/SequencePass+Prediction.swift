@@ -7,17 +7,19 @@ extension LanguageModel {
   ///
   /// - Parameters:
   ///   - weights: `[B, T]`; rows of weight 0 are not computed.
+  ///   - limit: only ids below it are predicted; nil for all.
   ///   - parameters: the arena of parameters.
   ///   - predictions: `[B, T]`, overwritten; -1 where the weight is 0 or the logits are not numbers.
   ///   - activations: what `forward` left.
   ///   - dims: the segment's.
   public func predictions(
-    counting weights: UnsafePointer<Float>, parameters: Floats,
+    counting weights: UnsafePointer<Float>, below limit: Int? = nil, parameters: Floats,
     into predictions: UnsafeMutablePointer<Int32>, _ activations: SegmentActivations,
     dims: SegmentDims
   ) {
     normOutput(parameters: parameters, activations, dims: dims)
-    let headDims = LinearCrossEntropyDims(rows: dims.rows, width: width, vocabulary: vocabulary)
+    let headDims = LinearCrossEntropyDims(
+      rows: dims.rows, width: width, vocabulary: min(limit ?? vocabulary, vocabulary))
     var plan = activations.scratch
     linearArgmax(
       activations.normed, weight: parameters + head, counting: weights, into: predictions,

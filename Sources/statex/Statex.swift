@@ -12,8 +12,8 @@ struct Statex: ParsableCommand {
       """,
     version: programVersion,
     subcommands: [
-      ExpandCommand.self, ConvertCommand.self, EvaluateCommand.self, GenerateCommand.self,
-      CompareCommand.self, InspectCommand.self, DataCommand.self, CheckpointCommand.self,
-      PlanCommand.self, RecipeCommand.self,
+      ExpandCommand.self, ConvertCommand.self, EvaluateCommand.self, ScoreCommand.self,
+      GenerateCommand.self, CompareCommand.self, InspectCommand.self, DataCommand.self,
+      CheckpointCommand.self, PlanCommand.self, RecipeCommand.self,
     ])
 }

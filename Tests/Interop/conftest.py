@@ -74,3 +74,12 @@ def command():
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def program():
+    """The path of the `statex` program."""
+    binaries = os.environ.get("STATEX_BIN")
+    if not binaries:
+        pytest.skip("STATEX_BIN is not set")
+    return str(Path(binaries).resolve() / "statex")

@@ -1,0 +1,211 @@
+"""lm-evaluation-harness on statex: `python -m statex.lm_eval --model statex --model_args path=DIR ...`.
+
+The options are those of `lm_eval`, to whose models this module adds `statex`. It starts `statex score`, which
+loads the model once, and talks to it by lines of JSON. Texts are tokenized by the model's Hugging Face
+tokenizer, as `--model hf` does, so both score the same tokens. Needs `statex[lm-eval]`.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import lm_eval.models  # noqa: F401 (registers the others, which lm_eval does only while it knows of none)
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.api.registry import register_model
+from transformers import AutoTokenizer
+
+Answer = dict[str, Any]
+
+
+class Scorer:
+    """A running `statex score`."""
+
+    WINDOW = 4096
+    """Requests that are sent before answers are read: as many as it answers together."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    def answers(self, requests: list[dict[str, Any]]) -> Iterator[Answer]:
+        """The answer to each request, in order. Raises `RuntimeError` with what is wrong with one."""
+        source, sink = self._process.stdin, self._process.stdout
+        assert source is not None and sink is not None
+        for first in range(0, len(requests), self.WINDOW):
+            window = requests[first : first + self.WINDOW]
+            try:
+                for number, request in enumerate(window, start=first):
+                    source.write(json.dumps({"id": number, **request}) + "\n")
+                source.write("\n")
+                source.flush()
+            except BrokenPipeError:
+                pass  # it has ended, and said why
+            for number in range(first, first + len(window)):
+                line = sink.readline()
+                if not line:
+                    raise RuntimeError(f"statex score ended with exit code {self._process.wait()}")
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise RuntimeError(f"request {number}: {answer['error']}")
+                yield answer
+
+    def close(self) -> None:
+        """Lets the process end."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+@register_model("statex")
+class StatexLM(TemplateLM):
+    """A model directory, scored by `statex score`.
+
+    Model arguments: `path` (or `pretrained`), `program` (the `statex` to run), `tokenizer` (default: the
+    model's), `threads`, `segment_length`, `max_length` (tokens to which contexts are cut from the left, as
+    `--model hf` cuts at its `max_length`; default: none, for the state does not grow), `max_gen_toks`,
+    `add_bos_token`.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        pretrained: str | None = None,
+        program: str = "statex",
+        tokenizer: str | None = None,
+        threads: int | None = None,
+        segment_length: int | None = None,
+        max_length: int | None = None,
+        max_gen_toks: int = 256,
+        add_bos_token: bool | None = None,
+        batch_size: Any = None,
+        max_batch_size: Any = None,
+        device: Any = None,
+    ) -> None:
+        # Batches are statex's own business, and it has one device: the last three are not used.
+        super().__init__()
+        model = path or pretrained
+        if model is None:
+            raise ValueError("--model_args: give path=DIR, a model directory")
+        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer or model)
+        self.max_length = max_length
+        self.max_gen_toks = max_gen_toks
+        self.add_bos_token = add_bos_token
+        command = [program, "score", "--model", str(model)]
+        if tokenizer is not None:
+            command += ["--tokenizer", str(tokenizer)]
+        if threads is not None:
+            command += ["--threads", str(threads)]
+        if segment_length is not None:
+            command += ["--segment-length", str(segment_length)]
+        self._scorer = Scorer(command)
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.tokenizer.eos_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        bos = self.tokenizer.bos_token_id
+        return self.tokenizer.eos_token_id if bos is None else bos
+
+    @property
+    def tokenizer_name(self) -> str:
+        return self.tokenizer.name_or_path.replace("/", "__")
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
+        if add_special_tokens is None:
+            prefix = self.tokenizer.decode(self.prefix_token_id)
+            add_special_tokens = False if string.startswith(prefix) else self.add_bos_token
+        special = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
+        return self.tokenizer.encode(string, **special)
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        return self.tokenizer.apply_chat_template(
+            chat_history,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )
+
+    def _cut(self, context: list[int], following: int) -> list[int]:
+        """The context's last tokens, so that with those that follow there are at most `max_length`."""
+        if self.max_length is None:
+            return context
+        return context[-max(1, self.max_length - following) :]
+
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_: Any
+    ) -> list[tuple[float, bool]]:
+        lines = [
+            {
+                "type": "loglikelihood",
+                # The last token is predicted and not read.
+                "context": self._cut(context, len(continuation) - 1),
+                "continuation": continuation,
+            }
+            for _, context, continuation in requests
+        ]
+        results = []
+        for (texts, _, _), answer in zip(requests, self._scorer.answers(lines)):
+            results.append((answer["loglikelihood"], answer["is_greedy"]))
+            self.cache_hook.add_partial("loglikelihood", texts, results[-1])
+        return results
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """The log likelihood of whole texts, each in one piece whatever its length."""
+        tokens = [self.tok_encode(request.args[0]) for request in requests]
+        lines = [
+            {"type": "loglikelihood_rolling", "context": [self.prefix_token_id], "tokens": text}
+            for text in tokens
+            if text
+        ]
+        answers = self._scorer.answers(lines)
+        results = []
+        for request, text in zip(requests, tokens):
+            results.append(next(answers)["loglikelihood"] if text else 0.0)
+            self.cache_hook.add_partial("loglikelihood_rolling", request.args, results[-1])
+        return results
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Greedy continuations, each up to the first of its stop texts."""
+        lines, stops = [], []
+        for request in requests:
+            text, options = request.args
+            if options.get("do_sample") and options.get("temperature", 1.0) > 0:
+                raise ValueError("statex decodes greedily: run the task with do_sample=False")
+            until = options.get("until") or []
+            stops.append([until] if isinstance(until, str) else list(until))
+            count = int(options.get("max_gen_toks", self.max_gen_toks))
+            lines.append(
+                {
+                    "type": "generate_until",
+                    "context": self._cut(self.tok_encode(text) or [self.prefix_token_id], count),
+                    "until": [stop for stop in stops[-1] if stop],
+                    "stop_tokens": [self.eot_token_id],
+                    "max_new_tokens": count,
+                }
+            )
+        results = []
+        for request, until, answer in zip(requests, stops, self._scorer.answers(lines)):
+            text = self.tokenizer.decode(answer["tokens"], skip_special_tokens=True)
+            for stop in filter(None, until):
+                text = text.split(stop)[0]
+            results.append(text)
+            self.cache_hook.add_partial("generate_until", request.args, text)
+        return results
+
+
+def main() -> None:
+    """Runs lm_eval's command line."""
+    from lm_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
+
+
+if __name__ == "__main__":
+    main()
