@@ -54,8 +54,8 @@ extension ScoringRequest {
     let json: JSONValue
     do {
       var line = line
-      json = try line.withUTF8 { bytes throws(TensorFileError) in
-        try JSONValue(parsing: UnsafeRawBufferPointer(bytes), source: "request")
+      json = try line.withUTF8 {
+        try JSONValue(parsing: UnsafeRawBufferPointer($0), source: "request")
       }
     } catch {
       throw RequestError(id: nil, problem: "not a JSON object: \(error)")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CommandSupport
 import Evaluation
+import Files
 import Foundation
 import RecallTasks
 import TensorFiles
@@ -35,11 +36,13 @@ struct ScoreCommand: ParsableCommand {
 
   func run() throws {
     let scorer = RequestScorer(try compute.load(model), tokenizer: try findTokenizer())
-    if let requests { try redirectInput(to: requests) }
+    let input = try requests.map { try InputFile(path: $0) } ?? .standardInput()
+    var lines = LineReader(input, limit: Self.maximumLineBytes)
     var pending: [Line] = []
     var number = 0
-    while let line = readLine() {
+    while let bytes = try lines.next() {
       number += 1
+      let line = String(decoding: bytes, as: UTF8.self)
       if line.allSatisfy(\.isWhitespace) {
         answer(&pending, scorer)
         continue
@@ -56,18 +59,10 @@ struct ScoreCommand: ParsableCommand {
     let request: Result<ScoringRequest, RequestError>
   }
 
-  private func redirectInput(to path: String) throws(CommandError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0, dup2(descriptor, STDIN_FILENO) >= 0 else {
-      throw .inputOutput("cannot read \(path): \(String(cString: strerror(errno)))")
-    }
-    close(descriptor)
-  }
-
   private func findTokenizer() throws -> (any Tokenizer)? {
     if let tokenizer { return try loadTokenizer(tokenizer) }
     let file = model + "/tokenizer.json"
-    return access(file, R_OK) == 0 ? try loadTokenizer(model) : nil
+    return try FileSystem.exists(file) ? try loadTokenizer(model) : nil
   }
 
   private func read(

@@ -28,7 +28,7 @@ struct RequestScorerTests {
     let tokens = reference.tokens[0]
     let spans = [
       (1, 1), (1, tokens.count - 1), (40, 3), (40, 9), (40, 1), (41, 2), (3, 60), (70, 4), (70, 11),
-    ]
+    ].filter { $0.0 + $0.1 <= tokens.count }
     let requests = spans.enumerated().map { index, span in
       likelihood(index, tokens[..<span.0], tokens[span.0..<(span.0 + span.1)])
     }

@@ -66,7 +66,8 @@ class StatexLM(TemplateLM):
     Model arguments: `path` (or `pretrained`), `program` (the `statex` to run), `tokenizer` (default: the
     model's), `threads`, `segment_length`, `max_length` (tokens to which contexts are cut from the left, as
     `--model hf` cuts at its `max_length`; default: none, for the state does not grow), `max_gen_toks`,
-    `add_bos_token`.
+    `add_bos_token`, `trust_remote_code` (as `--model hf` needs it for an expanded export whose
+    tokenizer_config.json does not name its class; statex itself runs no code of the directory).
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class StatexLM(TemplateLM):
         max_length: int | None = None,
         max_gen_toks: int = 256,
         add_bos_token: bool | None = None,
+        trust_remote_code: bool = False,
         batch_size: Any = None,
         max_batch_size: Any = None,
         device: Any = None,
@@ -89,7 +91,9 @@ class StatexLM(TemplateLM):
         model = path or pretrained
         if model is None:
             raise ValueError("--model_args: give path=DIR, a model directory")
-        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer or model)
+        self.tokenizer = AutoTokenizer.from_pretrained(
+            tokenizer or model, trust_remote_code=trust_remote_code
+        )
         self.max_length = max_length
         self.max_gen_toks = max_gen_toks
         self.add_bos_token = add_bos_token
@@ -101,6 +105,10 @@ class StatexLM(TemplateLM):
         if segment_length is not None:
             command += ["--segment-length", str(segment_length)]
         self._scorer = Scorer(command)
+
+    def close(self) -> None:
+        """Ends the program."""
+        self._scorer.close()
 
     @property
     def eot_token_id(self) -> int:
