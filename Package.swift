@@ -56,8 +56,10 @@ let package = Package(
     .target(name: "ErrorReporting", swiftSettings: safe),
     .target(name: "TensorStorage", swiftSettings: pointers),
     .target(name: "Files", dependencies: ["ErrorReporting", system], swiftSettings: pointers),
+    .target(name: "JSON", dependencies: ["Files"], swiftSettings: pointers),
     .target(
-      name: "TensorFiles", dependencies: ["Files", "TensorStorage"], swiftSettings: pointers),
+      name: "TensorFiles", dependencies: ["Files", "JSON", "TensorStorage"],
+      swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
     .target(
       name: "RecallTasks", dependencies: ["ErrorReporting", "TensorStorage"],
@@ -73,7 +75,7 @@ let package = Package(
     .target(
       name: "TokenData",
       dependencies: [
-        "RecallTasks", "Compression", "Files", "TensorFiles", "TensorStorage",
+        "RecallTasks", "Compression", "Files", "JSON", "TensorStorage",
       ],
       swiftSettings: pointers),
     .target(
@@ -83,7 +85,7 @@ let package = Package(
       name: "Optimizers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
     .target(
       name: "Checkpointing",
-      dependencies: ["Compression", "Files", "TensorFiles", "TensorStorage"],
+      dependencies: ["Compression", "Files", "JSON", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "LanguageModels",
@@ -100,14 +102,14 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: [
-        "Files", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
+        "Files", "JSON", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
       ],
       exclude: ["README.md"], resources: [.embedInCode("Python")],
       swiftSettings: pointers),
     .target(
       name: "Evaluation",
       dependencies: [
-        "ErrorReporting", "Kernels", "LanguageModels", "Layers", "RecallTasks", "TensorFiles",
+        "ErrorReporting", "JSON", "Kernels", "LanguageModels", "Layers", "RecallTasks",
         "TensorStorage", "TokenData",
       ],
       swiftSettings: pointers),
@@ -115,11 +117,9 @@ let package = Package(
       name: "Training",
       dependencies: [
         "Checkpointing", "Collectives", "DataParallel", "ErrorReporting", "Evaluation",
-        "Files", "HuggingFaceInterop", "Kernels", "LanguageModels", "Layers", "Optimizers",
-        "RecallTasks",
-        "ReferenceKernels",
-        "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "TrainingMetrics", yams,
-        logging,
+        "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers", "Optimizers",
+        "RecallTasks", "ReferenceKernels", "StateExpansion", "TensorStorage", "TokenData",
+        "TrainingMetrics", yams, logging,
       ],
       swiftSettings: pointers),
 
@@ -132,9 +132,9 @@ let package = Package(
     .executableTarget(
       name: "statex",
       dependencies: [
-        "Checkpointing", "CommandSupport", "Evaluation", "Files", "HuggingFaceInterop", "Kernels",
-        "LanguageModels", "RecallTasks", "StateExpansion", "TensorFiles", "TensorStorage",
-        "TokenData", "Training", argumentParser,
+        "Checkpointing", "CommandSupport", "Evaluation", "Files", "HuggingFaceInterop", "JSON",
+        "Kernels", "LanguageModels", "RecallTasks", "StateExpansion", "TensorFiles",
+        "TensorStorage", "TokenData", "Training", argumentParser,
       ],
       swiftSettings: common),
     .executableTarget(
@@ -153,8 +153,10 @@ let package = Package(
     .testTarget(
       name: "ErrorReportingTests", dependencies: ["ErrorReporting"], swiftSettings: common),
     .testTarget(name: "FilesTests", dependencies: ["Files"], swiftSettings: common),
+    .testTarget(name: "JSONTests", dependencies: ["Files", "JSON"], swiftSettings: common),
     .testTarget(
-      name: "TensorFilesTests", dependencies: ["TensorFiles"], swiftSettings: common),
+      name: "TensorFilesTests", dependencies: ["Files", "JSON", "TensorFiles"],
+      swiftSettings: common),
     .testTarget(
       name: "KernelsTests", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
       swiftSettings: common),
@@ -176,12 +178,15 @@ let package = Package(
       name: "CompressionTests", dependencies: ["Compression", "Files"], swiftSettings: common),
     .testTarget(
       name: "CheckpointingTests",
-      dependencies: ["Checkpointing", "Compression", "Files", "TensorFiles", "TensorStorage"],
+      dependencies: [
+        "Checkpointing", "Compression", "Files", "JSON", "TensorFiles", "TensorStorage",
+      ],
       swiftSettings: common),
     .testTarget(
       name: "HuggingFaceInteropTests",
       dependencies: [
-        "Files", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
+        "Files", "HuggingFaceInterop", "JSON", "LanguageModels", "Layers", "TensorFiles",
+        "TensorStorage",
       ],
       swiftSettings: common),
     .testTarget(
@@ -200,23 +205,25 @@ let package = Package(
     .testTarget(
       name: "EvaluationTests",
       dependencies: [
-        "Evaluation", "HuggingFaceInterop", "Kernels", "LanguageModels", "Layers", "RecallTasks",
-        "TensorFiles", "TensorStorage", "TokenData",
+        "Evaluation", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers",
+        "RecallTasks", "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
     .testTarget(
+      name: "CommandSupportTests",
+      dependencies: ["CommandSupport", "ErrorReporting", argumentParser], swiftSettings: common),
+    .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Checkpointing", "HuggingFaceInterop", "LanguageModels", "Layers", "TensorFiles",
+        "Checkpointing", "HuggingFaceInterop", "JSON", "LanguageModels", "Layers", "TensorFiles",
         "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "Checkpointing", "Files", "HuggingFaceInterop", "Kernels", "LanguageModels",
-        "Layers", "RecallTasks",
-        "TensorFiles", "TensorStorage", "TokenData",
+        "Training", "Checkpointing", "Files", "HuggingFaceInterop", "JSON", "Kernels",
+        "LanguageModels", "Layers", "RecallTasks", "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
     .testTarget(

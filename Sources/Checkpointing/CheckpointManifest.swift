@@ -1,6 +1,6 @@
 import Compression
 import Files
-import TensorFiles
+import JSON
 import TensorStorage
 
 /// Where a checkpoint was made.

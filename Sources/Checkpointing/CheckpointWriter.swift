@@ -1,5 +1,6 @@
 import Compression
 import Foundation
+import JSON
 import TensorFiles
 import TensorStorage
 

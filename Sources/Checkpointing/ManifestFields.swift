@@ -1,4 +1,5 @@
 import Compression
+import JSON
 import TensorFiles
 import TensorStorage
 

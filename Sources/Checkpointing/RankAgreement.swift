@@ -1,5 +1,5 @@
 import Files
-import TensorFiles
+import JSON
 
 /// Lets all ranks do a part of the work and learn whether all succeeded.
 struct RankAgreement<Coordination: ShardCoordination> {

@@ -1,6 +1,6 @@
 import Files
 import Foundation
-import TensorFiles
+import JSON
 
 /// Exclusive use of a run directory, held from `init` until `release` or the end of the process.
 ///

@@ -1,4 +1,5 @@
 import Files
+import JSON
 import TensorFiles
 
 /// The steps of one save, in the order in which `CheckpointWriter.save` takes them.

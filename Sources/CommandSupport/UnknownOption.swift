@@ -33,7 +33,6 @@ private func unknownOption(
   let given = arguments.prefix { $0 != "--" }.filter { $0.hasPrefix("--") }
     .map { String($0.prefix { $0 != "=" }) }
   guard let unknown = given.first(where: { !known.contains($0) }) else { return nil }
-  let nearest = nearestName(to: unknown, among: known)
-  let hint = editDistance(unknown, nearest) <= 3 ? ". Did you mean '\(nearest)'?" : ""
+  let hint = nearestName(to: unknown, among: known).map { ". Did you mean '\($0)'?" } ?? ""
   return "Unknown option '\(unknown)'\(hint)"
 }

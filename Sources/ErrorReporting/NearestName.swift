@@ -1,10 +1,22 @@
-/// The element of `names` with the smallest edit distance to `name`; empty when there is none.
-package func nearestName(to name: String, among names: [String]) -> String {
-  names.min { editDistance(name, $0) < editDistance(name, $1) } ?? ""
+/// The one of `names` that `word` may have been meant as: the nearest by edit distance, ignoring the case
+/// of `word`, if it is near enough.
+///
+/// Near enough is a distance of at most 2, or a third of the word's bytes where that is more. Words of
+/// more than 64 bytes are no misspelt names.
+///
+/// - Parameters:
+///   - word: what was written.
+///   - names: what exists; of equally near ones the first counts.
+/// - Returns: the name, or nil if none is near enough.
+package func nearestName(to word: String, among names: some Sequence<String>) -> String? {
+  guard word.utf8.count <= 64 else { return nil }
+  let distances = names.map { (name: $0, distance: editDistance(word.lowercased(), $0)) }
+  guard let nearest = distances.min(by: { $0.distance < $1.distance }) else { return nil }
+  return nearest.distance <= max(2, word.utf8.count / 3) ? nearest.name : nil
 }
 
 /// Levenshtein's distance: insertions, deletions and replacements cost 1.
-package func editDistance(_ first: String, _ second: String) -> Int {
+private func editDistance(_ first: String, _ second: String) -> Int {
   let columns = Array(second.utf8)
   var row = Array(0...columns.count)
   for (i, character) in first.utf8.enumerated() {

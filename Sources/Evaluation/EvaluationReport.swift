@@ -1,5 +1,5 @@
+import JSON
 import RecallTasks
-import TensorFiles
 
 /// What a model scored on one task.
 public struct TaskResult: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import TensorFiles
+import JSON
 
 /// Something that `statex score` is asked about a model, in lm-evaluation-harness's three kinds.
 public struct ScoringRequest: Sendable, Equatable {

@@ -1,5 +1,5 @@
 import Files
-import TensorFiles
+import JSON
 
 /// The files beside a model that an export takes along.
 enum Companions {

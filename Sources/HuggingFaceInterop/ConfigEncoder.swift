@@ -1,5 +1,5 @@
+import JSON
 import LanguageModels
-import TensorFiles
 
 /// Builds the `config.json` of an export.
 struct ConfigEncoder {

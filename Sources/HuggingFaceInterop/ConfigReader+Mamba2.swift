@@ -1,4 +1,4 @@
-import TensorFiles
+import JSON
 
 extension ConfigReader {
   /// Bounds of the time steps `[low, high]`; absent or null counts as unlimited.

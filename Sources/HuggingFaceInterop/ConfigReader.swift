@@ -1,4 +1,4 @@
-import TensorFiles
+import JSON
 
 /// Reads typed, checked fields out of one object of a configuration file.
 ///

@@ -1,4 +1,4 @@
-import TensorFiles
+import JSON
 
 /// What a user should know about a `config.json` that is read all the same.
 enum ConfigWarnings {

@@ -1,3 +1,4 @@
+import JSON
 import TensorFiles
 
 /// The element types of stored weights, narrowest to widest in what a program keeps of them.

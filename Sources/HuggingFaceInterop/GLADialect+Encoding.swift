@@ -1,6 +1,6 @@
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 
 extension GLADialect {
   func keptFields(_ config: [JSONMember]) -> [JSONMember] {

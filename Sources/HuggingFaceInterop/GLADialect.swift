@@ -1,6 +1,6 @@
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 
 /// fla's `GLAForCausalLM`: `fla/models/gla/configuration_gla.py`, `fla/layers/gla.py`.
 ///

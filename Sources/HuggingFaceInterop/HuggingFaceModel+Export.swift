@@ -1,6 +1,6 @@
 import Files
+import JSON
 import LanguageModels
-import TensorFiles
 import TensorStorage
 
 /// How an export introduces itself to other programs.

@@ -1,6 +1,6 @@
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 
 extension Mamba2Dialect {
   /// Fields of fla's and mamba_ssm's files that transformers does not know; those of them that an

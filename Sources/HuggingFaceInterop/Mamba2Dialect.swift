@@ -1,6 +1,6 @@
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 
 /// The Mamba2 models of transformers (`transformers/models/mamba2/configuration_mamba2.py`) and of fla
 /// (`fla/models/mamba2/configuration_mamba2.py`), which have two names for two fields.

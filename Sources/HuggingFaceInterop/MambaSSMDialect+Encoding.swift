@@ -1,6 +1,6 @@
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 
 extension MambaSSMDialect {
   var storesTiedHead: Bool { true }

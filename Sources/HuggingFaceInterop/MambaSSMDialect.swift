@@ -1,6 +1,6 @@
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 
 /// mamba_ssm's own Mamba2 checkpoints: `mamba_ssm/models/config_mamba.py`, `modules/mamba2.py`.
 ///

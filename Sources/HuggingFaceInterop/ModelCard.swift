@@ -1,6 +1,5 @@
 import Files
 import LanguageModels
-import TensorFiles
 
 /// What a person should know of a model that is exported: where it comes from, what was done to it and
 /// what was measured.

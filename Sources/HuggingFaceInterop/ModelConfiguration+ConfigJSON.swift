@@ -1,6 +1,6 @@
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 
 extension ModelConfiguration {
   /// Decodes the fields of a `config.json`, the `statex` key of expanded models included.

@@ -1,5 +1,5 @@
+import JSON
 import LanguageModels
-import TensorFiles
 
 /// One way in which checkpoints of a family spell their configuration and their tensors.
 ///

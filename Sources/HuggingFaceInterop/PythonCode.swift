@@ -1,5 +1,5 @@
+import JSON
 import LanguageModels
-import TensorFiles
 
 /// The Python code in an export whose layers differ, by which transformers opens it as it is.
 ///

@@ -1,4 +1,5 @@
 import Files
+import JSON
 import LanguageModels
 import TensorFiles
 import TensorStorage

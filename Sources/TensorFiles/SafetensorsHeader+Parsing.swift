@@ -1,4 +1,5 @@
 import Files
+import JSON
 
 extension SafetensorsHeader {
   /// Bytes before the data section, from the first bytes of a file.

@@ -1,3 +1,5 @@
+import JSON
+
 /// One tensor as a safetensors header describes it.
 public struct SafetensorsTensor: Sendable, Equatable {
   /// The tensor's name.

@@ -1,7 +1,7 @@
 import Compression
 import Files
 import Foundation
-import TensorFiles
+import JSON
 
 /// How documents are taken from text files.
 public struct TextReading: Sendable {

@@ -1,7 +1,7 @@
 import Compression
 import Files
 import Foundation
-import TensorFiles
+import JSON
 
 /// A tokenizer as its files define it, checked and in the form that encoding needs.
 struct TokenizerDefinition {

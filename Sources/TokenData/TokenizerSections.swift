@@ -1,5 +1,5 @@
 import Files
-import TensorFiles
+import JSON
 
 /// The sections of a `tokenizer.json`, each checked against what is implemented.
 struct TokenizerSections {

@@ -1,6 +1,6 @@
 import Foundation
+import JSON
 import LanguageModels
-import TensorFiles
 
 /// What a model computes, in a form that can be stored and compared.
 ///

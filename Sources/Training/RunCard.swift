@@ -1,8 +1,8 @@
 import Files
 import Foundation
 import HuggingFaceInterop
+import JSON
 import StateExpansion
-import TensorFiles
 
 /// The model card of a run's export: what the recipe did to which model, and what was measured.
 struct RunCard {

@@ -1,9 +1,9 @@
 import Evaluation
 import Foundation
+import JSON
 import LanguageModels
 import Logging
 import RecallTasks
-import TensorFiles
 import TensorStorage
 import TrainingMetrics
 

@@ -1,6 +1,5 @@
 import Kernels
 import LanguageModels
-import TensorFiles
 
 /// What a recipe works on, opened and checked: model, data, evaluation, and the memory they take.
 ///

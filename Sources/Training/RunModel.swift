@@ -1,8 +1,8 @@
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import Layers
 import StateExpansion
-import TensorFiles
 import TensorStorage
 
 /// The model that a recipe starts from, expanded as the recipe says.

@@ -6,7 +6,6 @@ import Kernels
 import LanguageModels
 import Layers
 import Optimizers
-import TensorFiles
 import TensorStorage
 import TokenData
 

@@ -3,7 +3,6 @@ import Files
 import Foundation
 import Kernels
 import LanguageModels
-import TensorFiles
 import TensorStorage
 
 /// What a training run holds in memory on its largest rank, and how states at segment starts are kept

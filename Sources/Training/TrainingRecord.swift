@@ -1,5 +1,5 @@
+import JSON
 import LanguageModels
-import TensorFiles
 import TokenData
 
 /// What identifies a run's data: what must not change when the run is resumed.

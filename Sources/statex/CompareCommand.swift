@@ -2,7 +2,7 @@ import ArgumentParser
 import CommandSupport
 import Files
 import Foundation
-import TensorFiles
+import JSON
 
 /// `statex compare`: several reports of `statex evaluate` side by side.
 struct CompareCommand: ParsableCommand {

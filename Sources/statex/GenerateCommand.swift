@@ -3,7 +3,7 @@ import CommandSupport
 import Evaluation
 import Files
 import Foundation
-import TensorFiles
+import JSON
 import TokenData
 
 /// `statex generate`: continues a prompt.

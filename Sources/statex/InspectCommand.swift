@@ -2,7 +2,7 @@ import ArgumentParser
 import CommandSupport
 import Files
 import Foundation
-import TensorFiles
+import JSON
 
 /// `statex inspect`: what a path is, and what is in it.
 struct InspectCommand: ParsableCommand {

@@ -2,6 +2,7 @@ import Checkpointing
 import CommandSupport
 import Files
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import StateExpansion
 import TensorFiles

@@ -3,8 +3,8 @@ import CommandSupport
 import Evaluation
 import Files
 import Foundation
+import JSON
 import RecallTasks
-import TensorFiles
 import TokenData
 
 /// `statex score`: answers lm-evaluation-harness's requests, one JSON object a line.

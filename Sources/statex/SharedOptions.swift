@@ -3,8 +3,8 @@ import CommandSupport
 import Evaluation
 import Foundation
 import HuggingFaceInterop
+import JSON
 import LanguageModels
-import TensorFiles
 import TensorStorage
 
 /// Options of commands that run a model.

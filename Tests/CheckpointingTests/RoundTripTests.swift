@@ -2,6 +2,7 @@ import Checkpointing
 import Compression
 import Files
 import Foundation
+import JSON
 import TensorFiles
 import TensorStorage
 import Testing

@@ -1,7 +1,7 @@
 import Checkpointing
 import Files
 import Foundation
-import TensorFiles
+import JSON
 import TensorStorage
 import Testing
 

@@ -1,9 +1,9 @@
 import Checkpointing
 import Foundation
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 import TensorStorage
 import Testing
 

@@ -1,5 +1,6 @@
 import Foundation
 import HuggingFaceInterop
+import JSON
 import TensorFiles
 import Testing
 import TokenData

@@ -1,7 +1,7 @@
 import Evaluation
+import JSON
 import LanguageModels
 import RecallTasks
-import TensorFiles
 import Testing
 import TokenData
 

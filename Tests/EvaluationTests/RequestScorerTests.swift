@@ -1,5 +1,4 @@
 import Evaluation
-import TensorFiles
 import Testing
 import TokenData
 

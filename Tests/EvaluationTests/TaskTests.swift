@@ -1,8 +1,8 @@
 import Evaluation
 import Foundation
+import JSON
 import LanguageModels
 import RecallTasks
-import TensorFiles
 import Testing
 import TokenData
 

@@ -1,6 +1,6 @@
 import Foundation
 import HuggingFaceInterop
-import TensorFiles
+import JSON
 import Testing
 
 /// Python code and tokenizer files beside a model.

@@ -1,7 +1,7 @@
 import Foundation
 import HuggingFaceInterop
+import JSON
 import LanguageModels
-import TensorFiles
 import Testing
 
 private func json(_ text: String) throws -> JSONValue {

@@ -1,7 +1,7 @@
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 import Testing
 
 /// A GLA model whose layers have these heads, 2 in the base.

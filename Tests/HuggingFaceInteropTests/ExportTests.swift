@@ -1,6 +1,7 @@
 import Files
 import Foundation
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import Layers
 import TensorFiles

@@ -1,5 +1,6 @@
 import Foundation
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import TensorFiles
 import TensorStorage

@@ -1,7 +1,7 @@
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import Layers
-import TensorFiles
 import Testing
 
 /// Parses JSON with Python's words for infinities.

@@ -29,10 +29,10 @@ struct FixtureTensor {
 
   /// The values of a single-precision tensor.
   var floats: [Float] {
-    stride(from: 0, to: bytes.count, by: 4).map { i in
-      Float(
-        bitPattern: UInt32(bytes[i]) | UInt32(bytes[i + 1]) << 8 | UInt32(bytes[i + 2]) << 16
-          | UInt32(bytes[i + 3]) << 24)
+    stride(from: 0, to: bytes.count, by: 4).map { start in
+      var bits: UInt32 = 0
+      for byte in bytes[start..<(start + 4)].reversed() { bits = bits << 8 | UInt32(byte) }
+      return Float(bitPattern: bits)
     }
   }
 

@@ -3,7 +3,6 @@ import Foundation
 import Kernels
 import LanguageModels
 import Layers
-import TensorFiles
 import TensorStorage
 import Testing
 

@@ -1,9 +1,9 @@
 import Foundation
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import Layers
 import RecallTasks
-import TensorFiles
 import Testing
 import TokenData
 import Training

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Foundation
 import TokenData
 
@@ -119,7 +120,7 @@ extension Recipe {
         for entry in reader.remaining(keys) {
           throw .unknownKey(
             place: entry.place, path: reader.path(of: entry.key),
-            suggestion: nearest(to: entry.key, among: keys))
+            suggestion: nearestName(to: entry.key, among: keys))
         }
         let prefix = try reader.text("tokens")
         kind = .tokens(prefix: prefix)

@@ -1,5 +1,5 @@
+import JSON
 import RecallTasks
-import TensorFiles
 
 extension Recipe {
   /// A task by name with the options that only it understands.

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// What one key of a recipe is, for a person: the row of a table and the answer of `statex help recipe`.
 public struct RecipeKey: Sendable, Equatable {
   /// The dotted path, for example `train.optimizer.lr`.
@@ -86,6 +88,6 @@ extension Recipe {
     guard found.isEmpty else { return (found.map(\.text).joined(separator: "\n"), nil) }
     let known = keys.map(\.path)
     let named = known.filter { $0.split(separator: ".").last == path.split(separator: ".").last }
-    return (nil, named.first ?? nearest(to: path, among: known))
+    return (nil, named.first ?? nearestName(to: path, among: known))
   }
 }

@@ -30,7 +30,7 @@ struct RecipeReader {
     for entry in entries where !keys.contains(entry.key) {
       throw .unknownKey(
         place: entry.place, path: Self.join(path, entry.key),
-        suggestion: nearest(to: entry.key, among: keys))
+        suggestion: nearestName(to: entry.key, among: keys))
     }
   }
 
@@ -195,7 +195,7 @@ extension RecipeReader {
       throw wrongType(key, value, expected: expected)
     }
     guard let choice = Choice(rawValue: word) else {
-      let hint = nearest(to: word, among: words).map { "; did you mean `\($0)`?" } ?? ""
+      let hint = nearestName(to: word, among: words).map { "; did you mean `\($0)`?" } ?? ""
       throw invalid(key, "expected \(expected), found `\(word)`\(hint)")
     }
     return choice
@@ -320,12 +320,4 @@ enum Allowed<Number: Comparable & Sendable>: Sendable, CustomStringConvertible {
     case .from(let low, let high): "at least \(low) and below \(high)"
     }
   }
-}
-
-/// The candidate nearest to a word, if one is near enough to have been meant.
-func nearest(to word: String, among candidates: [String]) -> String? {
-  guard word.utf8.count <= 64 else { return nil }
-  let distances = candidates.map { ($0, editDistance(word.lowercased(), $0)) }
-  guard let best = distances.min(by: { $0.1 < $1.1 }) else { return nil }
-  return best.1 <= max(2, word.count / 2) ? best.0 : nil
 }

@@ -1,17 +1,15 @@
-import TensorFiles
-
 extension JSONValue {
   /// A floating-point number in its shortest exact spelling, non-finite ones spelt as Python does.
-  init(_ value: Double) {
+  public init(_ value: Double) {
     let nonFinite = value.isNaN ? "NaN" : value > 0 ? "Infinity" : "-Infinity"
     self = .number(value.isFinite ? value.description : nonFinite)
   }
 
   /// A finite single-precision number in the shortest spelling that gives back the same `Float`.
-  init(_ value: Float) { self = .number(value.description) }
+  public init(_ value: Float) { self = .number(value.description) }
 
   /// The value on one line, shortened to about 60 characters, for error messages.
-  var summary: String {
+  public var summary: String {
     let words = String(decoding: encoded(), as: UTF8.self).split { $0 == "\n" || $0 == " " }
     let text = words.joined(separator: " ")
     return text.count <= 60 ? text : text.prefix(57) + "..."
@@ -22,7 +20,7 @@ extension [JSONMember] {
   /// The value of a key.
   ///
   /// Setting keeps an existing key's place and appends a new one; setting nil removes the key.
-  subscript(name: String) -> JSONValue? {
+  public subscript(name: String) -> JSONValue? {
     get { first { $0.name == name }?.value }
     set {
       let index = firstIndex { $0.name == name }

@@ -12,8 +12,10 @@ public struct JSONCursor {
   /// The next byte to read.
   public private(set) var offset = 0
 
+  /// Names the file in errors.
+  public let source: String
+
   let bytes: UnsafeRawBufferPointer
-  let source: String
   let firstLine: Int
   let replacesBadText: Bool
 
@@ -164,6 +166,6 @@ public struct JSONCursor {
 }
 
 /// `text`, cut to a length that fits in an error message.
-func abbreviated(_ text: String) -> String {
+package func abbreviated(_ text: String) -> String {
   text.count <= 80 ? text : text.prefix(80) + "..."
 }

@@ -1,7 +1,5 @@
-import Files
-
 /// The few lines that stand where Git LFS has not fetched a file.
-enum GitLFSPointer {
+public enum GitLFSPointer {
   private static let signature = Array("version https://git-lfs.github.com/spec/".utf8)
 
   /// Refuses contents that are a pointer to those that were meant.
@@ -10,7 +8,7 @@ enum GitLFSPointer {
   ///   - bytes: a file from its start.
   ///   - source: its path, for the error.
   /// - Throws: `.invalid`, saying how the file is fetched.
-  static func refuse(
+  public static func refuse(
     _ bytes: UnsafeRawBufferPointer, source: String
   ) throws(FileError) {
     guard bytes.count >= signature.count, bytes.prefix(signature.count).elementsEqual(signature)

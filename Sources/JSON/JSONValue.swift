@@ -1,5 +1,4 @@
 import Files
-import Foundation
 
 /// A JSON value that keeps the order of members and the text of numbers, so that 64-bit integers
 /// and the exact digits of a fraction survive.
@@ -193,24 +192,5 @@ extension JSONValue {
       output += [UInt8](repeating: 0x20, count: indent)
     }
     output += closing.utf8
-  }
-}
-
-extension JSONValue {
-  /// The JSON form of a Codable value, members sorted by name.
-  ///
-  /// - Throws: what `JSONEncoder` throws, for example on NaN.
-  public init(encoding value: some Encodable) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    let bytes = try [UInt8](encoder.encode(value))
-    self = try bytes.withUnsafeBytes { try JSONValue(parsing: $0, source: "encoded value") }
-  }
-
-  /// The value as a Codable type.
-  ///
-  /// - Throws: `DecodingError`, naming the field that is missing or of another type.
-  public func decoded<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value {
-    try JSONDecoder().decode(type, from: Data(encoded()))
   }
 }

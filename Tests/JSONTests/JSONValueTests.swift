@@ -1,5 +1,5 @@
 import Files
-import TensorFiles
+import JSON
 import Testing
 
 @Suite struct JSONValueTests {
@@ -28,20 +28,6 @@ import Testing
   ])
   func refuses(_ text: String) {
     #expect(throws: FileError.self) { try parse(text) }
-  }
-
-  @Test func convertsCodableValues() throws {
-    struct Position: Codable, Equatable {
-      var seed: UInt64
-      var tokens: Int
-      var rate: Double
-      var source: String?
-    }
-    let position = Position(seed: .max, tokens: -1, rate: 0.1, source: "a/b")
-    let value = try JSONValue(encoding: position)
-    #expect(value["seed"] == .number("18446744073709551615"))
-    #expect(try value.decoded(as: Position.self) == position)
-    #expect(throws: (any Error).self) { try JSONValue(encoding: [Double.nan]) }
   }
 
   @Test func acceptsNonFiniteOnRequest() throws {
