@@ -3,13 +3,40 @@
 import json
 import shutil
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
+import make_gla_fixtures
+import make_mamba2_fixtures
 from conftest import REPOSITORY
 
 CODE = REPOSITORY / "Sources" / "HuggingFaceInterop" / "Python"
 CLASSES = {"gla": "StatexGLA", "mamba2": "StatexMamba2"}
+SIZES = {
+    "gla": dict(hidden_size=48, num_hidden_layers=3, num_heads=4, expand_k=0.5, expand_v=1.0, intermediate_size=64,
+                vocab_size=89),
+    "mamba2": dict(hidden_size=24, num_hidden_layers=3, expand=2, head_dim=8, num_heads=6, state_size=5, n_groups=3,
+                   vocab_size=89, tie_word_embeddings=True),
+}
+"""A small model of each family, of sizes that are not powers of two."""
+
+
+def write_random(family, directory, fields):
+    """Writes a random model of `SIZES`, with these fields of its configuration changed."""
+    rng, config = np.random.default_rng(5), SIZES[family] | fields
+    if family == "gla":
+        make_gla_fixtures.write_model(directory, dict(config=config, gate_bias="random"), rng)
+    else:
+        make_mamba2_fixtures.write_model(directory, config, "ordinary", rng)
+    return directory
+
+
+def expanded_export(command, folder, family, options, fields):
+    """The export that `statex expand` with these options makes of a random model, in `folder`."""
+    model = write_random(family, folder / "model", fields)
+    command("statex", "expand", "--model", model, "--output", folder / "expanded", *options)
+    return folder / "expanded"
 
 
 def family_of(directory):

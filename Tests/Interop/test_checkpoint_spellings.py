@@ -12,25 +12,22 @@ from safetensors.torch import load_file, save_file, save_model
 from transformers import AutoConfig, Mamba2Config, Mamba2ForCausalLM
 
 import fla_reference
-import make_gla_fixtures
-import make_mamba2_fixtures
 import mamba2_reference
 from conftest import GLA_FIXTURES, MAMBA2_FIXTURES
+from python_models import write_random
 from reference_common import load_tensors, write_megatron
 
 GLA = dict(hidden_size=32, num_hidden_layers=2, num_heads=2, intermediate_size=48, vocab_size=61)
 MAMBA2 = dict(hidden_size=32, num_hidden_layers=2, expand=2, head_dim=8, num_heads=8, state_size=8, n_groups=4,
-              vocab_size=61)
+              vocab_size=61, tie_word_embeddings=False)
 
 
 def write_gla(directory, **fields):
-    make_gla_fixtures.write_model(directory, dict(config=GLA | fields, gate_bias="random"), np.random.default_rng(5))
-    return directory
+    return write_random("gla", directory, GLA | fields)
 
 
 def write_mamba2(directory, **fields):
-    make_mamba2_fixtures.write_model(directory, MAMBA2 | fields, "ordinary", np.random.default_rng(5))
-    return directory
+    return write_random("mamba2", directory, MAMBA2 | fields)
 
 
 def change_config(directory, **fields):

@@ -12,30 +12,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, Mamba2ForCausalLM
 
 import fla_reference
-import make_gla_fixtures
-import make_mamba2_fixtures
 import mamba2_reference
+from python_models import expanded_export
 from reference_common import write_megatron
-
-GLA = dict(hidden_size=48, num_hidden_layers=3, num_heads=4, expand_k=0.5, expand_v=1.0, intermediate_size=64,
-           vocab_size=89)
-MAMBA2 = dict(hidden_size=32, num_hidden_layers=3, expand=2, head_dim=16, num_heads=4, state_size=16, n_groups=2,
-              vocab_size=89, tie_word_embeddings=True)
-
-
-@pytest.fixture
-def expand(command, tmp_path):
-    """Makes a random model of a family and returns what `statex expand` makes of it."""
-    def run(family, *options, **fields):
-        rng = np.random.default_rng(5)
-        if family == "gla":
-            make_gla_fixtures.write_model(tmp_path / "model", dict(config=GLA | fields, gate_bias="random"), rng)
-        else:
-            make_mamba2_fixtures.write_model(tmp_path / "model", MAMBA2 | fields, "ordinary", rng)
-        command("statex", "expand", "--model", tmp_path / "model", "--output", tmp_path / "expanded", *options)
-        return tmp_path / "expanded"
-
-    return run
 
 
 # (family, options of `expand`, fields of the model): of the GLA ones only the third changes a tensor's shape.
@@ -49,9 +28,9 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_layers_that_differ_are_refused(case, expand):
+def test_layers_that_differ_are_refused(case, command, tmp_path):
     family, options, fields = DIFFERENT[case]
-    directory = expand(family, *options, **fields)
+    directory = expanded_export(command, tmp_path, family, options, fields)
     written = json.loads((directory / "config.json").read_text())
     assert written["model_type"] == f"statex_{family}"
     for auto in (AutoConfig, AutoModelForCausalLM):
@@ -76,9 +55,9 @@ EQUAL = {
 
 @pytest.mark.parametrize("uniform", [False, True])
 @pytest.mark.parametrize("case", EQUAL)
-def test_equal_layers_are_the_familys_own(case, uniform, expand, command, tmp_path):
+def test_equal_layers_are_the_familys_own(case, uniform, command, tmp_path):
     family, options, fields = EQUAL[case]
-    expanded = directory = expand(family, *options, **fields)
+    expanded = directory = expanded_export(command, tmp_path, family, options, fields)
     if uniform:
         directory = tmp_path / "uniform"
         command("statex", "convert", "--model", expanded, "--output", directory, "--uniform")

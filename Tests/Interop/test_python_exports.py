@@ -11,18 +11,11 @@ import torch
 import torch.nn.functional as F
 import yaml
 
-import make_gla_fixtures
-import make_mamba2_fixtures
 from conftest import REPOSITORY
-from python_models import CODE, opened
+from python_models import CODE, expanded_export, opened
 from reference_common import load_tensors, write_megatron
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-GLA = dict(hidden_size=48, num_hidden_layers=3, num_heads=4, expand_k=0.5, expand_v=1.0, intermediate_size=64,
-           vocab_size=89)
-MAMBA2 = dict(hidden_size=24, num_hidden_layers=3, expand=2, head_dim=8, num_heads=6, state_size=5, n_groups=3,
-              vocab_size=61, tie_word_embeddings=True)
 
 # (family, options of `statex expand`, fields of the model).
 CASES = {
@@ -43,22 +36,10 @@ CASES = {
 }
 
 
-def expand(case, command, folder):
-    """Makes a random model and returns the directory of its expanded export."""
-    family, options, fields = CASES[case]
-    rng = np.random.default_rng(5)
-    if family == "gla":
-        make_gla_fixtures.write_model(folder / "model", dict(config=GLA | fields, gate_bias="random"), rng)
-    else:
-        make_mamba2_fixtures.write_model(folder / "model", MAMBA2 | fields, "ordinary", rng)
-    command("statex", "expand", "--model", folder / "model", "--output", folder / "expanded", *options)
-    return folder / "expanded"
-
-
 @pytest.fixture(scope="module", params=CASES)
 def expanded(request, command, tmp_path_factory):
     """The directory of an expanded export."""
-    return expand(request.param, command, tmp_path_factory.mktemp(request.param))
+    return expanded_export(command, tmp_path_factory.mktemp(request.param), *CASES[request.param])
 
 
 def draw_tokens(directory, count):
@@ -166,7 +147,7 @@ def test_opens_in_a_process_of_its_own(first, options, module, command, tmp_path
     directories = []
     for case in ("preserve", "groups"):
         (tmp_path / case).mkdir()
-        directories.append(str(expand(case, command, tmp_path / case)))
+        directories.append(str(expanded_export(command, tmp_path / case, *CASES[case])))
     script = SCRIPT.format(first=first, directories=directories, options=options)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
                           cwd=REPOSITORY / "python")

@@ -145,10 +145,16 @@ class RecurrentBlock(GradientCheckpointingLayer):
 
 
 class StatexPreTrainedModel(PreTrainedModel):
-    """What both the bare model and the language model of a family tell transformers."""
+    """What the bare model and the language model have in common; a family's adds its configuration and names."""
 
     supports_gradient_checkpointing = True
     _is_stateful = True
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.base_model.embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        self.base_model.embeddings = value
 
     def _init_weights(self, module: nn.Module) -> None:
         deviation = self.config.initializer_range
@@ -167,23 +173,23 @@ class StatexPreTrainedModel(PreTrainedModel):
 
 
 class StatexModel(StatexPreTrainedModel):
-    """Embeddings, blocks and the last norm. A family's model gives them their names."""
+    """Embeddings, blocks and the last norm."""
 
-    def __init__(self, config: Any, block: Callable[[Any, int], RecurrentBlock]) -> None:
+    def __init__(
+        self, config: Any, block: Callable[[Any, int], RecurrentBlock], norm_name: str, norm_eps: float
+    ) -> None:
         super().__init__(config)
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(block(config, index) for index in range(config.num_hidden_layers))
+        self.norm_name = norm_name
+        setattr(self, norm_name, RMSNorm(config.hidden_size, norm_eps))
         self.gradient_checkpointing = False
+        self.post_init()
 
     def last_norm(self, x: Tensor) -> Tensor:
-        """The norm after the last layer."""
-        raise NotImplementedError
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        return self.embeddings
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
-        self.embeddings = value
+        """The norm after the last layer, in the type of its weight."""
+        norm = getattr(self, self.norm_name)
+        return norm(x.to(norm.weight.dtype))
 
     def forward(
         self,
@@ -233,13 +239,13 @@ class StatexModel(StatexPreTrainedModel):
 
 
 class StatexForCausalLM(StatexPreTrainedModel, GenerationMixin):
-    """A language model: a family's class has its `StatexModel` under its own name, and `lm_head`."""
+    """A language model: a family's `StatexModel`, under the family's name for it, and `lm_head`."""
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        return self.base_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
-        self.base_model.set_input_embeddings(value)
+    def __init__(self, config: Any, model: StatexModel) -> None:
+        super().__init__(config)
+        setattr(self, self.base_model_prefix, model)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
 
     def get_output_embeddings(self) -> nn.Linear:
         return self.lm_head

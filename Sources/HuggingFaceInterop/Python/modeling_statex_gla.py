@@ -22,6 +22,7 @@ from .modeling_statex import (
     ShortConvolution,
     StatexForCausalLM,
     StatexModel,
+    StatexPreTrainedModel,
     rms_norm,
     wide,
 )
@@ -231,32 +232,25 @@ class StatexGLABlock(RecurrentBlock):
         return x + self.mlp(self.mlp_norm(x)), state
 
 
-class StatexGLAModel(StatexModel):
+class StatexGLAPreTrainedModel(StatexPreTrainedModel):
+    """The family's configuration and names."""
+
+    config_class = StatexGLAConfig
+    base_model_prefix = "model"
+    _no_split_modules = ["StatexGLABlock"]
+
+
+class StatexGLAModel(StatexGLAPreTrainedModel, StatexModel):
     """Embeddings, blocks and the last norm."""
 
-    config_class = StatexGLAConfig
-    base_model_prefix = "model"
-    _no_split_modules = ["StatexGLABlock"]
-
     def __init__(self, config: StatexGLAConfig) -> None:
-        super().__init__(config, StatexGLABlock)
-        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.post_init()
-
-    def last_norm(self, x: Tensor) -> Tensor:
-        return self.norm(x)
+        super().__init__(config, StatexGLABlock, norm_name="norm", norm_eps=config.norm_eps)
 
 
-class StatexGLAForCausalLM(StatexForCausalLM):
+class StatexGLAForCausalLM(StatexGLAPreTrainedModel, StatexForCausalLM):
     """A GLA language model, expanded or not."""
 
-    config_class = StatexGLAConfig
-    base_model_prefix = "model"
-    _no_split_modules = ["StatexGLABlock"]
     _tied_weights_keys = {"lm_head.weight": "model.embeddings.weight"}
 
     def __init__(self, config: StatexGLAConfig) -> None:
-        super().__init__(config)
-        self.model = StatexGLAModel(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        super().__init__(config, StatexGLAModel(config))

@@ -21,6 +21,7 @@ from .modeling_statex import (
     ShortConvolution,
     StatexForCausalLM,
     StatexModel,
+    StatexPreTrainedModel,
     rms_norm,
     wide,
 )
@@ -152,32 +153,25 @@ class StatexMamba2Block(RecurrentBlock):
         return (wide(x) if self.residual_in_fp32 else x) + y, state
 
 
-class StatexMamba2Model(StatexModel):
+class StatexMamba2PreTrainedModel(StatexPreTrainedModel):
+    """The family's configuration and names."""
+
+    config_class = StatexMamba2Config
+    base_model_prefix = "backbone"
+    _no_split_modules = ["StatexMamba2Block"]
+
+
+class StatexMamba2Model(StatexMamba2PreTrainedModel, StatexModel):
     """Embeddings, blocks and the last norm."""
 
-    config_class = StatexMamba2Config
-    base_model_prefix = "backbone"
-    _no_split_modules = ["StatexMamba2Block"]
-
     def __init__(self, config: StatexMamba2Config) -> None:
-        super().__init__(config, StatexMamba2Block)
-        self.norm_f = RMSNorm(config.hidden_size, config.layer_norm_epsilon)
-        self.post_init()
-
-    def last_norm(self, x: Tensor) -> Tensor:
-        return self.norm_f(x.to(self.norm_f.weight.dtype))
+        super().__init__(config, StatexMamba2Block, norm_name="norm_f", norm_eps=config.layer_norm_epsilon)
 
 
-class StatexMamba2ForCausalLM(StatexForCausalLM):
+class StatexMamba2ForCausalLM(StatexMamba2PreTrainedModel, StatexForCausalLM):
     """A Mamba2 language model, expanded or not."""
 
-    config_class = StatexMamba2Config
-    base_model_prefix = "backbone"
-    _no_split_modules = ["StatexMamba2Block"]
     _tied_weights_keys = {"lm_head.weight": "backbone.embeddings.weight"}
 
     def __init__(self, config: StatexMamba2Config) -> None:
-        super().__init__(config)
-        self.backbone = StatexMamba2Model(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        super().__init__(config, StatexMamba2Model(config))
