@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Training speed on the recipes of configs/bench, beside its limit and its peers, step by step in turn.
+"""Training speed on the recipes of configs/bench, beside its limit and its peers, in alternating steps.
 
     tools/bench.py [--families gla mamba2] [--peers eager compile bf16 compile-bf16 jax] [--layers]
 
 For each model and precision: what its matrix products alone allow (`product-bench`), whole steps of
 statex-train, and the peers of Tests/Peers (when `make bench-env` has made their environment). All are in
-memory at once and take steps in turn (`interleave.py`), so a machine whose speed drifts treats them alike;
+memory at once and alternate steps (`interleave.py`), so a machine whose speed drifts treats them alike;
 ratios are medians over the rounds, with the least and the largest. `--layers` adds single layers of the 1.3B
 models and what a larger state costs beyond its operations. Nothing else should run meanwhile.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times training programs step by step in turn, so that a machine whose speed drifts treats them alike.
+"""Times training programs in alternating steps, so that a machine whose speed drifts treats them alike.
 
     tools/interleave.py [--rounds 5] [--steps 1,1] 'COMMAND A' 'COMMAND B'
 
