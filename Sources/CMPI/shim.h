@@ -11,10 +11,8 @@ static inline MPI_Datatype statex_mpi_double(void) { return MPI_DOUBLE; }
 static inline MPI_Datatype statex_mpi_int64(void) { return MPI_INT64_T; }
 static inline MPI_Op statex_mpi_sum(void) { return MPI_SUM; }
 static inline MPI_Op statex_mpi_max(void) { return MPI_MAX; }
-static inline MPI_Op statex_mpi_min(void) { return MPI_MIN; }
 static inline MPI_Errhandler statex_mpi_errors_return(void) { return MPI_ERRORS_RETURN; }
 static inline void *statex_mpi_in_place(void) { return MPI_IN_PLACE; }
 static inline MPI_Status *statex_mpi_status_ignore(void) { return MPI_STATUS_IGNORE; }
-static inline MPI_Status *statex_mpi_statuses_ignore(void) { return MPI_STATUSES_IGNORE; }
 
 #endif

@@ -109,11 +109,6 @@ public final class Communicator {
     fatalError("MPI_Abort returned")
   }
 
-  /// Waits for all ranks.
-  public func barrier() throws {
-    try Self.check(MPI_Barrier(handle), "MPI_Barrier")
-  }
-
   /// The largest of all ranks' values.
   public func maximum(_ value: Int) throws -> Int {
     var (mine, result) = (Int64(value), Int64(0))

@@ -57,12 +57,4 @@ public final class FloatBuffer {
   public func fill(_ value: Float) {
     elements.update(repeating: value)
   }
-
-  /// Overwrites the elements with those of `other`.
-  ///
-  /// - Precondition: both have the same count.
-  public func copy(from other: FloatBuffer) {
-    precondition(other.count == count, "copying \(other.count) elements into \(count)")
-    pointer.update(from: other.pointer, count: count)
-  }
 }

@@ -48,20 +48,20 @@ public struct MemoryPlan {
 
   /// The next `count` elements.
   ///
-  /// - Precondition: the plan has as many left.
+  /// Ends the program, with both numbers, when the plan has fewer left.
   public mutating func take(_ count: Int) -> UnsafeMutablePointer<Float> {
     precondition(count >= 0, "\(count) elements of memory")
     let start = used
     used += (count + Self.alignment - 1) / Self.alignment * Self.alignment
-    precondition(
-      used <= capacity, "a plan of \(capacity) elements is asked for \(used); measure it anew")
+    // A message in release builds too: a wrong plan must not become a heap overwrite.
+    guard used <= capacity else {
+      fatalError("a plan of \(capacity) elements is asked for \(used)")
+    }
     peak = max(peak, used)
     return base + start
   }
 
   /// A plan of the next `count` elements.
-  ///
-  /// - Precondition: this plan has as many left.
   public mutating func takePlan(_ count: Int) -> MemoryPlan {
     let start = take(count)
     return isMeasuring ? .measuring() : MemoryPlan(start, capacity: used - (start - base))

@@ -21,14 +21,4 @@ public struct Throughput: Sendable {
     let seconds = steps.reduce(0) { $0 + $1.seconds }
     return seconds > 0 ? Double(tokens) / seconds : 0
   }
-
-  /// Model FLOPs utilization: the share of the peak that the model's own arithmetic makes up.
-  ///
-  /// - Parameters:
-  ///   - flopsPerToken: forward and backward, without recomputation.
-  ///   - peak: what all ranks together can do, in FLOP/s.
-  /// - Returns: between 0 and 1; 0 for a peak that is not known (0).
-  public func modelFLOPsUtilization(flopsPerToken: Double, peak: Double) -> Double {
-    peak > 0 ? tokensPerSecond * flopsPerToken / peak : 0
-  }
 }

@@ -89,7 +89,7 @@ struct AdamWTests {
     }
     let (parameters, shared) = (ParameterArena(layout: layout), ParameterArena(layout: layout))
     fill(parameters, "start")
-    shared.buffer.copy(from: parameters.buffer)
+    shared.buffer.pointer.update(from: parameters.buffer.pointer, count: layout.count)
     let frozen = parameters["frozen"].map(Array.init)
     let gradients = ParameterArena(layout: layout)
     for t in 1...3 {
