@@ -36,16 +36,16 @@ public struct GLAGradients {
 ///   - dstate: `[B, H, K, V]`: in, the gradient of the final state; out, of the first; see
 ///     `ChunkedRecurrence.runBackward`.
 ///   - gradients: overwritten.
-///   - parts: the part of a shared sequence that these tokens are, or nil.
+///   - part: the part of a shared sequence that these tokens are, or nil.
 ///   - plan: where scratch is taken from.
 ///   - dims: the sizes.
 public func chunkGLABackward(
   _ dout: Floats, _ x: GLAInputs, start: Floats, dstateInPlace dstate: Floats,
-  into gradients: GLAGradients, _ parts: SequenceParts?, _ plan: inout MemoryPlan,
+  into gradients: GLAGradients, _ part: SequencePart?, _ plan: inout MemoryPlan,
   dims: GLADims
 ) {
   dims.runBackward(
-    dout, x, start: start, dstateInPlace: dstate, into: gradients, parts, &plan)
+    dout, x, start: start, dstateInPlace: dstate, into: gradients, part, &plan)
 }
 
 extension GLADims {

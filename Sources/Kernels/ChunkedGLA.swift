@@ -157,14 +157,14 @@ public struct GLAInputs {
 ///   - start: the state `[B, H, K, V]` before these tokens; see `ChunkedRecurrence.run`.
 ///   - o: `[B, T, H, V]`, overwritten.
 ///   - final: `[B, H, K, V]`, overwritten with the state after these tokens; may be `start`.
-///   - parts: the part of a shared sequence that these tokens are, or nil.
+///   - part: the part of a shared sequence that these tokens are, or nil.
 ///   - plan: where scratch is taken from.
 ///   - dims: the sizes.
 public func chunkGLAForward(
-  _ x: GLAInputs, start: Floats, into o: Floats, final: Floats, _ parts: SequenceParts?,
+  _ x: GLAInputs, start: Floats, into o: Floats, final: Floats, _ part: SequencePart?,
   _ plan: inout MemoryPlan, dims: GLADims
 ) {
-  dims.run(x, start: start, into: o, final: final, parts, &plan)
+  dims.run(x, start: start, into: o, final: final, part, &plan)
 }
 
 extension GLADims: ChunkedRecurrence {

@@ -158,23 +158,23 @@ extension ChunkedRecurrence {
   ///   - o: the outputs, overwritten.
   ///   - final: the state after these tokens, which may be `start`'s memory; of a part in, the state
   ///     before the first part, out, after the last one.
-  ///   - parts: the part that these tokens are; nil when they are the whole.
+  ///   - part: the part that these tokens are; nil when they are the whole.
   ///   - plan: where scratch is taken from; with a measuring plan nothing is computed.
   public func run(
-    _ x: Inputs, start: Floats, into o: Floats, final: Floats, _ parts: SequenceParts?,
+    _ x: Inputs, start: Floats, into o: Floats, final: Floats, _ part: SequencePart?,
     _ plan: inout MemoryPlan
   ) {
     let mark = plan.used
     let s = scratch(&plan, backward: false)
     plan.run { prepare(x, s) }
     var end = final
-    if let parts {
+    if let part {
       precondition(start != final, "a part's start has memory of its own")
-      let shares = shares(&plan, parts: parts.count)
-      plan.run { storeLocalState(x, s, into: shares, part: parts.part) }
-      parts.gather(shares)
-      plan.run { fold(shares, .forward, part: parts.part, stateInPlace: final, into: start) }
-      end = shares.state(of: parts.part)
+      let shares = shares(&plan, parts: part.parts)
+      plan.run { storeLocalState(x, s, into: shares, part: part.index) }
+      part.gather(shares)
+      plan.run { fold(shares, .forward, part: part.index, stateInPlace: final, into: start) }
+      end = shares.state(of: part.index)
     }
     plan.run { output(x, s, start: start, into: o, final: end) }
     plan.rewind(to: mark)
@@ -191,23 +191,23 @@ extension ChunkedRecurrence {
   ///   - dstate: in, the gradient of the state after these tokens, of a part that after the last part; out,
   ///     of the state before these tokens, of a part before the first one.
   ///   - gradients: where the gradients of `x` go.
-  ///   - parts: the part that these tokens are; nil when they are the whole.
+  ///   - part: the part that these tokens are; nil when they are the whole.
   ///   - plan: where scratch is taken from; with a measuring plan nothing is computed.
   public func runBackward(
     _ dout: Floats, _ x: Inputs, start: Floats, dstateInPlace dstate: Floats,
-    into gradients: Gradients, _ parts: SequenceParts?, _ plan: inout MemoryPlan
+    into gradients: Gradients, _ part: SequencePart?, _ plan: inout MemoryPlan
   ) {
     let mark = plan.used
     let s = scratch(&plan, backward: true)
     let states = spanStates(&plan)
     plan.run { prepareBackward(dout, x, s) }
     var dend = dstate
-    if let parts {
-      let shares = shares(&plan, parts: parts.count)
+    if let part {
+      let shares = shares(&plan, parts: part.parts)
       dend = plan.take(stateCount)
-      plan.run { storeLocalGradient(dout, x, s, into: shares, part: parts.part) }
-      parts.gather(shares)
-      plan.run { fold(shares, .backward, part: parts.part, stateInPlace: dstate, into: dend) }
+      plan.run { storeLocalGradient(dout, x, s, into: shares, part: part.index) }
+      part.gather(shares)
+      plan.run { fold(shares, .backward, part: part.index, stateInPlace: dstate, into: dend) }
     }
     plan.run {
       backward(dout, x, s, states, start: start, dstateInPlace: dend, into: gradients)

@@ -34,15 +34,15 @@ public struct SSDGradients {
 ///   - dstate: `[B, G, N, H / G, P]`: in, the gradient of the final state; out, of the first; see
 ///     `ChunkedRecurrence.runBackward`.
 ///   - gradients: where the gradients of `x` go.
-///   - parts: the part of a shared sequence that these tokens are, or nil.
+///   - part: the part of a shared sequence that these tokens are, or nil.
 ///   - plan: where scratch is taken from.
 ///   - dims: sizes.
 public func chunkSSDBackward(
   _ dy: Floats, _ x: SSDInputs, start: Floats, dstateInPlace dstate: Floats,
-  into gradients: SSDGradients, _ parts: SequenceParts?, _ plan: inout MemoryPlan,
+  into gradients: SSDGradients, _ part: SequencePart?, _ plan: inout MemoryPlan,
   dims: SSDDims
 ) {
-  dims.runBackward(dy, x, start: start, dstateInPlace: dstate, into: gradients, parts, &plan)
+  dims.runBackward(dy, x, start: start, dstateInPlace: dstate, into: gradients, part, &plan)
 }
 
 extension SSDDims {

@@ -146,14 +146,14 @@ public struct SSDInputs {
 ///   - start: the state `[B, G, N, H / G, P]` before these tokens; see `ChunkedRecurrence.run`.
 ///   - y: `[B, T, H, P]`, overwritten; without Mamba2's `D` term.
 ///   - final: `[B, G, N, H / G, P]`, overwritten with the state after these tokens; may be `start`.
-///   - parts: the part of a shared sequence that these tokens are, or nil.
+///   - part: the part of a shared sequence that these tokens are, or nil.
 ///   - plan: where scratch is taken from.
 ///   - dims: sizes.
 public func chunkSSDForward(
-  _ x: SSDInputs, start: Floats, into y: Floats, final: Floats, _ parts: SequenceParts?,
+  _ x: SSDInputs, start: Floats, into y: Floats, final: Floats, _ part: SequencePart?,
   _ plan: inout MemoryPlan, dims: SSDDims
 ) {
-  dims.run(x, start: start, into: y, final: final, parts, &plan)
+  dims.run(x, start: start, into: y, final: final, part, &plan)
 }
 
 extension SSDDims: ChunkedRecurrence {

@@ -9,15 +9,15 @@ public struct SegmentTokens {
   /// Where documents begin among them.
   public var history: DocumentHistory
   /// The part of a shared segment that they are; nil when they are all of it.
-  public var parts: SequenceParts?
+  public var part: SequencePart?
 
   /// Names the arrays.
   public init(
-    _ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none, parts: SequenceParts? = nil
+    _ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none, part: SequencePart? = nil
   ) {
     self.tokens = tokens
     self.history = history
-    self.parts = parts
+    self.part = part
   }
 }
 
@@ -155,7 +155,7 @@ extension LanguageModel {
   ) -> BlockContext {
     BlockContext(
       parameters: parameters, saved: activations.saved[index % activations.saved.count],
-      scratch: activations.scratch, dims: dims, history: input.history, parts: input.parts)
+      scratch: activations.scratch, dims: dims, history: input.history, part: input.part)
   }
 }
 

@@ -151,7 +151,7 @@ public final class SequencePass {
     let known = samples.history == nil ? nil : UnsafePointer(history)
     return SegmentTokens(
       UnsafePointer(tokens), history: DocumentHistory(known),
-      parts: sharing.map { SequenceParts(plan.split(segment), $0) })
+      part: sharing.map { SequencePart(plan.split(segment), $0) })
   }
 
   /// What every segment of a gradient needs.

@@ -40,18 +40,18 @@ public struct BlockContext {
   /// Where documents begin among the tokens.
   public let history: DocumentHistory
   /// The part of the segment that the tokens are; nil when they are all of it.
-  public let parts: SequenceParts?
+  public let part: SequencePart?
 
   /// Names the memory.
   ///
-  /// - Precondition: `parts` has `dims.parts` parts, and part `parts.part` has `dims.length` tokens.
+  /// - Precondition: `part` is one of `dims.parts`, and has `dims.length` tokens.
   public init(
     parameters: Floats, gradients: Floats? = nil, saved: MemoryPlan, scratch: MemoryPlan,
-    dims: SegmentDims, history: DocumentHistory = .none, parts: SequenceParts? = nil
+    dims: SegmentDims, history: DocumentHistory = .none, part: SequencePart? = nil
   ) {
     precondition(
-      parts?.split.parts ?? 1 == dims.parts
-        && parts.map { $0.split[$0.part].count } ?? dims.length == dims.length,
+      part?.parts ?? 1 == dims.parts
+        && part.map { $0.split[$0.index].count } ?? dims.length == dims.length,
       "the tokens are not this part's")
     self.parameters = parameters
     self.gradients = gradients
@@ -59,7 +59,7 @@ public struct BlockContext {
     self.scratch = scratch
     self.dims = dims
     self.history = history
-    self.parts = parts
+    self.part = part
   }
 
   /// A tensor's values.
@@ -100,7 +100,7 @@ public struct BlockContext {
 
   /// Lets the parts of the segment know each other's blocks of `count` floats.
   func gather(_ values: Floats, count: Int) {
-    parts?.exchange.gather(inPlace: values, count: count)
+    part?.exchange.gather(inPlace: values, count: count)
   }
 }
 
@@ -129,15 +129,15 @@ extension RecurrentBlock {
     func context() -> BlockContext {
       let nowhere = MemoryPlan.nowhere
       let sharing = SequenceSharing(parts: dims.parts, part: 0, exchange: exchange)
-      let parts =
+      let part =
         dims.parts == 1
         ? nil
-        : SequenceParts(
+        : SequencePart(
           SequenceSplit(
             length: dims.parts * dims.length, parts: dims.parts, capacity: dims.length), sharing)
       return BlockContext(
         parameters: nowhere, gradients: nowhere, saved: .measuring(), scratch: .measuring(),
-        dims: dims, parts: parts)
+        dims: dims, part: part)
     }
     let nowhere = MemoryPlan.nowhere
     var (ahead, back) = (context(), context())

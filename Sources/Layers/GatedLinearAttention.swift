@@ -136,10 +136,10 @@ public struct GatedLinearAttention: TokenMixer {
     }
     let logits = forgetGate.logits(saved.low, &context)
     let inputs = inputs(
-      saved, logits, tails: start.tails, advancesTails: context.parts == nil, &context)
+      saved, logits, tails: start.tails, advancesTails: context.part == nil, &context)
     let read = headMixing?.forward(inputs, &context) ?? inputs
     chunkGLAForward(
-      read, start: start.recurrent, into: saved.o, final: state.recurrent, context.parts,
+      read, start: start.recurrent, into: saved.o, final: state.recurrent, context.part,
       &context.scratch, dims: recurrence(context.dims))
     context.scratch.rewind(to: mark)
 
@@ -183,13 +183,13 @@ public struct GatedLinearAttention: TokenMixer {
       dv: context.scratch.take(rows * configuration.valueDim),
       dg: context.scratch.take(rows * keys))
     let logits = forgetGate.logits(saved.low, &context)
-    let start = self.state(context.parts == nil ? state : saved.start, context)
+    let start = self.state(context.part == nil ? state : saved.start, context)
     let dstate = self.state(dstate, context)
     let inputs = inputs(saved, logits, tails: start.tails, advancesTails: false, &context)
     let read = headMixing?.forward(inputs, &context) ?? inputs
     chunkGLABackward(
       saved.o, read, start: start.recurrent, dstateInPlace: dstate.recurrent, into: d,
-      context.parts, &context.scratch, dims: recurrence(context.dims))
+      context.part, &context.scratch, dims: recurrence(context.dims))
     return inputsBackward(
       headMixing?.backward(d, of: inputs, &context) ?? d, saved, logits, tails: start.tails,
       dstate, &context)

@@ -106,9 +106,9 @@ public struct Mamba2Mixer: TokenMixer {
     let (state, dims) = (self.state(state, context), recurrence(context.dims))
     let start = exchangeTails(state, start: saved.start, &context) { _ in saved.projected }
     let inputs = inputs(
-      saved, tails: start.tails, advancesTail: context.parts == nil, &context)
+      saved, tails: start.tails, advancesTail: context.part == nil, &context)
     chunkSSDForward(
-      inputs, start: start.recurrent, into: saved.y, final: state.recurrent, context.parts,
+      inputs, start: start.recurrent, into: saved.y, final: state.recurrent, context.part,
       &context.scratch, dims: dims)
     if out != nil {
       context.run {
@@ -160,7 +160,7 @@ public struct Mamba2Mixer: TokenMixer {
   ) -> Projected {
     outputBackward(dout, saved, &context)
     let (rows, dims) = (context.dims.rows, recurrence(context.dims))
-    let start = self.state(context.parts == nil ? state : saved.start, context)
+    let start = self.state(context.part == nil ? state : saved.start, context)
     let dstate = self.state(dstate, context)
     let dconvolved = context.scratch.take(rows * layout.channelCount)
     let ddt = context.scratch.take(rows * configuration.headCount)
@@ -170,7 +170,7 @@ public struct Mamba2Mixer: TokenMixer {
       db: dconvolved + layout.bChannels.lowerBound, dc: dconvolved + layout.cChannels.lowerBound)
     chunkSSDBackward(
       saved.y, inputs, start: start.recurrent, dstateInPlace: dstate.recurrent, into: d,
-      context.parts, &context.scratch, dims: dims)
+      context.part, &context.scratch, dims: dims)
     skipBackward(saved.y, inputs, accumulatingInto: d.dx, dims, &context)
     stepsBackward(inPlace: ddt, saved, &context)
 

@@ -7,7 +7,7 @@ import TensorStorage
 /// gradients of `y` and of the next state and returns those of `x` and of the state it was given, so
 /// a sequence may be cut into segments anywhere and its gradient stays that of the whole.
 ///
-/// Ranks that share a segment (`BlockContext.parts`) each give their own tokens' rows, and all the same
+/// Ranks that share a segment (`BlockContext.part`) each give their own tokens' rows, and all the same
 /// states: those before and after the whole segment. Their blocks exchange what they need.
 ///
 /// Both passes take their memory from the context's plans and give it back, in the same order for the same

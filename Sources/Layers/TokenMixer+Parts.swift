@@ -40,13 +40,13 @@ extension TokenMixer {
     _ state: MixerState, start: Floats, _ context: inout BlockContext,
     of input: (_ convolution: Int) -> Floats
   ) -> MixerState {
-    guard let parts = context.parts else { return state }
+    guard let part = context.part else { return state }
     let start = self.state(start, context)
     let (dims, mark) = (context.dims, context.scratch.used)
     let count = dims.batch * tailCount
     guard count > 0 else { return start }
-    let base = context.scratch.take(parts.count * count)
-    let own = base + parts.part * count
+    let base = context.scratch.take(part.parts * count)
+    let own = base + part.index * count
     context.run {
       for (index, convolution) in convolutions.enumerated() {
         convolutionShare(
@@ -58,7 +58,7 @@ extension TokenMixer {
     context.run {
       for convolution in convolutions {
         foldConvolutionTails(
-          convolution.shares(base, stride: count, parts, dims), part: parts.part,
+          convolution.shares(base, stride: count, part, dims), part: part.index,
           tailInPlace: convolution.tail(of: state.tails, batch: dims.batch),
           into: convolution.tail(of: start.tails, batch: dims.batch),
           dims: convolution.dims(dims))
@@ -71,9 +71,9 @@ extension TokenMixer {
   /// Where the convolutions' backward passes put the gradients of their tails: `dstate`'s own memory,
   /// or, for a part of a segment, zeros that will be shared.
   func localTailGradients(_ dstate: MixerState, _ context: inout BlockContext) -> Floats {
-    guard let parts = context.parts else { return dstate.tails }
+    guard let part = context.part else { return dstate.tails }
     let count = context.dims.batch * tailCount
-    let own = context.scratch.take(parts.count * count) + parts.part * count
+    let own = context.scratch.take(part.parts * count) + part.index * count
     context.run { zero(own, count: count) }
     return own
   }
@@ -92,15 +92,15 @@ extension TokenMixer {
   ) {
     let (dims, mark) = (context.dims, context.scratch.used)
     let count = dims.batch * tailCount
-    guard let parts = context.parts, count > 0 else { return }
-    let base = own - parts.part * count
+    guard let part = context.part, count > 0 else { return }
+    let base = own - part.index * count
     context.gather(base, count: count)
     let tails = context.scratch.take(count)
     context.run {
       for (index, convolution) in convolutions.enumerated() {
         let tail = convolution.tail(of: tails, batch: dims.batch)
         foldConvolutionTailGradients(
-          convolution.shares(base, stride: count, parts, dims), part: parts.part,
+          convolution.shares(base, stride: count, part, dims), part: part.index,
           dtailInPlace: convolution.tail(of: dstate.tails, batch: dims.batch), into: tail,
           dims: convolution.dims(dims))
         addConvolutionTailGradient(
@@ -114,8 +114,8 @@ extension TokenMixer {
 extension ShortConvolution {
   /// This convolution's blocks among those of all parts.
   fileprivate func shares(
-    _ base: Floats, stride: Int, _ parts: SequenceParts, _ dims: SegmentDims
+    _ base: Floats, stride: Int, _ part: SequencePart, _ dims: SegmentDims
   ) -> ConvolutionShares {
-    ConvolutionShares(tail(of: base, batch: dims.batch), stride: stride, split: parts.split)
+    ConvolutionShares(tail(of: base, batch: dims.batch), stride: stride, split: part.split)
   }
 }

@@ -79,11 +79,11 @@ struct SequencePartsTests {
   @Test("outputs, states and gradients are those of the whole", arguments: models, splits)
   func agrees(_ model: Model, _ split: SequenceSplit) {
     let job = Job(model, batch: 2, length: split.length)
-    let whole = job.run(rows: 0..<split.length, parts: nil)
+    let whole = job.run(rows: 0..<split.length, part: nil)
     let (parts, gathers) = ThreadedParts.run(split.parts) { part, exchange in
       job.run(
         rows: split[part],
-        parts: SequenceParts(
+        part: SequencePart(
           split, SequenceSharing(parts: split.parts, part: part, exchange: exchange)))
     }
     func expect(_ name: String, _ mine: [Float], _ reference: [Float], _ bound: Double) {
@@ -120,7 +120,7 @@ struct SequencePartsTests {
         ThreadedParts.run(split.parts) { part, exchange in
           job.run(
             rows: split[part],
-            parts: SequenceParts(
+            part: SequencePart(
               split, SequenceSharing(parts: split.parts, part: part, exchange: exchange)))
         }.results
       }
@@ -128,6 +128,22 @@ struct SequencePartsTests {
         #expect(a.y == b.y && a.dx == b.dx && a.gradients == b.gradients && a.state == b.state)
       }
     }
+  }
+
+  /// Memory of NaNs with guards behind it.
+  private struct Area {
+    private let buffer: FloatBuffer
+    private let count: Int
+
+    init(_ count: Int) {
+      (buffer, self.count) = (FloatBuffer(count: count + 64), count)
+      buffer.fill(12345.5)
+      poison()
+    }
+
+    func poison() { buffer.pointer.update(repeating: .nan, count: count) }
+    var plan: MemoryPlan { MemoryPlan(buffer.pointer, capacity: count) }
+    var isIntact: Bool { buffer.elements[count...].allSatisfy { $0 == 12345.5 } }
   }
 
   /// A block with inputs for a whole segment.
@@ -186,9 +202,9 @@ struct SequencePartsTests {
       return buffer
     }
 
-    /// Forward and backward over some rows, which are all of them when `parts` is nil.
-    func run(rows: Range<Int>, parts: SequenceParts?) -> Results {
-      let dims = dims(rows.count, parts: parts?.split.parts ?? 1)
+    /// Forward and backward over some rows, which are all of them when `part` is nil.
+    func run(rows: Range<Int>, part: SequencePart?) -> Results {
+      let dims = dims(rows.count, parts: part?.parts ?? 1)
       func cut(_ x: [Float]) -> FloatBuffer {
         buffer(
           (0..<batch).flatMap { b in
@@ -201,20 +217,20 @@ struct SequencePartsTests {
       let y = poisoned(x.count)
       let (before, next, dnext) = (buffer(state), buffer(state), buffer(dstate))
       let memory = block.memory(dims)
-      let (saved, scratch) = (poisoned(memory.saved), poisoned(memory.scratch))
+      let (saved, scratch) = (Area(memory.saved), Area(memory.scratch))
       let weights = buffer(parameters)
       let gradients = FloatBuffer(count: layout.count)
       var context = BlockContext(
         parameters: weights.pointer, gradients: gradients.pointer,
-        saved: MemoryPlan(saved.pointer, capacity: saved.count),
-        scratch: MemoryPlan(scratch.pointer, capacity: scratch.count), dims: dims, parts: parts)
+        saved: saved.plan, scratch: scratch.plan, dims: dims, part: part)
       withExtendedLifetime((x, saved, scratch, weights, before)) {
         block.forward(x.pointer, into: y.pointer, stateInPlace: next.pointer, &context)
-        scratch.fill(.nan)
+        scratch.poison()
         block.backward(
           inPlace: dx.pointer, x: x.pointer, state: before.pointer, dstateInPlace: dnext.pointer,
           &context)
       }
+      #expect(saved.isIntact && scratch.isIntact, "written behind the end")
       return Results(
         y: y.array(), dx: dx.array(), state: next.array(), dstate: dnext.array(),
         gradients: gradients.array())

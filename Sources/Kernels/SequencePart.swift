@@ -32,17 +32,17 @@ public struct SequenceSharing {
   }
 }
 
-/// Tokens that follow each other, shared by several ranks: one of them computes part `part` of `split`.
+/// The part of a shared segment that is computed here.
 ///
 /// The states that a block is given and leaves are those before the first part and after the last one,
-/// the same on every rank; see `RecurrentBlock`.
-public struct SequenceParts {
+/// the same on every rank; see `RecurrentBlock` in `Layers`.
+public struct SequencePart {
   /// Whose tokens are whose.
-  public var split: SequenceSplit
-  /// The part that is computed here.
-  public var part: Int
+  public let split: SequenceSplit
+  /// The part's number.
+  public let index: Int
   /// The way to the others.
-  public var exchange: any SequenceExchange
+  public let exchange: any SequenceExchange
 
   /// Describes this rank's part of `split`.
   ///
@@ -51,11 +51,11 @@ public struct SequenceParts {
     precondition(
       split.parts == sharing.parts && split.parts > 1 && 0..<split.parts ~= sharing.part,
       "part \(sharing.part) of \(split.parts)")
-    (self.split, part, exchange) = (split, sharing.part, sharing.exchange)
+    (self.split, index, exchange) = (split, sharing.part, sharing.exchange)
   }
 
-  /// Parts.
-  public var count: Int { split.parts }
+  /// Parts of the segment.
+  public var parts: Int { split.parts }
 
   /// Fills in all parts' shares.
   func gather(_ shares: StateShares) {
