@@ -247,8 +247,16 @@ let package = Package(
       dependencies: ["Kernels", "LanguageModels", "Layers", "TensorStorage", "Training"],
       path: "Tests/ProductBench", swiftSettings: common),
     .target(name: "ChildPrograms", path: "Tests/ChildPrograms", swiftSettings: common),
+    .executableTarget(
+      name: "toy-family",
+      dependencies: [
+        "Collectives", "Evaluation", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels",
+        "Layers", "StateExpansion", "TensorStorage", "Training", logging,
+      ],
+      path: "Tests/ToyFamily", swiftSettings: common),
     .testTarget(
-      name: "DistributedTests", dependencies: ["ChildPrograms", "TokenData", "training-probe"],
+      name: "DistributedTests",
+      dependencies: ["ChildPrograms", "TokenData", "training-probe", "toy-family"],
       swiftSettings: common),
     .executableTarget(
       name: "collectives-probe", dependencies: ["Collectives"], path: "Tests/CollectivesProbe",

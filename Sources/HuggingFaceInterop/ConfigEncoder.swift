@@ -47,7 +47,7 @@ struct ConfigEncoder {
   var summary: ExportSummary {
     let expanded = configuration.expandedLayers
     let family = configuration.family
-    let modelType = expanded.isEmpty ? family.rawValue : family.expandedModelType
+    let modelType = expanded.isEmpty ? family.name : family.expandedModelType
     return ExportSummary(
       modelType: dialect.architecture == nil ? nil : modelType, expandedLayers: expanded)
   }
@@ -57,13 +57,13 @@ struct ConfigEncoder {
   ///
   /// A model whose layers differ has our code.
   var keepsCode: Bool {
-    code == nil && raw["auto_map"] != nil && summary.modelType != nil
+    summary.expandedLayers.isEmpty && raw["auto_map"] != nil && summary.modelType != nil
       && raw["model_type"]?.string == summary.modelType
   }
 
   /// The Python code that opens the export; nil where the family's own does.
   var code: PythonCode? {
-    summary.expandedLayers.isEmpty ? nil : PythonCode(configuration.family)
+    summary.expandedLayers.isEmpty ? nil : configuration.family.huggingFace?.pythonCode
   }
 
   /// The whole object.
@@ -79,7 +79,7 @@ struct ConfigEncoder {
         fields[field] = .string(dtype.prevailing.torchName)
       }
     }
-    if !keepsCode { fields["auto_map"] = code?.autoMap }
+    if !keepsCode { fields["auto_map"] = code?.autoMap(configuration.family) }
     try check(.object(fields), describes: configuration)
     return .object(fields)
   }
@@ -89,7 +89,7 @@ struct ConfigEncoder {
     fields["model_type"] = .string(modelType)
     fields["architectures"] = .array([.string(code?.modelClass ?? architecture)])
     guard let mark = dialect.expandedMark else { return }
-    if code != nil {
+    if !summary.expandedLayers.isEmpty {
       fields[mark.name] = mark.value
     } else if fields[mark.name] == mark.value {
       fields[mark.name] = nil
@@ -109,7 +109,7 @@ struct ConfigEncoder {
       rewritten[field.name] = field.value
     }
     if dialect.architecture != nil {
-      kept["model_type"] = .string(configuration.family.rawValue)
+      kept["model_type"] = .string(configuration.family.name)
     }
     if (try? ModelConfiguration(configJSON: .object(kept))) == base { return kept }
     try check(.object(rewritten), describes: base)

@@ -3,15 +3,16 @@ import JSON
 /// Reads typed, checked fields out of one object of a configuration file.
 ///
 /// Every failure names the file, the field with its path, and the value found.
-struct ConfigReader {
+public struct ConfigReader {
   /// The file's path, for messages.
   let file: String
   /// What stands before a field's name in messages, for example `statex.layers.0.`.
   var path = ""
-  let object: [JSONMember]
+  /// The object's members.
+  public let object: [JSONMember]
 
   /// The error for a field; an absent field's value reads `missing`.
-  func error(_ field: String, _ problem: String) -> InteropError {
+  public func error(_ field: String, _ problem: String) -> InteropError {
     .configuration(
       file: file, field: path + field, value: object[field]?.summary ?? "missing", problem: problem)
   }
@@ -23,7 +24,7 @@ struct ConfigReader {
   }
 
   /// An integer or null; absent counts as null.
-  func optionalInteger(
+  public func optionalInteger(
     _ field: String, in range: ClosedRange<Int>
   ) throws(InteropError) -> Int? {
     guard let value = present(field) else { return nil }
@@ -37,7 +38,7 @@ struct ConfigReader {
   }
 
   /// An integer, `fallback` when the field is absent.
-  func integer(
+  public func integer(
     _ field: String, default fallback: Int, in range: ClosedRange<Int>
   ) throws(InteropError) -> Int {
     guard object[field] != nil else { return fallback }
@@ -48,7 +49,7 @@ struct ConfigReader {
   }
 
   /// An integer that the configuration cannot do without.
-  func requiredInteger(
+  public func requiredInteger(
     _ field: String, in range: ClosedRange<Int>
   ) throws(InteropError) -> Int {
     guard let integer = try optionalInteger(field, in: range) else {
@@ -58,7 +59,7 @@ struct ConfigReader {
   }
 
   /// A finite number or null; absent counts as null.
-  func optionalNumber(_ field: String) throws(InteropError) -> Double? {
+  public func optionalNumber(_ field: String) throws(InteropError) -> Double? {
     guard let value = present(field) else { return nil }
     guard let number = value.double else { throw error(field, "expected a number") }
     guard number.isFinite else { throw error(field, "must be finite") }
@@ -66,7 +67,7 @@ struct ConfigReader {
   }
 
   /// A finite number greater than zero, at most `limit`; `fallback` when the field is absent.
-  func positiveNumber(
+  public func positiveNumber(
     _ field: String, default fallback: Double, atMost limit: Double
   ) throws(InteropError) -> Double {
     guard object[field] != nil else { return fallback }
@@ -78,21 +79,21 @@ struct ConfigReader {
   }
 
   /// A truth value, `fallback` when the field is absent.
-  func flag(_ field: String, default fallback: Bool) throws(InteropError) -> Bool {
+  public func flag(_ field: String, default fallback: Bool) throws(InteropError) -> Bool {
     guard let value = object[field] else { return fallback }
     guard case .bool(let flag) = value else { throw error(field, "expected true or false") }
     return flag
   }
 
   /// A string or null; absent counts as null.
-  func optionalText(_ field: String) throws(InteropError) -> String? {
+  public func optionalText(_ field: String) throws(InteropError) -> String? {
     guard let value = present(field) else { return nil }
     guard case .string(let text) = value else { throw error(field, "expected a string") }
     return text
   }
 
   /// A number greater than 0 and at most 1 that is also greater than 0 in single precision.
-  func singlePrecision(
+  public func singlePrecision(
     _ field: String, default fallback: Double
   ) throws(InteropError) -> Float {
     let value = Float(try positiveNumber(field, default: fallback, atMost: 1))
@@ -101,7 +102,7 @@ struct ConfigReader {
   }
 
   /// Refuses activations other than SiLU, whose names are `known`; absent counts as SiLU.
-  func refuseActivation(
+  public func refuseActivation(
     _ field: String, unless known: [String] = ["silu", "swish"]
   ) throws(InteropError) {
     guard let activation = try optionalText(field), !known.contains(activation) else { return }
@@ -109,14 +110,14 @@ struct ConfigReader {
   }
 
   /// A nested object or null; absent counts as null.
-  func optionalObject(_ field: String) throws(InteropError) -> ConfigReader? {
+  public func optionalObject(_ field: String) throws(InteropError) -> ConfigReader? {
     guard let value = present(field) else { return nil }
     guard case .object(let nested) = value else { throw error(field, "expected an object") }
     return ConfigReader(file: file, path: path + field + ".", object: nested)
   }
 
   /// Refuses a field that is anything but absent, null, or `harmless`.
-  func refuse(
+  public func refuse(
     _ field: String, unless harmless: JSONValue? = nil, because problem: String
   ) throws(InteropError) {
     guard let value = present(field), value != harmless else { return }
@@ -124,7 +125,7 @@ struct ConfigReader {
   }
 
   /// Refuses keys that are not in `known`.
-  func refuseUnknownKeys(known: [String]) throws(InteropError) {
+  public func refuseUnknownKeys(known: [String]) throws(InteropError) {
     for member in object where !known.contains(member.name) {
       throw error(
         member.name, "unknown key; known here: " + known.joined(separator: ", "))

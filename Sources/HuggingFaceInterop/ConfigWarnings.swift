@@ -32,15 +32,10 @@ enum ConfigWarnings {
     _ config: [JSONMember], dialect: any ModelDialect, source: String
   ) -> [String] {
     let known = Set(common + dialect.knownFields)
-    var lines = config.filter { !known.contains($0.name) }.map {
+    let unread = config.filter { !known.contains($0.name) }.map {
       "\(source): field '\($0.name)' is not one of \(dialect.name); it is ignored"
     }
-    if dialect is Mamba2Dialect, Mamba2Dialect.ignoresNormFirst(config) {
-      lines.append(
-        "\(source): field 'norm_before_gate' is true; it is ignored, as transformers does: the norm"
-          + " comes after the gate")
-    }
-    return lines
+    return unread + dialect.remarks(on: config).map { "\(source): \($0)" }
   }
 }
 
@@ -58,6 +53,14 @@ extension GLADialect {
 }
 
 extension Mamba2Dialect {
+  func remarks(on config: [JSONMember]) -> [String] {
+    guard Self.ignoresNormFirst(config) else { return [] }
+    return [
+      "field 'norm_before_gate' is true; it is ignored, as transformers does: the norm comes after"
+        + " the gate"
+    ]
+  }
+
   /// Fields of fla's that transformers does not know.
   static let flaFields = [
     "norm_eps", "dt_limit", "dt_min", "dt_max", "dt_init_floor", "A_init_range", "D_has_hdim",

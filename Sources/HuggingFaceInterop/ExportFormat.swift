@@ -8,16 +8,6 @@ public enum ExportFormat: String, Sendable, CaseIterable {
   case fla
   /// The official `mamba_ssm`: Mamba2.
   case mambaSSM = "mamba_ssm"
-
-  /// The dialect in which models of a family are written; nil when the program has no such models.
-  fileprivate func dialect(of family: ModelFamily) -> (any ModelDialect)? {
-    switch (family, self) {
-    case (.gla, .fla): GLADialect()
-    case (.gla, .transformers), (.gla, .mambaSSM): nil
-    case (.mamba2, .transformers), (.mamba2, .fla): Mamba2Dialect()
-    case (.mamba2, .mambaSSM): MambaSSMDialect()
-    }
-  }
 }
 
 extension ModelDialects {
@@ -33,12 +23,15 @@ extension ModelDialects {
     of configuration: ModelConfiguration, format: ExportFormat?, path: String
   ) throws(InteropError) -> any ModelDialect {
     let family = configuration.family
-    guard let format else { return family == .gla ? GLADialect() : Mamba2Dialect() }
-    guard let dialect = format.dialect(of: family) else {
-      let others = ExportFormat.allCases.filter { $0.dialect(of: family) != nil }
+    guard let known = family.huggingFace else {
+      throw .refused(path: path, problem: "models of the family \(family.name) cannot be written")
+    }
+    guard let format else { return known.exportDialect }
+    guard let dialect = known.exportDialect(for: format) else {
+      let others = ExportFormat.allCases.filter { known.exportDialect(for: $0) != nil }
       throw .refused(
         path: path,
-        problem: "\(format.rawValue) has no \(family.rawValue) models; for these: "
+        problem: "\(format.rawValue) has no \(family.name) models; for these: "
           + others.map(\.rawValue).joined(separator: ", "))
     }
     guard configuration.expandedLayers.isEmpty else {

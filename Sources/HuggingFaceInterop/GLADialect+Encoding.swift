@@ -10,11 +10,11 @@ extension GLADialect {
   }
 
   func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember] {
-    guard case .gla(let layer) = configuration.base else { return [] }
+    guard let layer = configuration.base.of(GLAConfiguration.self) else { return [] }
     let hiddenSize = configuration.hiddenSize
     let sharesHeads = layer.keyValueHeadCount != layer.headCount
     return [
-      JSONMember("model_type", .string(ModelFamily.gla.rawValue)),
+      JSONMember("model_type", .string(ModelFamily.gla.name)),
       JSONMember("hidden_size", .integer(hiddenSize)),
       JSONMember("expand_k", JSONValue(Self.ratio(of: layer.keyDim, to: hiddenSize))),
       JSONMember("expand_v", JSONValue(Self.ratio(of: layer.valueDim, to: hiddenSize))),
@@ -48,7 +48,9 @@ extension GLADialect {
   }
 
   func encodeLayer(_ layer: LayerConfiguration, base: LayerConfiguration) -> [JSONMember]? {
-    guard case .gla(let block) = layer, case .gla(let baseBlock) = base else { return nil }
+    guard let block = layer.of(GLAConfiguration.self),
+      let baseBlock = base.of(GLAConfiguration.self)
+    else { return nil }
     var described = baseBlock
     described.headCount = block.headCount
     described.keyValueHeadCount = block.keyValueHeadCount
@@ -68,7 +70,7 @@ extension GLADialect {
   }
 
   func parameterName(_ checkpointName: String, in configuration: ModelConfiguration) -> String {
-    guard case .gla(let layer) = configuration.base else { return checkpointName }
+    guard let layer = configuration.base.of(GLAConfiguration.self) else { return checkpointName }
     // The name in fla's first versions.
     if checkpointName == "model.embed_tokens.weight" { return ModelFamily.gla.embeddingsKey }
     for spelling in [".attn.g_norm_swish_gate.weight", ".attn.g_norm.weight"]

@@ -138,7 +138,7 @@ struct GLADialect: ModelDialect {
   func decodeLayer(
     _ reader: ConfigReader, base: LayerConfiguration
   ) throws(InteropError) -> LayerConfiguration {
-    guard case .gla(let block) = base else {
+    guard let block = base.of(GLAConfiguration.self) else {
       throw reader.error("num_heads", "the base layer is not a GLA block")
     }
     try reader.refuseUnknownKeys(known: ["num_heads", "num_kv_heads", "head_mixing"])

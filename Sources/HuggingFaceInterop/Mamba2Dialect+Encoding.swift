@@ -33,10 +33,10 @@ extension Mamba2Dialect {
   }
 
   func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember] {
-    guard case .mamba2(let layer) = configuration.base else { return [] }
+    guard let layer = configuration.base.of(Mamba2Configuration.self) else { return [] }
     let expand = GLADialect.ratio(of: layer.innerSize, to: layer.hiddenSize)
     var fields = [
-      JSONMember("model_type", .string(ModelFamily.mamba2.rawValue)),
+      JSONMember("model_type", .string(ModelFamily.mamba2.name)),
       JSONMember("hidden_size", .integer(layer.hiddenSize)),
       JSONMember("num_hidden_layers", .integer(configuration.layers.count)),
       JSONMember("state_size", .integer(layer.stateSize)),
@@ -63,7 +63,9 @@ extension Mamba2Dialect {
   }
 
   func encodeLayer(_ layer: LayerConfiguration, base: LayerConfiguration) -> [JSONMember]? {
-    guard case .mamba2(let block) = layer, case .mamba2(var described) = base else { return nil }
+    guard let block = layer.of(Mamba2Configuration.self),
+      var described = base.of(Mamba2Configuration.self)
+    else { return nil }
     described.stateSize = block.stateSize
     return described == block ? [JSONMember("state_size", .integer(block.stateSize))] : nil
   }

@@ -116,7 +116,7 @@ struct Mamba2Dialect: ModelDialect {
   func decodeLayer(
     _ reader: ConfigReader, base: LayerConfiguration
   ) throws(InteropError) -> LayerConfiguration {
-    guard case .mamba2(var layer) = base else {
+    guard var layer = base.of(Mamba2Configuration.self) else {
       throw reader.error("state_size", "the base layer is not a Mamba2 block")
     }
     try reader.refuseUnknownKeys(known: ["state_size"])

@@ -10,7 +10,9 @@ extension MambaSSMDialect {
   }
 
   func refusal(of configuration: ModelConfiguration) -> String? {
-    guard case .mamba2(let layer) = configuration.base else { return "not a Mamba2 model" }
+    guard let layer = configuration.base.of(Mamba2Configuration.self) else {
+      return "not a Mamba2 model"
+    }
     guard configuration.normEpsilon == Self.normEpsilon, layer.normEpsilon == Self.normEpsilon
     else {
       return "the norms' epsilon is \(layer.normEpsilon), and mamba_ssm's is always"
@@ -30,7 +32,7 @@ extension MambaSSMDialect {
   }
 
   func encodeBase(_ configuration: ModelConfiguration) -> [JSONMember] {
-    guard case .mamba2(let layer) = configuration.base else { return [] }
+    guard let layer = configuration.base.of(Mamba2Configuration.self) else { return [] }
     var mixer = [
       JSONMember("layer", .string("Mamba2")),
       JSONMember("d_state", .integer(layer.stateSize)),

@@ -78,11 +78,11 @@ extension ModelCard {
     var text = """
       ---
       tags:
-      - \(family.rawValue)
+      - \(family.name)
       - statex
       ---
 
-      # \(family == .gla ? "Gated linear attention" : "Mamba2")\(expanded)
+      # \(family.definition.fullName)\(expanded)
 
       | | |
       |---|---|
@@ -106,7 +106,7 @@ extension ModelCard {
     var facts = [
       Fact(
         CardText.modelName,
-        "\(summary.modelType ?? configuration.family.rawValue), \(layers.count) layers,"
+        "\(summary.modelType ?? configuration.family.name), \(layers.count) layers,"
           + " \(configuration.layout().parameterCount) parameters, \(types.description)"),
       Fact(CardText.stateName, "\(configuration.recurrentStateCount) numbers a sequence"),
     ]
@@ -128,12 +128,12 @@ extension ModelCard {
     guard let type = summary.modelType else {
       return "mamba_ssm reads it, and so does statex:\n\n" + generate
     }
-    let (needs, arguments) =
-      summary.expandedLayers.isEmpty
-      ? (family == .gla ? "import fla\n" : "", "") : ("", ", trust_remote_code=True")
+    let needs = family.huggingFace?.pythonPackage.map { "import \($0)\n" } ?? ""
+    let (imports, arguments) =
+      summary.expandedLayers.isEmpty ? (needs, "") : ("", ", trust_remote_code=True")
     let python = """
       ```python
-      \(needs)from transformers import AutoModelForCausalLM
+      \(imports)from transformers import AutoModelForCausalLM
       model = AutoModelForCausalLM.from_pretrained("DIR"\(arguments))
       ```
 

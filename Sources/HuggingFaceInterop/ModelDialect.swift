@@ -4,9 +4,9 @@ import LanguageModels
 /// One way in which checkpoints of a family spell their configuration and their tensors.
 ///
 /// A family may have several: Mamba2 weights, for example, come in three spellings. Adding one means
-/// writing a conforming type and listing it in `ModelDialects.all`; reading, checking and writing of
+/// writing a conforming type and listing it in the family's `dialects`; reading, checking and writing of
 /// files stay the same.
-protocol ModelDialect: Sendable {
+public protocol ModelDialect: Sendable {
   /// Names this dialect in messages, for example `fla GLA`.
   var name: String { get }
 
@@ -22,6 +22,9 @@ protocol ModelDialect: Sendable {
   /// The fields of this dialect's own that may stand in a `config.json`, those without meaning here
   /// included.
   var knownFields: [String] { get }
+
+  /// What a user should know of fields that have no effect, a line each.
+  func remarks(on config: [JSONMember]) -> [String]
 
   /// Whether this `config.json` is written in this dialect.
   func claims(_ config: [JSONMember]) -> Bool
@@ -62,27 +65,42 @@ protocol ModelDialect: Sendable {
 }
 
 extension ModelDialect {
-  func checkpointName(_ parameter: String) -> String { parameter }
-  var storesTiedHead: Bool { false }
-  func refusal(of configuration: ModelConfiguration) -> String? { nil }
+  /// Its tensors' shapes tell.
+  public var expandedMark: JSONMember? { nil }
+  /// All of them.
+  public func keptFields(_ config: [JSONMember]) -> [JSONMember] { config }
+  /// Tensors are named as in the arena.
+  public func parameterName(
+    _ checkpointName: String, in configuration: ModelConfiguration
+  ) -> String { checkpointName }
+  /// Nothing to say.
+  public func remarks(on config: [JSONMember]) -> [String] { [] }
+  /// Tensors are named as in the arena.
+  public func checkpointName(_ parameter: String) -> String { parameter }
+  /// A tied head is left out.
+  public var storesTiedHead: Bool { false }
+  /// Every model can be written.
+  public func refusal(of configuration: ModelConfiguration) -> String? { nil }
+  /// No tensor holds several parameters.
+  public func fusedParameters(with parameter: String) -> [String]? { nil }
 }
 
 extension ModelFamily {
   /// `model_type` of a model whose layers differ: the family's own code, which knows one shape for all
   /// of them, must not take it for its own.
-  var expandedModelType: String { "statex_" + rawValue }
+  var expandedModelType: String { "statex_" + name }
 
   /// Whether a `config.json` is of this family, its layers equal or not.
-  func isNamed(by config: [JSONMember]) -> Bool {
-    [rawValue, expandedModelType].contains(config["model_type"]?.string)
+  public func isNamed(by config: [JSONMember]) -> Bool {
+    [name, expandedModelType].contains(config["model_type"]?.string)
   }
 }
 
 /// The dialects that can be read and written.
 enum ModelDialects {
-  static let all: [any ModelDialect] = [
-    GLADialect(), MambaSSMDialect(), Mamba2Dialect(),
-  ]
+  static var all: [any ModelDialect] {
+    ModelFamilies.all.flatMap { $0.huggingFace?.dialects ?? [] }
+  }
 
   /// The dialect in which a configuration is written.
   static func find(_ reader: ConfigReader) throws(InteropError) -> any ModelDialect {

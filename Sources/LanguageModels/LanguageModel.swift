@@ -45,7 +45,7 @@ public struct LanguageModel {
     }
     blocks = configuration.layers.enumerated().map { index, layer in
       var scope = ParameterScope(prefix: family.layerPrefix(index), layout: layout)
-      return layer.block(&scope)
+      return layer.makeBlock(&scope)
     }
   }
 

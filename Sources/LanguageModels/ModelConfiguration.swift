@@ -1,67 +1,8 @@
 import Layers
 import TensorStorage
 
-/// One block of a model: which family it is of, and its own shape.
-public enum LayerConfiguration: Sendable, Equatable, Codable {
-  case gla(GLAConfiguration)
-  case mamba2(Mamba2Configuration)
-
-  /// Numbers in one sequence's recurrent state (convolution tails not counted).
-  public var recurrentStateCount: Int {
-    switch self {
-    case .gla(let layer): layer.recurrentStateCount
-    case .mamba2(let layer): layer.recurrentStateCount
-    }
-  }
-
-  /// The block, its tensors declared in `scope`.
-  public func block(_ scope: inout ParameterScope) -> any RecurrentBlock {
-    switch self {
-    case .gla(let layer): layer.block(&scope)
-    case .mamba2(let layer): layer.block(&scope)
-    }
-  }
-
-  /// The block's parameters; `prefix` is for example `model.layers.0.`.
-  public func parameters(
-    prefix: String, initialization: ScratchInitialization
-  ) -> [ParameterSpecification] {
-    var scope = ParameterScope(prefix: prefix, linear: initialization.linear(fanIn:))
-    _ = block(&scope)
-    return scope.specifications
-  }
-}
-
-/// The model families, spelt as `model_type` in `config.json`.
-public enum ModelFamily: String, Sendable, CaseIterable, Codable {
-  case gla
-  case mamba2
-
-  /// Checkpoint key of the embeddings.
-  public var embeddingsKey: String { trunk + "embeddings.weight" }
-  /// Key of the final norm.
-  public var finalNormKey: String {
-    switch self {
-    case .gla: trunk + "norm.weight"
-    case .mamba2: trunk + "norm_f.weight"
-    }
-  }
-  /// Key of the output head (absent when tied to the embeddings).
-  public var headKey: String { "lm_head.weight" }
-  /// Prefix of a block's keys.
-  public func layerPrefix(_ index: Int) -> String { trunk + "layers.\(index)." }
-
-  /// Prefix of all keys but the head's.
-  private var trunk: String {
-    switch self {
-    case .gla: "model."
-    case .mamba2: "backbone."
-    }
-  }
-}
-
 /// An immutable description of a whole model, with one entry for each layer.
-public struct ModelConfiguration: Sendable, Equatable, Codable {
+public struct ModelConfiguration: Sendable, Equatable, Encodable {
   /// Which architecture.
   public var family: ModelFamily
   /// Width of the residual stream, `hidden_size`.

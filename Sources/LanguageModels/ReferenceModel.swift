@@ -35,7 +35,7 @@ public struct ReferenceModel {
     for token in inputs { x += table[(Int(token) * width)..<((Int(token) + 1) * width)] }
     for (index, layer) in configuration.layers.enumerated() {
       var scope = ParameterScope(prefix: family.layerPrefix(index))
-      x = layer.block(&scope).reference(x, batch: batch) { tensor($0.name) }
+      x = layer.makeBlock(&scope).reference(x, batch: batch) { tensor($0.name) }
     }
     x = rmsNorm(
       x, weight: tensor(family.finalNormKey), width: width,

@@ -1,7 +1,10 @@
 import Kernels
 import TensorStorage
 
-extension GLAConfiguration {
+extension GLAConfiguration: BlockConfiguration {
+  /// The kind in records.
+  public var kind: String { "gla" }
+
   /// The checkpoint key of the output norm inside `attn`: fla names it after whether the norm is
   /// fused with the gate.
   public var outputNormKey: String {
@@ -41,18 +44,24 @@ extension GLAConfiguration {
     return scope.specifications
   }
 
-  /// The block's parameters in the order in which the arena holds them, which is the order in which
-  /// the forward pass meets them.
-  ///
-  /// - Parameters:
-  ///   - prefix: for example `model.layers.0.`.
-  ///   - initialization: how a model from scratch is drawn.
-  /// - Returns: names, shapes and first values.
-  public func parameters(
-    prefix: String, initialization: ScratchInitialization
-  ) -> [ParameterSpecification] {
-    var scope = ParameterScope(prefix: prefix, linear: initialization.linear(fanIn:))
-    _ = block(&scope)
-    return scope.specifications
+  /// The recurrent state's shape, heads first.
+  public var stateShape: String {
+    hasHeadMixing
+      ? "1 x \(keyDim) x \(valueDim)" : "\(headCount) x \(headKeyDim) x \(headValueDim)"
+  }
+
+  /// The same options with every size small.
+  public func shrunken(hiddenSize: Int) -> GLAConfiguration {
+    // Keep how heads relate: 4 key and 3 value channels for each head of the widest layer.
+    var small = self
+    let heads = min(headCount, 4)
+    let groups = heads % groupSize == 0 ? groupSize : 1
+    small.keyValueHeadCount = heads / groups
+    small.headCount = heads
+    small.hiddenSize = hiddenSize
+    small.keyDim = heads * (16 / heads / 2)
+    small.valueDim = heads * (12 / heads)
+    small.intermediateSize = 10
+    return small
   }
 }

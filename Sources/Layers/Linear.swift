@@ -25,7 +25,7 @@ public struct Linear {
   }
 
   /// Writes the map of `x` to `y`.
-  func forward(_ x: Matrix, into y: Floats, _ context: BlockContext) {
+  public func forward(_ x: Matrix, into y: Floats, _ context: BlockContext) {
     context.run {
       matrixProduct(
         x, matrix(context.parameters).transposed, into: Matrix(y, x.rows, outputs))
@@ -36,7 +36,7 @@ public struct Linear {
   }
 
   /// Adds the map of `x` to `y`.
-  func forward(_ x: Matrix, accumulatingInto y: Floats, _ context: BlockContext) {
+  public func forward(_ x: Matrix, accumulatingInto y: Floats, _ context: BlockContext) {
     context.run {
       if let bias = biasRows(context.parameters) {
         addBias(bias, accumulatingInto: y, rows: x.rows, width: outputs)
@@ -56,7 +56,7 @@ public struct Linear {
   ///   - dx: `[R, inputs]`; unless added to, it may be `x`'s own memory.
   ///   - accumulate: whether `dx` is added to.
   ///   - context: the call.
-  func backward(
+  public func backward(
     _ dy: Floats, x: Matrix, into dx: Floats, accumulate: Bool = false,
     _ context: inout BlockContext
   ) {
@@ -77,7 +77,7 @@ public struct Linear {
   }
 
   /// The map in `Double`.
-  func reference(_ x: [Double], _ tensor: TensorValues) -> [Double] {
+  public func reference(_ x: [Double], _ tensor: TensorValues) -> [Double] {
     let weight = tensor(weight)[(rows.lowerBound * inputs)..<(rows.upperBound * inputs)]
     let y = linear(x, Array(weight), columns: inputs)
     guard let bias else { return y }

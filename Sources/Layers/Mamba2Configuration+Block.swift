@@ -1,6 +1,9 @@
 import TensorStorage
 
-extension Mamba2Configuration {
+extension Mamba2Configuration: BlockConfiguration {
+  /// The kind in records.
+  public var kind: String { "mamba2" }
+
   /// One Mamba2 block: `x += mixer(norm(x))` (transformers' `Mamba2Block`).
   ///
   /// - Parameter scope: where the block declares its tensors, nothing else among them.
@@ -17,18 +20,18 @@ extension Mamba2Configuration {
     return block(&scope).mixer.branch
   }
 
-  /// The block's parameters in the order in which the arena holds them, which is the order in which
-  /// the forward pass meets them.
-  ///
-  /// - Parameters:
-  ///   - prefix: for example `backbone.layers.0.`.
-  ///   - initialization: how linear weights of a model from scratch are drawn.
-  /// - Returns: names, shapes and initial values.
-  public func parameters(
-    prefix: String, initialization: ScratchInitialization
-  ) -> [ParameterSpecification] {
-    var scope = ParameterScope(prefix: prefix, linear: initialization.linear(fanIn:))
-    _ = block(&scope)
-    return scope.specifications
+  /// The recurrent state's shape, heads first.
+  public var stateShape: String { "\(headCount) x \(stateSize) x \(headDim)" }
+
+  /// The same options with every size small.
+  public func shrunken(hiddenSize: Int) -> Mamba2Configuration {
+    // Layers of different state sizes stay different: 128 becomes 6, 512 becomes 4.
+    var small = self
+    small.groupCount = min(groupCount, 2)
+    small.headCount = small.groupCount * 2
+    small.headDim = 24 / small.headCount
+    small.stateSize = 3 + stateSize.trailingZeroBitCount % 4
+    small.hiddenSize = hiddenSize
+    return small
   }
 }

@@ -10,7 +10,7 @@ public struct RMSNorm {
   let epsilon: Float
 
   /// Declares a norm, `NAME.weight`, that starts with ones.
-  init(_ name: String, width: Int, epsilon: Float, _ scope: inout ParameterScope) {
+  public init(_ name: String, width: Int, epsilon: Float, _ scope: inout ParameterScope) {
     weight = scope.parameter(name + ".weight", [width], .ones)
     (self.width, self.epsilon) = (width, epsilon)
   }

@@ -76,7 +76,7 @@ public protocol TokenMixer: ResidualBranch {
 }
 
 /// `x + f(norm(x))`.
-struct PreNormResidual<Branch: ResidualBranch> {
+public struct PreNormResidual<Branch: ResidualBranch> {
   let norm: RMSNorm
   let branch: Branch
   let width: Int
@@ -87,7 +87,8 @@ struct PreNormResidual<Branch: ResidualBranch> {
     let branch: Branch.Saved
   }
 
-  init(_ norm: RMSNorm, _ branch: Branch) {
+  /// Puts `norm` before `branch`.
+  public init(_ norm: RMSNorm, _ branch: Branch) {
     (self.norm, self.branch, width) = (norm, branch, norm.width)
   }
 
@@ -160,7 +161,9 @@ public struct ResidualBlock<Mixer: TokenMixer>: RecurrentBlock {
   }
 
   /// Joins branches whose tensors were declared in `scope`, and nothing else.
-  init(_ mixer: PreNormResidual<Mixer>, _ mlp: PreNormResidual<SwiGLU>?, _ scope: ParameterScope) {
+  public init(
+    _ mixer: PreNormResidual<Mixer>, _ mlp: PreNormResidual<SwiGLU>?, _ scope: ParameterScope
+  ) {
     (self.mixer, self.mlp, linearShapes) = (mixer, mlp, scope.linearShapes)
     stateParts =
       [mixer.branch.recurrentStateCount] + mixer.branch.convolutions.map(\.tailCount)

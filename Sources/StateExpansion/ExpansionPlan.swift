@@ -35,11 +35,19 @@ public enum LayerSelection: Sendable, Equatable {
 }
 
 /// How large the state of an expanded layer becomes, in the words of its family.
-public enum ExpansionSize: Sendable, Equatable {
-  /// GLA: heads after merging. The state grows by (present heads) / (heads).
-  case heads(Int)
+public struct ExpansionSize: Sendable, Equatable {
+  /// The option's name in a recipe, for example `heads`.
+  public let option: String
+  /// Its value.
+  public let value: Int
+
+  /// Names option and value.
+  public init(_ option: String, _ value: Int) { (self.option, self.value) = (option, value) }
+
+  /// GLA: heads after merging, so that the state grows by (present heads) / (heads).
+  public static func heads(_ count: Int) -> ExpansionSize { .init("heads", count) }
   /// Mamba2: how many times larger the state size becomes.
-  case stateFactor(Int)
+  public static func stateFactor(_ factor: Int) -> ExpansionSize { .init("state_factor", factor) }
 }
 
 /// How the weights of an expanded layer start.
@@ -87,11 +95,7 @@ public struct ExpansionPlan: Sendable, Equatable {
   /// - Returns: which layers, how much larger, and how they start.
   public func summary(layerCount: Int) -> String {
     let indices = (try? layers.indices(layerCount: layerCount)) ?? []
-    let growth =
-      switch size {
-      case .heads(let count): "heads \(count)"
-      case .stateFactor(let factor): "state factor \(factor)"
-      }
+    let growth = "\(size.option.replacing("_", with: " ")) \(size.value)"
     return "layers \(indices.map(String.init).joined(separator: ", ")): \(growth), init"
       + " \(initialization.rawValue), seed \(seed)"
   }
@@ -104,20 +108,22 @@ public struct ExpansionPlan: Sendable, Equatable {
   ) throws(ExpansionError) -> ModelConfiguration {
     var expanded = configuration
     for index in try layers.indices(layerCount: configuration.layers.count) {
-      expanded.layers[index] = try layer(index, of: configuration)
+      expanded.layers[index] = try expansion(index, of: configuration).expandedLayer
     }
     return expanded
   }
 
-  private func layer(
+  /// The expansion of one layer, checked.
+  private func expansion(
     _ index: Int, of configuration: ModelConfiguration
-  ) throws(ExpansionError) -> LayerConfiguration {
-    switch configuration.layers[index] {
-    case .gla(let layer):
-      return .gla(try GLAExpansion(of: layer, index: index, plan: self).expanded)
-    case .mamba2(let layer):
-      return .mamba2(try Mamba2Expansion(of: layer, index: index, plan: self).expanded)
+  ) throws(ExpansionError) -> any LayerExpansion {
+    let family = try configuration.family.expandable
+    guard size.option == family.sizeOption.name else {
+      throw .size(
+        field: size.option, value: size.value,
+        problem: "\(family.title) layers are expanded by '\(family.sizeOption.name)'")
     }
+    return try family.expansion(of: configuration.layers[index], index: index, plan: self)
   }
 
   /// Expands a model.
@@ -142,14 +148,8 @@ public struct ExpansionPlan: Sendable, Equatable {
     var fills: [(ParameterArena) -> [String]] = []
     for index in try layers.indices(layerCount: configuration.layers.count) {
       let prefix = configuration.family.layerPrefix(index)
-      switch configuration.layers[index] {
-      case .gla(let layer):
-        let expansion = try GLAExpansion(of: layer, index: index, plan: self)
-        fills.append { expansion.fill($0, from: parameters, prefix: prefix) }
-      case .mamba2(let layer):
-        let expansion = try Mamba2Expansion(of: layer, index: index, plan: self)
-        fills.append { expansion.fill($0, from: parameters, prefix: prefix) }
-      }
+      let expansion = try expansion(index, of: configuration)
+      fills.append { expansion.fill($0, from: parameters, prefix: prefix) }
     }
     let arena = parameters.copied(to: expanded.layout(trainable: trainable)) { arena in
       fills.flatMap { $0(arena) }

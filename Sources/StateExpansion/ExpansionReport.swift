@@ -63,7 +63,7 @@ public struct ExpansionReport: Sendable, Equatable {
     stateAfter = expanded.recurrentStateCount
     parametersBefore = configuration.layout().parameterCount
     parametersAfter = expanded.layout().parameterCount
-    warnings = plan.warnings(family: configuration.family)
+    warnings = try configuration.family.expandable.warnings(plan)
     newMatrixParameters = indices.reduce(0) { sum, index in
       sum + expanded.layers[index].parameterCount { $0.count >= 2 }
         - configuration.layers[index].parameterCount { $0.count >= 2 }
@@ -71,35 +71,7 @@ public struct ExpansionReport: Sendable, Equatable {
   }
 }
 
-extension ExpansionPlan {
-  /// What to know before using a model of that family expanded this way.
-  fileprivate func warnings(family: ModelFamily) -> [String] {
-    switch (family, initialization) {
-    case (.mamba2, .paper):
-      [
-        "init: paper resets dt_bias, A_log and the gated norm as the published code does, which"
-          + " discards trained time scales; use it for comparison, and reinitialize otherwise"
-      ]
-    case (.mamba2, .inherit) where size != .stateFactor(1):
-      [
-        "init: inherit repeats B and C; the copies receive identical gradients for ever, so the"
-          + " larger state holds nothing more, and the recurrence's output grows by the factor"
-      ]
-    default: []
-    }
-  }
-}
-
 extension LayerConfiguration {
-  /// The recurrent state's shape, heads first.
-  public var stateShape: String {
-    switch self {
-    case .gla(let layer) where layer.hasHeadMixing: "1 x \(layer.keyDim) x \(layer.valueDim)"
-    case .gla(let layer): "\(layer.headCount) x \(layer.headKeyDim) x \(layer.headValueDim)"
-    case .mamba2(let layer): "\(layer.headCount) x \(layer.stateSize) x \(layer.headDim)"
-    }
-  }
-
   /// Parameters in the tensors whose shape is counted.
   fileprivate func parameterCount(where isCounted: ([Int]) -> Bool) -> Int {
     parameters(prefix: "", initialization: ScratchInitialization())

@@ -5,11 +5,52 @@
 //
 // H heads before, h after, m = H / h merged into one; K, V key and value channels of a head before.
 
+import LanguageModels
 import Layers
 import TensorStorage
 
+extension GLAFamily: ExpandableFamily {
+  /// Heads after merging; one if it is left out.
+  public var sizeOption: ExpansionSizeOption {
+    ExpansionSizeOption(
+      "heads", default: 1, "heads after merging", limit: "divides the layer's heads")
+  }
+
+  /// The expansion of a GLA layer.
+  public func expansion(
+    of layer: LayerConfiguration, index: Int, plan: ExpansionPlan
+  ) throws(ExpansionError) -> any LayerExpansion {
+    guard let block = layer.of(GLAConfiguration.self) else {
+      throw .layers(problem: "layer \(index) is no GLA layer")
+    }
+    return try GLAExpansion(of: block, index: index, plan: plan)
+  }
+
+  /// GLA layers are never padded: they must be equal and of the family's own kind.
+  public func padding(
+    _ layers: [LayerConfiguration]
+  ) throws(ExpansionError) -> [any LayerExpansion]? {
+    guard let first = layers.first else { return nil }
+    for (index, layer) in layers.enumerated() {
+      guard layer.of(GLAConfiguration.self)?.hasHeadMixing != true else {
+        throw .uniform(
+          problem:
+            "layer \(index) mixes its heads (init: preserve), which no GLA program but statex"
+            + " knows")
+      }
+      guard layer == first else {
+        throw .uniform(
+          problem: "layer \(index) has a state of \(layer.stateShape) and layer 0 one of"
+            + " \(first.stateShape), and a merged GLA layer is no padded form of its neighbours;"
+            + " expand every layer, or leave out --uniform")
+      }
+    }
+    return nil
+  }
+}
+
 /// The expansion of one GLA layer.
-struct GLAExpansion {
+struct GLAExpansion: LayerExpansion {
   /// Gain of the Xavier-uniform draw of every projection.
   static let gain = 0x1.6a09e667f3bcdp-3  // 2^-2.5
 
@@ -18,6 +59,9 @@ struct GLAExpansion {
   /// The layer after.
   let expanded: GLAConfiguration
 
+  /// The layer after.
+  var expandedLayer: LayerConfiguration { .gla(expanded) }
+
   private let plan: ExpansionPlan
   /// For each key and value head after, and each of the `m` blocks of its channels: the key and value
   /// head before whose channels stand there.
@@ -25,13 +69,7 @@ struct GLAExpansion {
 
   /// Checks that the plan fits the layer.
   init(of layer: GLAConfiguration, index: Int, plan: ExpansionPlan) throws(ExpansionError) {
-    let heads: Int
-    switch plan.size {
-    case .heads(let count): heads = count
-    case .stateFactor(let factor):
-      throw .size(
-        field: "state_factor", value: factor, problem: "GLA layers are expanded by 'heads'")
-    }
+    let heads = plan.size.value
     guard !layer.hasHeadMixing else {
       throw .layers(
         problem: "layer \(index) was expanded by init: preserve and cannot be expanded again")

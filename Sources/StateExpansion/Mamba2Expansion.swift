@@ -4,11 +4,61 @@
 // Nothing else depends on N. (StateX, arXiv:2509.22630, section 3.)
 
 import Foundation
+import LanguageModels
 import Layers
 import TensorStorage
 
+extension Mamba2Family: ExpandableFamily {
+  /// How many times larger the state size becomes; four times if it is left out.
+  public var sizeOption: ExpansionSizeOption {
+    ExpansionSizeOption(
+      "state_factor", default: 4, "factor on the state size",
+      limit: "new state size <= \(Mamba2Expansion.largestState)")
+  }
+
+  /// The expansion of a Mamba2 layer.
+  public func expansion(
+    of layer: LayerConfiguration, index: Int, plan: ExpansionPlan
+  ) throws(ExpansionError) -> any LayerExpansion {
+    guard let block = layer.of(Mamba2Configuration.self) else {
+      throw .layers(problem: "layer \(index) is no Mamba2 layer")
+    }
+    return try Mamba2Expansion(of: block, index: index, plan: plan)
+  }
+
+  /// What is known of two of the initializations.
+  public func warnings(_ plan: ExpansionPlan) -> [String] {
+    switch plan.initialization {
+    case .paper:
+      [
+        "init: paper resets dt_bias, A_log and the gated norm as the published code does, which"
+          + " discards trained time scales; use it for comparison, and reinitialize otherwise"
+      ]
+    case .inherit where plan.size.value != 1:
+      [
+        "init: inherit repeats B and C; the copies receive identical gradients for ever, so the"
+          + " larger state holds nothing more, and the recurrence's output grows by the factor"
+      ]
+    default: []
+    }
+  }
+
+  /// The new channels of `B` and `C` are zero and stay zero whatever the input, so the model computes
+  /// what it did.
+  public func padding(
+    _ layers: [LayerConfiguration]
+  ) throws(ExpansionError) -> [any LayerExpansion]? {
+    let blocks = layers.compactMap { $0.of(Mamba2Configuration.self) }
+    guard blocks.count == layers.count else { return nil }
+    let stateSize = blocks.map(\.stateSize).max() ?? 0
+    return blocks.map {
+      Mamba2Expansion(of: $0, stateSize: stateSize, filling: .padding, seed: 0)
+    }
+  }
+}
+
 /// The expansion of one Mamba2 layer.
-struct Mamba2Expansion {
+struct Mamba2Expansion: LayerExpansion {
   /// The largest state size.
   static let largestState = 1 << 16
 
@@ -17,16 +67,15 @@ struct Mamba2Expansion {
   /// The layer after.
   let expanded: Mamba2Configuration
 
+  /// The layer after.
+  var expandedLayer: LayerConfiguration { .mamba2(expanded) }
+
   private let filling: Mamba2Filling
   private let seed: UInt64
 
   /// Checks that the plan fits the layer.
   init(of layer: Mamba2Configuration, index: Int, plan: ExpansionPlan) throws(ExpansionError) {
-    guard case .stateFactor(let factor) = plan.size else {
-      guard case .heads(let heads) = plan.size else { preconditionFailure("a third size") }
-      throw .size(
-        field: "heads", value: heads, problem: "Mamba2 layers are expanded by 'state_factor'")
-    }
+    let factor = plan.size.value
     guard factor >= 1 else {
       throw .size(field: "state_factor", value: factor, problem: "must be at least 1")
     }

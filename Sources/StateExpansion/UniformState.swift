@@ -20,17 +20,11 @@ import TensorStorage
 public func padToUniformState(
   configuration: ModelConfiguration, parameters: ParameterArena
 ) throws(ExpansionError) -> (ModelConfiguration, ParameterArena) {
-  try refuseUnequalGLA(configuration)
-  let layers = configuration.layers.compactMap { layer in
-    if case .mamba2(let block) = layer { block } else { nil }
-  }
-  guard layers.count == configuration.layers.count else { return (configuration, parameters) }
-  let stateSize = layers.map(\.stateSize).max() ?? 0
-  let expansions = layers.map {
-    Mamba2Expansion(of: $0, stateSize: stateSize, filling: .padding, seed: 0)
+  guard let expansions = try configuration.family.expandable.padding(configuration.layers) else {
+    return (configuration, parameters)
   }
   var padded = configuration
-  padded.layers = expansions.map { .mamba2($0.expanded) }
+  padded.layers = expansions.map(\.expandedLayer)
   if let first = padded.layers.first { padded.base = first }
   return (
     padded,
@@ -41,25 +35,6 @@ public func padToUniformState(
       }
     }
   )
-}
-
-/// Requires that a model's GLA layers, if it has any, are equal and of the family's own kind.
-private func refuseUnequalGLA(_ configuration: ModelConfiguration) throws(ExpansionError) {
-  guard let first = configuration.layers.first else { return }
-  for (index, layer) in configuration.layers.enumerated() {
-    guard case .gla(let block) = layer else { continue }
-    guard !block.hasHeadMixing else {
-      throw .uniform(
-        problem: "layer \(index) mixes its heads (init: preserve), which no GLA program but statex"
-          + " knows")
-    }
-    guard layer == first else {
-      throw .uniform(
-        problem: "layer \(index) has a state of \(layer.stateShape) and layer 0 one of"
-          + " \(first.stateShape), and a merged GLA layer is no padded form of its neighbours;"
-          + " expand every layer, or leave out --uniform")
-    }
-  }
 }
 
 extension ParameterArena {

@@ -22,7 +22,10 @@ extension Recipe {
 
 extension Recipe.Expansion {
   /// The plan for a model of that family.
-  func plan(family: ModelFamily, seed: UInt64) -> ExpansionPlan {
+  ///
+  /// - Throws: `ExpansionError` when its layers cannot be expanded.
+  func plan(family: ModelFamily, seed: UInt64) throws(ExpansionError) -> ExpansionPlan {
+    let option = try family.expandable.sizeOption
     let selection: LayerSelection =
       switch layers {
       case .every(let stride): .every(stride)
@@ -35,13 +38,10 @@ extension Recipe.Expansion {
       case .inherit: .inherit
       case .preserve: .preserve
       }
-    let size: ExpansionSize =
-      switch family {
-      case .gla: .heads(heads)
-      case .mamba2: .stateFactor(stateFactor)
-      }
     return ExpansionPlan(
-      layers: selection, size: size, initialization: initialization, seed: seed)
+      layers: selection,
+      size: ExpansionSize(option.name, sizes[option.name] ?? option.defaultValue),
+      initialization: initialization, seed: seed)
   }
 }
 

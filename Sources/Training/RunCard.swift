@@ -20,8 +20,7 @@ struct RunCard {
     var card = model.directory.flatMap { ModelCard(directory: $0) } ?? ModelCard()
     let origin = model.directory.map { URL(fileURLWithPath: $0).lastPathComponent }
     card.add("made from", origin ?? "scratch, with the recipe's model.config")
-    if let expansion = recipe.expansion {
-      let plan = expansion.plan(family: model.configuration.family, seed: recipe.run.seed)
+    if let plan = model.plan {
       card.add("expansion", plan.summary(layerCount: model.configuration.layers.count))
     }
     card.add("training", Self.training(recipe, step: step))

@@ -11,6 +11,8 @@ public struct RunModel {
   public let configuration: ModelConfiguration
   /// Which of its parameters are trained.
   public let trainable: TrainableParameters
+  /// How it is expanded, if it is.
+  let plan: ExpansionPlan?
   /// What the expansion did, if there is one.
   public let expansion: ExpansionReport?
   /// `config.json` as it was read, for the export.
@@ -38,14 +40,9 @@ public struct RunModel {
       warnings = ModelConfiguration.warnings(configJSON: json, source: source)
       (rawConfig, directory) = (json, nil)
     }
-    if let expansion = recipe.expansion {
-      let plan = expansion.plan(family: base.family, seed: recipe.run.seed)
-      self.expansion = try ExpansionReport(of: plan, applyingTo: base)
-      configuration = try plan.configuration(expanding: base)
-    } else {
-      expansion = nil
-      configuration = base
-    }
+    plan = try recipe.expansion?.plan(family: base.family, seed: recipe.run.seed)
+    expansion = try plan.map { [base] in try ExpansionReport(of: $0, applyingTo: base) }
+    configuration = try plan?.configuration(expanding: base) ?? base
     trainable = try Self.trainable(recipe, configuration, expansion)
   }
 
@@ -74,8 +71,7 @@ public struct RunModel {
 
   /// The weights at the start of training.
   public func initialParameters() throws -> ParameterArena {
-    guard let expansion = recipe.expansion else { return try baseParameters(trainable) }
-    let plan = expansion.plan(family: base.family, seed: recipe.run.seed)
+    guard let plan else { return try baseParameters(trainable) }
     return try plan.apply(
       configuration: base, parameters: baseParameters(.all), trainable: trainable
     ).1

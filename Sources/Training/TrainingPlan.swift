@@ -40,7 +40,7 @@ public struct TrainingPlan: CustomStringConvertible {
 
   private static func modelItems(_ model: LanguageModel, _ run: RunModel) -> [Item] {
     [
-      Item(name: "family", value: run.configuration.family.rawValue),
+      Item(name: "family", value: run.configuration.family.name),
       Item(name: "layers", value: String(run.configuration.layers.count)),
       Item(name: "parameters", value: count(model.layout.parameterCount)),
       Item(name: "trained of them", value: count(trainedCount(model))),

@@ -54,23 +54,24 @@ struct ExpandCommand: ParsableCommand {
     try export.write(expanded, parameters, madeFrom: present, at: model, card: card)
   }
 
-  private func plan(for family: ModelFamily) throws(CommandError) -> ExpansionPlan {
+  private func plan(for family: ModelFamily) throws -> ExpansionPlan {
     let selection: LayerSelection =
       if let every { .every(every) } else { .list(layers?.values ?? []) }
-    let size: ExpansionSize
-    switch family {
-    case .gla:
-      guard stateFactor == nil else {
-        throw .usage("--state-factor is for Mamba2; GLA layers are expanded by --heads")
-      }
-      size = .heads(heads ?? 1)
-    case .mamba2:
-      guard heads == nil else {
-        throw .usage("--heads is for GLA; Mamba2 layers are expanded by --state-factor")
-      }
-      size = .stateFactor(stateFactor ?? 4)
+    let given = ["heads": heads, "state_factor": stateFactor].compactMapValues { $0 }
+    let own = try family.expandable.sizeOption
+    for (option, families) in ExpansionSizeOption.all
+    where option != own && given[option.name] != nil {
+      let titles = families.map(\.definition.title).joined(separator: " and ")
+      throw CommandError.usage(
+        "\(Self.flag(option)) is for \(titles); \(family.definition.title) layers are expanded by"
+          + " \(Self.flag(own))")
     }
     return ExpansionPlan(
-      layers: selection, size: size, initialization: initialization, seed: seed)
+      layers: selection, size: ExpansionSize(own.name, given[own.name] ?? own.defaultValue),
+      initialization: initialization, seed: seed)
+  }
+
+  private static func flag(_ option: ExpansionSizeOption) -> String {
+    "--" + option.name.replacing("_", with: "-")
   }
 }

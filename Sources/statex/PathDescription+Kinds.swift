@@ -25,7 +25,7 @@ extension PathDescription {
     var description = PathDescription(
       .model,
       [
-        JSONMember("family", .string(configuration.family.rawValue)),
+        JSONMember("family", .string(configuration.family.name)),
         JSONMember("hidden_size", .integer(configuration.hiddenSize)),
         JSONMember("vocab_size", .integer(configuration.vocabularySize)),
         JSONMember("tied_embeddings", .bool(configuration.tiesEmbeddings)),

@@ -74,6 +74,8 @@ final class TrainingJob {
     "model.config={model_type: mamba2, hidden_size: 32, num_hidden_layers: 2, num_heads: 4, "
     + "head_dim: 16, expand: 2, state_size: 16, n_groups: 1, vocab_size: 64}"
 
+  /// What trains.
+  var program = "statex-train"
   let directory: TemporaryDirectory
   let recipePath: String
   /// Overrides of every run of this job.
@@ -107,7 +109,7 @@ final class TrainingJob {
     _ launch: Launch, run: String, _ arguments: [String] = [], environment: [String: String] = [:]
   ) throws -> ChildProcess {
     let program =
-      [Self.products + "/statex-train", "--config", recipePath, "run.output=" + output(run)]
+      [Self.products + "/" + program, "--config", recipePath, "run.output=" + output(run)]
       + settings + arguments
     return try ChildProcess(
       launch.command(program), directory: directory.path, environment: environment)

@@ -1,6 +1,8 @@
 import Foundation
 import HuggingFaceInterop
 import JSON
+import LanguageModels
+import Layers
 import Testing
 
 /// Python code and tokenizer files beside a model.
@@ -31,7 +33,7 @@ import Testing
     let model = try HuggingFaceModel.load(directory: fixture.path)
     var configuration = model.configuration
     for (index, heads) in heads.enumerated() {
-      guard case .gla(let layer) = configuration.base else { continue }
+      guard let layer = configuration.base.of(GLAConfiguration.self) else { continue }
       configuration.layers[index] = .gla(layer.dividedIntoHeads(heads))
     }
     let parameters =

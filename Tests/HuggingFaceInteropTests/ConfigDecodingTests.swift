@@ -14,10 +14,10 @@ private func decode(_ text: String) throws -> ModelConfiguration {
 }
 
 private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
-  switch layer {
-  case .gla(let block): block
-  case .mamba2: preconditionFailure("expected a GLA layer")
+  guard let block = layer.of(GLAConfiguration.self) else {
+    preconditionFailure("expected a GLA layer")
   }
+  return block
 }
 
 @Suite struct ConfigDecodingTests {

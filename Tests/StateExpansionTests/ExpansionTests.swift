@@ -25,10 +25,10 @@ private func model(
 }
 
 private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
-  switch layer {
-  case .gla(let block): block
-  case .mamba2: preconditionFailure("expected a GLA layer")
+  guard let block = layer.of(GLAConfiguration.self) else {
+    preconditionFailure("expected a GLA layer")
   }
+  return block
 }
 
 private func values(_ arena: ParameterArena, _ name: String) throws -> [Float] {

@@ -24,7 +24,7 @@ private func model(
 }
 
 private func mamba2(_ layer: LayerConfiguration) throws -> Mamba2Configuration {
-  guard case .mamba2(let block) = layer else { throw NotMamba2() }
+  guard let block = layer.of(Mamba2Configuration.self) else { throw NotMamba2() }
   return block
 }
 

@@ -143,23 +143,21 @@ import Testing
 
   /// The rows of a tensor that the expansion added.
   private func newRows(_ slot: ParameterSlot, _ model: ModelConfiguration) -> [Int] {
-    switch model.layers[0] {
-    case .gla:
+    guard let layer = model.layers[0].of(Mamba2Configuration.self) else {
       return slot.name.hasSuffix("0.attn.head_mixing.weight") ? Array(0..<slot.shape[0]) : []
-    case .mamba2(let layer):
-      guard slot.name.hasPrefix("backbone.layers.0.mixer.") else { return [] }
-      let layout = layer.projection
-      let parts: [Range<Int>]
-      if slot.name.contains("in_proj") {
-        parts = [layout.b, layout.c]
-      } else if slot.name.contains("conv1d") {
-        parts = [layout.bChannels, layout.cChannels]
-      } else {
-        return []
-      }
-      return parts.flatMap { part in
-        part.filter { ($0 - part.lowerBound) % layer.stateSize >= 5 }
-      }
+    }
+    guard slot.name.hasPrefix("backbone.layers.0.mixer.") else { return [] }
+    let layout = layer.projection
+    let parts: [Range<Int>]
+    if slot.name.contains("in_proj") {
+      parts = [layout.b, layout.c]
+    } else if slot.name.contains("conv1d") {
+      parts = [layout.bChannels, layout.cChannels]
+    } else {
+      return []
+    }
+    return parts.flatMap { part in
+      part.filter { ($0 - part.lowerBound) % layer.stateSize >= 5 }
     }
   }
 

@@ -71,8 +71,8 @@ let leastRecipe = """
     #expect(recipe.model == .pretrained(directory: "path/to/hf-model"))
     let expansion = try #require(recipe.expansion)
     #expect(expansion.layers == .list([0, 6, 12]))
-    #expect(expansion.heads == 2)
-    #expect(expansion.stateFactor == 3)
+    #expect(expansion.sizes["heads"] == 2)
+    #expect(expansion.sizes["state_factor"] == 3)
     #expect(expansion.initialization == .preserve)
     #expect(recipe.data.sequenceLength == 4096)
     #expect(!recipe.data.shuffle)
@@ -158,8 +158,8 @@ let leastRecipe = """
     let recipe = try Recipe.decode(yaml: leastRecipe, overrides: ["expansion={}"])
     let expansion = try #require(recipe.expansion)
     #expect(expansion.layers == .every(6))
-    #expect(expansion.heads == 1)
-    #expect(expansion.stateFactor == 4)
+    #expect(expansion.sizes["heads"] == 1)
+    #expect(expansion.sizes["state_factor"] == 4)
     #expect(expansion.initialization == .reinitialize)
   }
 

@@ -154,6 +154,32 @@ import Training
     #expect(refusal(record, data, model: try Self.gla()) == nil)
   }
 
+  @Test("a layer is recorded in the form of the first checkpoints, which must stay readable")
+  func recordedForm() throws {
+    let gla = try Self.gla().json["layers"]?.array?.first
+    #expect(
+      try gla
+        == JSONValue(
+          parsing: #"""
+            {"gla": {"_0": {"fuses_norm": true, "gate_normalizer": 16, "gate_rank": 16,
+            "has_head_mixing": false, "has_output_gate": true, "head_count": 2, "hidden_size": 8,
+            "intermediate_size": 16, "key_dim": 4, "key_value_head_count": 2,
+            "norm_epsilon": 1e-06, "output_norm_has_weight": true, "value_dim": 8}}}
+            """#))
+    let layer = Mamba2Configuration(hiddenSize: 8, headCount: 2, headDim: 4, stateSize: 3)
+    let mamba2 = try ModelIdentity(Self.model(.mamba2(layer))).json
+    #expect(
+      try mamba2["base"]
+        == JSONValue(
+          parsing: #"""
+            {"mamba2": {"_0": {"convolution_size": 4, "gated_norm_span": "group",
+            "group_count": 1, "has_convolution_bias": true, "has_projection_bias": false,
+            "head_count": 2, "head_dim": 4, "hidden_size": 8, "norm_epsilon": 1e-05,
+            "state_size": 3, "time_step_limit": [0, "inf"]}}}
+            """#))
+    #expect(mamba2["family"] == .string("gla"))
+  }
+
   // MARK: Every field counts
 
   /// Changes to a GLA layer, by property.
@@ -188,7 +214,7 @@ import Training
     "tiesEmbeddings": { $0.tiesEmbeddings = false },
     "layers": { $0.layers = [$0.base, $0.base] },
     "base": { model in
-      guard case .gla(var layer) = model.base else { return }
+      guard var layer = model.base.of(GLAConfiguration.self) else { return }
       layer.headCount = 1
       model.base = .gla(layer)
     },

@@ -1,4 +1,6 @@
+import LanguageModels
 import Layers
+import StateExpansion
 
 extension Recipe {
   /// Where the model comes from.
@@ -16,7 +18,8 @@ extension Recipe {
           path: "model.init", type: "path", standard: "-", range: "a directory",
           meaning: "Hugging Face directory: `config.json` and safetensors"),
         RecipeKey(
-          path: "model.config", type: "mapping", standard: "-", range: "GLA or Mamba2",
+          path: "model.config", type: "mapping", standard: "-",
+          range: ModelFamilies.all.map(\.definition.title).joined(separator: " or "),
           meaning: "fields of a `config.json`; weights from `run.seed`"),
         RecipeKey(
           path: "model.initialization", type: "mapping", standard: "see below",
@@ -71,25 +74,31 @@ extension Recipe {
 
     /// Default: every 6th layer from the first.
     public var layers = Layers.every(6)
-    /// GLA: heads after merging; default 1.
-    public var heads = 1
-    /// Mamba2: factor on the state size; default 4.
-    public var stateFactor = 4
+    /// How large the state becomes, by the name of the family's option; one that is missing has its
+    /// default.
+    public var sizes: [String: Int] = [:]
     /// Default `reinitialize`.
     public var initialization = Initialization.reinitialize
 
     static var fields: [RecipeField<Expansion>] {
-      [
-        selection,
-        .integer(
-          "heads", \.heads, .atLeast(1), standard: "1", also: ", divides the layer's heads",
-          "GLA: heads after merging"),
-        .integer(
-          "state_factor", \.stateFactor, .atLeast(1), standard: "4",
-          also: ", new state size <= 65536", "Mamba2: factor on the state size"),
+      [selection] + ExpansionSizeOption.all.map(size) + [
         .choice(
-          "init", \.initialization, standard: "`reinitialize`", "how expanded layers start"),
+          "init", \.initialization, standard: "`reinitialize`", "how expanded layers start")
       ]
+    }
+
+    private static func size(
+      _ option: ExpansionSizeOption, of families: [ModelFamily]
+    ) -> RecipeField<Expansion> {
+      .integer(
+        option.name, \.[option], .atLeast(1), standard: String(option.defaultValue),
+        also: ", " + option.limit,
+        families.map(\.definition.title).joined(separator: ", ") + ": " + option.meaning)
+    }
+
+    private subscript(option: ExpansionSizeOption) -> Int {
+      get { sizes[option.name] ?? option.defaultValue }
+      set { sizes[option.name] = newValue }
     }
 
     private static var selection: RecipeField<Expansion> {
