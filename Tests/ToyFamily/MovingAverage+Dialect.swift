@@ -1,7 +1,7 @@
 import HuggingFaceInterop
+import JSON
 import LanguageModels
 import Layers
-import JSON
 
 extension MovingAverageFamily: HuggingFaceFamily {
   var dialects: [any ModelDialect] { [exportDialect] }
