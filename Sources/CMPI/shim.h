@@ -13,6 +13,7 @@ static inline MPI_Op statex_mpi_sum(void) { return MPI_SUM; }
 static inline MPI_Op statex_mpi_max(void) { return MPI_MAX; }
 static inline MPI_Errhandler statex_mpi_errors_return(void) { return MPI_ERRORS_RETURN; }
 static inline void *statex_mpi_in_place(void) { return MPI_IN_PLACE; }
+static inline int statex_mpi_any_source(void) { return MPI_ANY_SOURCE; }
 static inline MPI_Status *statex_mpi_status_ignore(void) { return MPI_STATUS_IGNORE; }
 
 #endif

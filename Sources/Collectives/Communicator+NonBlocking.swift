@@ -42,6 +42,7 @@ public final class NonBlockingExchanges {
     public init() {}
   }
 
+  private let communicator: Communicator
   private let exchanges: MPI_Comm
   private let shares: MPI_Comm
 
@@ -51,15 +52,9 @@ public final class NonBlockingExchanges {
   ///
   /// - Throws: `CollectiveError`.
   public init(_ communicator: Communicator) throws {
-    exchanges = try Self.duplicate(communicator)
-    shares = try Self.duplicate(communicator)
-  }
-
-  private static func duplicate(_ communicator: Communicator) throws -> MPI_Comm {
-    var copy: MPI_Comm?
-    try Communicator.check(MPI_Comm_dup(communicator.handle, &copy), "MPI_Comm_dup")
-    guard let copy else { throw CollectiveError(call: "MPI_Comm_dup", reason: "no communicator") }
-    return copy
+    self.communicator = communicator
+    exchanges = try communicator.duplicate()
+    shares = try communicator.duplicate()
   }
 
   /// Starts to send every rank its block of `send` and to receive a block from each.
@@ -108,10 +103,10 @@ public final class NonBlockingExchanges {
     return flag != 0
   }
 
-  /// Returns when an exchange is done.
+  /// Returns when an exchange is done; calls the communicator's `whileWaiting` meanwhile.
   public func wait(_ operation: inout Operation) throws {
     guard operation.request != nil else { return }
-    try Communicator.check(MPI_Wait(&operation.request, statex_mpi_status_ignore()), "MPI_Wait")
+    try communicator.wait(for: &operation.request)
     operation.request = nil
   }
 }

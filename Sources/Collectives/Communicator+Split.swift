@@ -20,6 +20,14 @@ extension Communicator {
     return try Communicator(group: group, library: library)
   }
 
+  /// The same ranks once more, apart from all other calls; collective.
+  func duplicate() throws -> MPI_Comm {
+    var copy: MPI_Comm?
+    try Self.check(MPI_Comm_dup(handle, &copy), "MPI_Comm_dup")
+    guard let copy else { throw CollectiveError(call: "MPI_Comm_dup", reason: "no communicator") }
+    return copy
+  }
+
   /// Fills in every rank's block of `count` floats; block r belongs to rank r.
   ///
   /// - Parameters:

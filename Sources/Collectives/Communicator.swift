@@ -1,5 +1,6 @@
 import CMPI
 import ErrorReporting
+import Foundation
 
 /// An MPI call that failed.
 public struct CollectiveError: UserFacingError {
@@ -28,6 +29,12 @@ public final class Communicator {
   public let size: Int
   /// Version string of the MPI library.
   public let library: String
+
+  /// Called again and again on the calling thread while a call waits for ranks that are not as far.
+  ///
+  /// So do `barrier`, `maximum` of whole numbers, and what is not blocking. Set on all ranks or on none, and
+  /// quick: it may send and ask (`Announcement`), but not wait for other ranks.
+  public var whileWaiting: (() -> Void)?
 
   let handle: MPI_Comm
 
@@ -109,8 +116,18 @@ public final class Communicator {
     fatalError("MPI_Abort returned")
   }
 
+  /// Waits for all ranks, and calls `whileWaiting` meanwhile.
+  public func barrier() throws {
+    var request: MPI_Request?
+    try Self.check(MPI_Ibarrier(handle, &request), "MPI_Ibarrier")
+    try wait(for: &request)
+  }
+
   /// The largest of all ranks' values.
+  ///
+  /// A rank that waits long for the others leaves the processor to them.
   public func maximum(_ value: Int) throws -> Int {
+    if whileWaiting != nil && size > 1 { return try patientMaximum(value) }
     var (mine, result) = (Int64(value), Int64(0))
     try Self.check(
       MPI_Allreduce(&mine, &result, 1, statex_mpi_int64(), statex_mpi_max(), handle),
@@ -169,6 +186,42 @@ public final class Communicator {
       "MPI_Allgather")
     return (0..<size).map {
       Array(all[($0 * padded.count)..<($0 * padded.count + Int(lengths[$0]))])
+    }
+  }
+
+  private func patientMaximum(_ value: Int) throws -> Int {
+    try withUnsafeTemporaryAllocation(of: Int64.self, capacity: 2) { numbers in
+      guard let mine = numbers.baseAddress else { return value }
+      let result = mine + 1
+      mine.initialize(to: Int64(value))
+      result.initialize(to: 0)
+      var request: MPI_Request?
+      try Self.check(
+        MPI_Iallreduce(mine, result, 1, statex_mpi_int64(), statex_mpi_max(), handle, &request),
+        "MPI_Iallreduce")
+      try wait(for: &request, resting: true)
+      return Int(result.pointee)
+    }
+  }
+
+  /// Returns when what was started is done, and calls `whileWaiting` meanwhile.
+  ///
+  /// - Parameters:
+  ///   - request: what was started.
+  ///   - resting: whether to sleep between two looks once it takes long, 1 ms at most; not for what moves
+  ///     much data, which MPI only does when it is called.
+  /// - Throws: `CollectiveError`.
+  func wait(for request: inout MPI_Request?, resting: Bool = false) throws {
+    guard let whileWaiting else {
+      return try Self.check(MPI_Wait(&request, statex_mpi_status_ignore()), "MPI_Wait")
+    }
+    var (isDone, looks): (Int32, UInt32) = (0, 0)
+    while true {
+      try Self.check(MPI_Test(&request, &isDone, statex_mpi_status_ignore()), "MPI_Test")
+      guard isDone == 0 else { return }
+      whileWaiting()
+      looks &+= 1
+      if resting && looks > 1000 { usleep(min(looks / 100, 1000)) }
     }
   }
 

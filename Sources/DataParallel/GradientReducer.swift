@@ -140,9 +140,13 @@ public final class GradientReducer {
       if options.reproducible {
         if let failure { throw failure }
         try exchange?.finish()
-      } else if let exchange {
+        return
+      }
+      guard communicator.size > 1 else { return }
+      try communicator.barrier()
+      if let exchange {
         try exchange.sumPlainly(buffers[0], communicator)
-      } else if communicator.size > 1 {
+      } else {
         try communicator.sum(inPlace: buffers[0].pointer, count: count)
       }
     }

@@ -12,6 +12,9 @@ public struct EvaluatedModel {
   /// Tokens of a segment, all sequences of a batch together; memory does not grow beyond it.
   public let segmentLength: Int
 
+  /// Asked between samples and segments when set; once it says true the measurement is given up.
+  public var isInterrupted: (() -> Bool)?
+
   /// Default tokens of a segment.
   public static let defaultSegmentLength = 2048
 
@@ -42,6 +45,11 @@ public struct EvaluatedModel {
     max(1, stateBudget / max(model.stateCount(batch: 1), 1))
   }
 
+  /// Throws `EvaluationError.interrupted` when somebody asked for that.
+  func goOn() throws(EvaluationError) {
+    if isInterrupted?() == true { throw .interrupted }
+  }
+
   /// Writes samples `range` of `source` in batches and hands each to `body`: the samples, a pass of
   /// their shape, and the first sample's number.
   func forEachBatch(
@@ -66,7 +74,14 @@ public struct EvaluatedModel {
           model, batch: count, length: length, segmentLength: segmentLength, trains: false)
       }
       pass = current
-      try body(samples, current, first)
+      current.givesUp = isInterrupted
+      try goOn()
+      do {
+        try body(samples, current, first)
+      } catch  where current.isGivenUp {
+        throw EvaluationError.interrupted
+      }
+      if current.isGivenUp { throw EvaluationError.interrupted }
       first += count
     }
   }

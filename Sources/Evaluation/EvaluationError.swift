@@ -14,12 +14,17 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
   case duplicateName(String)
   /// The model's outputs are not numbers.
   case notFinite(what: String)
+  /// The measurement was given up because somebody asked for that (`EvaluatedModel.isInterrupted`).
+  case interrupted
 
-  /// The exit code of a command that ends with this error: 65 for a model that gives no numbers, 64
-  /// for what was asked of it.
+  /// The exit code of a command that ends with this error: 65 for a model that gives no numbers, 75 for
+  /// one that was interrupted, 64 for what was asked of it.
   public var exitCode: Int32 {
-    if case .notFinite = self { return 65 }
-    return 64
+    switch self {
+    case .notFinite: 65
+    case .interrupted: 75
+    default: 64
+    }
   }
 
   /// One line: what, where, what to do.
@@ -35,6 +40,7 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
     case .option(let task, let name, let reason): "task \(task): option '\(name)' \(reason)"
     case .duplicateName(let name):
       "two tasks would be reported as '\(name)': give one of them another name with as=NAME"
+    case .interrupted: "the measurement was interrupted"
     case .notFinite(let what):
       "\(what) is not a number: the model's weights are damaged or have diverged"
     }

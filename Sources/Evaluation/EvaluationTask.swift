@@ -128,6 +128,7 @@ extension EvaluationTask {
           configuration, sequenceLength: length, seed: seed, tokenizer: tokenizer, of: model)
         result.metric = questions.metric.rawValue
         let answers = try (0..<samples).map { sample in
+          try model.goOn()
           defer { progress(done + sample + 1, total) }
           return try questions.answer(sample, of: samples)
         }

@@ -52,16 +52,20 @@ extension HuggingFaceModel {
   ///   - dtype: the weights' types.
   ///   - maxShardBytes: weights beyond this size are split over several files.
   ///   - extras: tokenizer files, a model card, and whose own code must open the export.
+  ///   - isInterrupted: asked between tensors; once it says true the export is given up, and what stood at
+  ///     `directory` stays.
   /// - Returns: what the export is to other programs.
   /// - Throws: `InteropError`: `.refused` (class 64) for a model that `config.json` or `format` cannot
-  ///   describe, or a directory that is not an export, `.file` (class 74) when writing fails.
+  ///   describe, or a directory that is not an export, `.file` (class 74) when writing fails,
+  ///   `.interrupted`.
   /// - Precondition: `parameters` has a layout of `configuration`, whatever is trained; the files do not
   ///   depend on which.
   @discardableResult
   public static func export(
     configuration: ModelConfiguration, parameters: ParameterArena, rawConfig: JSONValue? = nil,
     to directory: String, dtype: ElementTypes = .float32,
-    maxShardBytes: Int = defaultShardBytes, extras: ExportExtras = ExportExtras()
+    maxShardBytes: Int = defaultShardBytes, extras: ExportExtras = ExportExtras(),
+    isInterrupted: () -> Bool = { false }
   ) throws(InteropError) -> ExportSummary {
     let layout = configuration.layout()
     precondition(
@@ -84,7 +88,7 @@ extension HuggingFaceModel {
       try WeightWriter(
         parameters, StoredParameter.all(of: configuration, dialect: encoder.dialect), types: dtype,
         maxShardBytes: maxShardBytes
-      ).write(to: export.path)
+      ).write(to: export.path, isInterrupted: isInterrupted)
       if let card = extras.card, let file = summary.cardFile {
         let text = card.text(of: encoder.configuration, types: dtype, summary: summary)
         try InteropError.from(

@@ -12,14 +12,18 @@ public enum InteropError: FileErrorConvertible, Sendable, Equatable {
   case tensors(file: String, problem: String)
   /// A model that an export cannot describe, or a place it must not write to.
   case refused(path: String, problem: String)
+  /// An export was given up because somebody asked for that.
+  case interrupted(path: String)
   /// A file could not be read or written, or is not of its format.
   case file(FileError)
 
-  /// The exit code of the error's class: 64 bad usage, 65 bad input data, 74 input or output failed.
+  /// The exit code of the error's class: 64 bad usage, 65 bad input data, 74 input or output failed, 75
+  /// interrupted.
   public var exitCode: Int32 {
     switch self {
     case .configuration, .malformed, .tensors: 65
     case .refused: 64
+    case .interrupted: 75
     case .file(let error): error.exitCode
     }
   }
@@ -33,6 +37,7 @@ public enum InteropError: FileErrorConvertible, Sendable, Equatable {
       "\(file): \(problem)"
     case .refused(let path, let problem):
       "\(path): \(problem)"
+    case .interrupted(let path): "\(path): the export was interrupted"
     case .file(let error): error.description
     }
   }

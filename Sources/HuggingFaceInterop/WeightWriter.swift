@@ -60,15 +60,18 @@ struct WeightWriter {
 
   /// Creates the files in a directory that has none of them.
   ///
-  /// - Throws: `.refused` for a weight that is no number of its type, `.file`.
-  func write(to directory: String) throws(InteropError) {
+  /// - Throws: `.refused` for a weight that is no number of its type, `.file`, `.interrupted`.
+  func write(
+    to directory: String, isInterrupted: () -> Bool = { false }
+  ) throws(InteropError) {
     guard shards.count > 1 else {
-      return try write(shards[0], to: directory + "/" + ModelFileNames.weights)
+      return try write(
+        shards[0], to: directory + "/" + ModelFileNames.weights, isInterrupted)
     }
     var files: [(tensor: String, file: String)] = []
     for (index, tensors) in shards.enumerated() {
       let name = ModelFileNames.shard(index + 1, of: shards.count)
-      try write(tensors, to: directory + "/" + name)
+      try write(tensors, to: directory + "/" + name, isInterrupted)
       files += tensors.map { ($0.name, name) }
     }
     let list = index(of: files).encoded() + Array("\n".utf8)
@@ -92,7 +95,9 @@ struct WeightWriter {
     ])
   }
 
-  private func write(_ tensors: [StoredParameter], to path: String) throws(InteropError) {
+  private func write(
+    _ tensors: [StoredParameter], to path: String, _ isInterrupted: () -> Bool
+  ) throws(InteropError) {
     let header = SafetensorsHeader(
       laidOut: tensors.map {
         SafetensorsHeader.Entry(
@@ -104,6 +109,7 @@ struct WeightWriter {
       try OutputFile(creating: path, expectedByteCount: header.fileByteCount))
     try InteropError.from(try file.write(header.encoded()))
     for tensor in header.tensors {
+      if isInterrupted() { throw .interrupted(path: path) }
       guard let slot = slots[tensor.name], let values = parameters[slot.name] else { continue }
       try write(UnsafeBufferPointer(values), named: slot.name, to: file, path: path)
     }

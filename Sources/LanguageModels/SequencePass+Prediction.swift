@@ -39,10 +39,12 @@ extension SequencePass {
     _ samples: SequenceSamples, parameters: Floats,
     into predictions: UnsafeMutablePointer<Int32>
   ) {
+    begin()
     zero(state.pointer, count: state.count)
     let found = UnsafeMutablePointer<Int32>.allocate(capacity: dims.batch * plan.segmentLength)
     defer { found.deallocate() }
     for segment in 0..<segmentCount {
+      guard goesOn() else { return }
       let part = segmentDims(segment)
       let input = load(segment, of: samples)
       model.forward(

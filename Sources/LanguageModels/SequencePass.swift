@@ -62,6 +62,14 @@ public final class SequencePass {
   /// their nats, `[B, tokens]`.
   public var observeLoss: ((Range<Int>, UnsafePointer<Float>) -> Void)?
 
+  /// Asked before each segment when set; once it says true the pass is given up.
+  ///
+  /// Parts of shared sequences must all get the same answer.
+  public var givesUp: (() -> Bool)?
+
+  /// Whether the pass that ran last was given up: what it returned or wrote means nothing.
+  public private(set) var isGivenUp = false
+
   /// Allocates for `batch` sequences of `length` tokens, `segmentLength` at a time.
   ///
   /// - Parameters:
@@ -154,6 +162,15 @@ public final class SequencePass {
       part: sharing.map { SequencePart(plan.split(segment), $0) })
   }
 
+  /// Whether the pass goes on with another segment.
+  func goesOn() -> Bool {
+    if !isGivenUp, let givesUp { isGivenUp = givesUp() }
+    return !isGivenUp
+  }
+
+  /// Begins a pass, which nobody has given up yet.
+  func begin() { isGivenUp = false }
+
   /// What every segment of a gradient needs.
   private struct Work {
     let samples: SequenceSamples
@@ -171,12 +188,14 @@ public final class SequencePass {
   ///   - gradients: the gradient arena, added to.
   ///   - carried: the state before the first token, a constant; overwritten with that after the last
   ///     one. Nil starts from zeros.
-  /// - Returns: sum of `weight * nll` of the tokens that are computed here, not scaled.
+  /// - Returns: sum of `weight * nll` of the tokens that are computed here, not scaled; NaN if it was
+  ///   given up.
   /// - Throws: `.io` when a spilled state cannot be written or read.
   public func gradient(
     of samples: SequenceSamples, scale: Float, parameters: Floats,
     accumulatingInto gradients: Floats, stateInPlace carried: Floats? = nil
   ) throws(FileError) -> Double {
+    begin()
     let work = Work(
       samples: samples, scale: scale, parameters: parameters, gradients: gradients)
     if let carried {
@@ -193,6 +212,7 @@ public final class SequencePass {
     for segment in 0..<last {
       try starts.keep(state.pointer, of: segment)
       advance(segment, work, state.pointer)
+      if isGivenUp { return .nan }
     }
     try starts.keep(state.pointer, of: last)
     var sum = 0.0
@@ -200,6 +220,7 @@ public final class SequencePass {
       let start = try starts.start(of: segment) { advance($0, work, $1) }
       copy(start, count: state.count, into: state.pointer)
       sum += segmentGradient(segment, work, start: start)
+      if isGivenUp { return .nan }
       if segment == last, let carried { copy(state.pointer, count: state.count, into: carried) }
     }
     return sum
@@ -212,6 +233,7 @@ public final class SequencePass {
       let start = try starts.start(of: 0) { _, _ in }
       zero(dstate.pointer, count: state.count)
       sum += segmentGradient(segment, work, start: start)
+      if isGivenUp { return .nan }
     }
     if let carried { copy(state.pointer, count: state.count, into: carried) }
     return sum
@@ -219,6 +241,7 @@ public final class SequencePass {
 
   /// Runs a segment forward from the state given, which becomes that at its end.
   private func advance(_ segment: Int, _ work: Work, _ state: Floats) {
+    guard goesOn() else { return }
     let input = load(segment, of: work.samples)
     model.forward(
       input, parameters: work.parameters, stateInPlace: state, activations,
@@ -227,6 +250,7 @@ public final class SequencePass {
 
   /// Gradients of one segment, from its start; `state` must hold it too and ends as that at the end.
   private func segmentGradient(_ segment: Int, _ work: Work, start: Floats) -> Double {
+    guard goesOn() else { return .nan }
     let dims = segmentDims(segment)
     let input = load(segment, of: work.samples)
     let (parameters, gradients) = (work.parameters, work.gradients)
@@ -263,14 +287,16 @@ public final class SequencePass {
   ///   - parameters: the parameter arena.
   ///   - visit: called after each segment with (first token, tokens of the segment, nll `[B,
   ///     segment]`).
-  /// - Returns: sum of `weight * nll`.
+  /// - Returns: sum of `weight * nll`; NaN if it was given up.
   public func loss(
     of samples: SequenceSamples, parameters: Floats,
     visit: (Int, Int, UnsafePointer<Float>) -> Void = { _, _, _ in }
   ) -> Double {
+    begin()
     zero(state.pointer, count: state.count)
     var sum = 0.0
     for segment in 0..<segmentCount {
+      guard goesOn() else { return .nan }
       let dims = segmentDims(segment)
       let input = load(segment, of: samples)
       model.forward(

@@ -8,16 +8,17 @@ extension MegatronTokens {
   /// - Parameters:
   ///   - positions: which tokens; all if nil.
   ///   - vocabularySize: every id must be below it.
+  ///   - isInterrupted: asked between stretches of the file; once it says true the rest is left out.
   /// - Returns: the bytes read; 0 where ids of 16 bits cannot lie outside.
   /// - Throws: `.invalid`, naming the first id outside the vocabulary, its position and its document.
   @discardableResult
   public func checkIDs(
-    _ positions: Range<Int>? = nil, vocabularySize: Int
+    _ positions: Range<Int>? = nil, vocabularySize: Int, isInterrupted: () -> Bool = { false }
   ) throws(TokenDataError) -> Int {
     guard element != .uint16 || vocabularySize <= Int(UInt16.max) else { return 0 }
     let positions = positions ?? 0..<tokenCount
     var position = positions.lowerBound
-    while position < positions.upperBound {
+    while position < positions.upperBound, !isInterrupted() {
       let stretch = stored(from: position, count: min(positions.upperBound - position, 1 << 20))
       if largestID(stretch) >= UInt32(clamping: vocabularySize) {
         try refuse(position, stretch.count / element.byteCount, vocabularySize: vocabularySize)

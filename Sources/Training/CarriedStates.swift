@@ -10,7 +10,9 @@ import TensorStorage
 /// they do not depend on how lanes are shared by micro-batches and ranks.
 package final class CarriedStates {
   /// States of this rank's lanes, one after the other as a checkpoint's layout has them.
-  private let buffer: FloatBuffer
+  private var buffer: FloatBuffer
+  /// Those that the step under way leaves.
+  private var next: FloatBuffer
   /// The lanes that this rank computes.
   private let own: Range<Int>
   /// Elements of a checkpoint's layout that are states of lanes.
@@ -43,7 +45,11 @@ package final class CarriedStates {
     self.probability = probability
     self.seed = seed
     buffer = FloatBuffer(count: own.count * laneStride)
+    next = FloatBuffer(count: own.count * laneStride)
   }
+
+  /// Ends a step, in which all lanes of this rank left a state: the next one begins with these.
+  package func moveOn() { swap(&buffer, &next) }
 
   /// A checkpoint's tensors: the model's, then one for each lane.
   package static func layout(
@@ -138,10 +144,10 @@ package final class CarriedStates {
     }
   }
 
-  /// Keeps the states that some of this rank's lanes ended with.
+  /// Keeps the states that some of this rank's lanes ended with, for when all is done: `moveOn`.
   package func store(_ lanes: Range<Int>, from state: Floats) {
     forEachPart(lanes) { _, own, place, count in
-      copy(state + place, count: count, into: buffer.pointer + own)
+      copy(state + place, count: count, into: next.pointer + own)
     }
   }
 

@@ -1,5 +1,6 @@
 import DataParallel
 import Kernels
+import TensorStorage
 
 extension Ranks {
   /// The ranks that share sequences with this one: every `parts` consecutive ones do.
@@ -16,5 +17,14 @@ extension Ranks {
       endJob(because: error)
     }
     return SequenceSharing(parts: parts, part: groups.part(of: rank), exchange: exchange)
+  }
+
+  /// Whether a rank gives up the pass that it computes: it was asked to stop, or one that shares its
+  /// sequences was, with which it then agrees; collective over these.
+  func givesUp(with sharing: SequenceSharing?, _ answers: FloatBuffer) -> Bool {
+    guard let sharing else { return isAskedToStop }
+    answers.pointer[sharing.part] = isAskedToStop ? 1 : 0
+    sharing.exchange.gather(inPlace: answers.pointer, count: 1)
+    return answers.elements.contains(1)
   }
 }

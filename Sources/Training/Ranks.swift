@@ -9,11 +9,17 @@ public final class Ranks {
   /// The way to the other ranks.
   public let communicator: Communicator
 
-  /// Joins the run's ranks.
+  private let stop: StopRequest
+
+  /// Joins the run's ranks; collective.
   ///
   /// - Parameter communicator: MPI.
-  public init(_ communicator: Communicator) {
+  /// - Throws: `CollectiveError`.
+  public init(_ communicator: Communicator) throws {
     self.communicator = communicator
+    stop = try StopRequest(communicator)
+    // A rank that waits passes on what it is asked.
+    communicator.whileWaiting = { [unowned self] in _ = isAskedToStop }
     SystemResources.whenExhausted = { [communicator] line in
       Self.endJob(communicator, FailureReport(exitCode: 74, line: line))
     }
@@ -121,9 +127,22 @@ public final class Ranks {
     return String(decoding: all[0], as: UTF8.self)
   }
 
+  /// Whether this rank was asked to stop, or heard that another one was; not collective.
+  ///
+  /// When MPI fails the whole job ends.
+  var isAskedToStop: Bool {
+    do { return try stop.isMade() } catch { endJob(because: error) }
+  }
+
+  /// Why the run stops, once `areAskedToStop` was true.
+  public var stopReason: StopReason? { stop.reason }
+
   /// Whether any rank was asked to stop; collective.
   func areAskedToStop() throws -> Bool {
-    try communicator.maximum(StopSignals.isRequested ? 1 : 0) == 1
+    let mine = isAskedToStop ? stop.reason?.code ?? 0 : 0
+    guard let agreed = StopReason(code: try communicator.maximum(mine)) else { return false }
+    stop.accept(agreed)
+    return true
   }
 
   /// Leaves a start-up that any rank was asked to stop; collective.

@@ -1,4 +1,5 @@
 import Checkpointing
+import Evaluation
 import Files
 import Foundation
 import HuggingFaceInterop
@@ -91,28 +92,47 @@ final class RunArchive {
       phases: phases)
   }
 
-  /// Measures the model; with `unlessDone` only when the step's row does not stand yet.
+  /// Measures the model, unless somebody asks to stop; with `unlessDone` only when the step's row does not
+  /// stand yet.
   func evaluate(_ step: Int, unlessDone: Bool) throws {
     try ranks.agree {
       guard ranks.leads else { return }
       if unlessDone, try inputs.evaluation.hasMeasured(step) { return }
-      try inputs.evaluation.run(
-        step: step, model: trainer.model, parameters: trainer.parameters.buffer, log: log)
+      do {
+        try inputs.evaluation.run(
+          step: step, model: trainer.model, parameters: trainer.parameters.buffer, log: log
+        ) { [ranks] in ranks.isAskedToStop }
+      } catch EvaluationError.interrupted {
+        log.info("step \(step)  the evaluation was given up; the next start makes up for it")
+      }
     }
   }
 
-  /// Writes the model as a Hugging Face directory.
-  func export() throws {
-    try ranks.agree {
-      guard ranks.leads else { return }
-      let path = recipe.run.output + "/export"
-      try HuggingFaceModel.export(
-        configuration: inputs.model.configuration, parameters: trainer.parameters,
-        rawConfig: inputs.model.rawConfig, to: path,
-        extras: ExportExtras(
-          source: inputs.model.directory,
-          card: RunCard(recipe, model: inputs.model, step: recipe.train.steps).card))
-      log.info("exported \(path)")
+  /// Writes the model as a Hugging Face directory, unless somebody asks to stop.
+  ///
+  /// - Returns: whether it stands.
+  func export() throws -> Bool {
+    let answer = try ranks.agree {
+      do {
+        return try exportFromLead()
+      } catch InteropError.interrupted {
+        return "interrupted"
+      }
     }
+    return try ranks.fromLead(answer) == "done"
+  }
+
+  private func exportFromLead() throws -> String {
+    guard ranks.leads else { return "" }
+    let path = recipe.run.output + "/export"
+    try HuggingFaceModel.export(
+      configuration: inputs.model.configuration, parameters: trainer.parameters,
+      rawConfig: inputs.model.rawConfig, to: path,
+      extras: ExportExtras(
+        source: inputs.model.directory,
+        card: RunCard(recipe, model: inputs.model, step: recipe.train.steps).card),
+      isInterrupted: { [ranks] in ranks.isAskedToStop })
+    log.info("exported \(path)")
+    return "done"
   }
 }

@@ -100,10 +100,13 @@ public struct RunData {
   /// - Parameters:
   ///   - part: which part of every file, for ranks that divide the work.
   ///   - parts: into how many parts each is cut.
+  ///   - isInterrupted: asked now and then; once it says true the rest is left out.
   /// - Returns: what was read, and how long that took.
   /// - Throws: `TokenDataError.invalid`, naming file, token, document and id.
   @discardableResult
-  public func checkTokens(part: Int = 0, of parts: Int = 1) throws(TokenDataError) -> TokenCheck {
+  public func checkTokens(
+    part: Int = 0, of parts: Int = 1, isInterrupted: () -> Bool = { false }
+  ) throws(TokenDataError) -> TokenCheck {
     let start = DispatchTime.now().uptimeNanoseconds
     var check = TokenCheck()
     for source in sources {
@@ -111,7 +114,7 @@ public struct RunData {
       let count = source.tokens.tokenCount
       check.bytes += try source.tokens.checkIDs(
         (count / parts * part)..<(part + 1 == parts ? count : count / parts * (part + 1)),
-        vocabularySize: source.requiredVocabulary)
+        vocabularySize: source.requiredVocabulary, isInterrupted: isInterrupted)
     }
     check.seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
     return check

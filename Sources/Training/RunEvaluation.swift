@@ -88,8 +88,20 @@ struct RunEvaluation {
 
   /// Measures and appends a row, replacing rows of this and later steps (a resumed run measures
   /// again).
-  func run(step: Int, model: LanguageModel, parameters: FloatBuffer, log: Logger) throws {
-    let evaluated = EvaluatedModel(model, parameters: parameters, segmentLength: segmentLength)
+  ///
+  /// - Parameters:
+  ///   - step: steps done.
+  ///   - model: what is measured.
+  ///   - parameters: its parameters.
+  ///   - log: where results go beside the row.
+  ///   - isInterrupted: asked between samples and segments; once it says true there will be no row.
+  /// - Throws: what measuring and writing can throw; `EvaluationError.interrupted`.
+  func run(
+    step: Int, model: LanguageModel, parameters: FloatBuffer, log: Logger,
+    isInterrupted: @escaping () -> Bool
+  ) throws {
+    var evaluated = EvaluatedModel(model, parameters: parameters, segmentLength: segmentLength)
+    evaluated.isInterrupted = isInterrupted
     var report = EvaluationReport()
     if let perplexity {
       report.perplexity = try Perplexity(

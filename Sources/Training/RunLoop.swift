@@ -3,13 +3,16 @@ package protocol RunWork: AnyObject {
   /// Whether any rank was asked to stop.
   func isAskedToStop() throws -> Bool
   /// Runs a step, counted from 1.
-  func train(_ step: Int) throws
+  ///
+  /// - Returns: whether it is done; not so if it was given up because somebody asked to stop.
+  func train(_ step: Int) throws -> Bool
   /// Writes down what the step did that ran last.
   func record(_ step: Int) throws
   /// Saves everything after a step; `leaving` when the run ends with an error, and metrics may be what
   /// failed.
   func save(_ step: Int, leaving: Bool) throws
-  /// Measures the model after a step; with `unlessDone` a row of that step that stands already is enough.
+  /// Measures the model after a step, unless somebody asks to stop; with `unlessDone` a row of that step
+  /// that stands already is enough.
   func evaluate(_ step: Int, unlessDone: Bool) throws
   /// Whether, after an error, all ranks have it and hold the whole state after the last step.
   func canSave(after error: any Error) -> Bool
@@ -70,10 +73,14 @@ package struct RunLoop {
         if step != savedStep { try save(work) }
         return false
       }
-      if step > 0 && isEvaluationDue(step) { try work.evaluate(step, unlessDone: isResumed) }
+      if step > 0 && isEvaluationDue(step) {
+        try work.evaluate(step, unlessDone: isResumed)
+        // It may have been given up.
+        if try work.isAskedToStop() { continue }
+      }
       isResumed = false
       guard step < steps else { break }
-      try work.train(step + 1)
+      guard try work.train(step + 1) else { continue }
       step += 1
       try work.record(step)
       let isDue = saveEvery > 0 && step.isMultiple(of: saveEvery)

@@ -1,19 +1,22 @@
 import Foundation
 import Synchronization
 
-/// Requests to stop: SIGTERM and SIGUSR1 (Slurm's warning), SIGINT for a terminal, SIGHUP when the terminal
-/// or the connection is gone, SIGXCPU when processor time is used up.
+/// Signals that ask this process to stop: SIGTERM and SIGUSR1 (Slurm's warning), SIGUSR2, SIGINT and SIGQUIT
+/// of a terminal, SIGHUP when the terminal or the connection is gone, SIGXCPU when processor time is used up.
 ///
-/// The first is honoured at the end of the step, after saving; the second is ignored, so that it
-/// cannot hurt the save; the third ends the process at once, and the last checkpoint stays as it is.
-/// SIGHUP and SIGXCPU never count as insisting: they are sent again by themselves.
+/// The first is honoured within a segment, after saving; the second is ignored, so that it cannot hurt
+/// the save; the third ends the process at once, and the last checkpoint stays as it is. A second SIGINT
+/// does so already: somebody sits at a terminal. SIGHUP and SIGXCPU never count as insisting: they are sent
+/// again by themselves.
 public enum StopSignals {
-  private static let received = Atomic<Int>(0)
-  private static let insisting = Atomic<Int>(0)
   private static let last = Atomic<Int32>(0)
+  private static let insisting = Atomic<Int>(0)
+  private static let interrupts = Atomic<Int>(0)
 
   /// Signals that ask for a stop.
-  public static let watched: [Int32] = [SIGTERM, SIGUSR1, SIGINT, SIGHUP, SIGXCPU]
+  public static let watched: [Int32] = [
+    SIGTERM, SIGUSR1, SIGUSR2, SIGINT, SIGQUIT, SIGHUP, SIGXCPU,
+  ]
 
   /// Starts watching, and lets writing to a pipe that nobody reads, or beyond the largest file allowed,
   /// fail instead of ending the process.
@@ -25,16 +28,29 @@ public enum StopSignals {
       // `nohup` asks for the hangup to be ignored.
       if number == SIGHUP, sigaction(number, nil, &action) == 0, isIgnored(action) { continue }
       action = sigaction()
-      action.__sigaction_handler.sa_handler = { number in
-        StopSignals.last.store(number, ordering: .relaxed)
-        StopSignals.received.wrappingAdd(1, ordering: .relaxed)
-        guard number != SIGHUP, number != SIGXCPU else { return }
-        let count = StopSignals.insisting.wrappingAdd(1, ordering: .relaxed).newValue
-        if count >= 3 { _exit(128 + number) }
-      }
+      action.__sigaction_handler.sa_handler = { StopSignals.receive($0) }
       action.sa_flags = SA_RESTART
       sigaction(number, &action, nil)
     }
+  }
+
+  /// Stops watching: signals do what they do to any program, those received meanwhile too.
+  public static func remove() {
+    for number in watched {
+      var action = sigaction()
+      guard sigaction(number, nil, &action) == 0, !isIgnored(action) else { continue }
+      signal(number, SIG_DFL)
+    }
+    if let received { raise(received) }
+  }
+
+  private static func receive(_ number: Int32) {
+    last.store(number, ordering: .relaxed)
+    guard number != SIGHUP, number != SIGXCPU else { return }
+    let count = insisting.wrappingAdd(1, ordering: .relaxed).newValue
+    let again =
+      number == SIGINT && interrupts.wrappingAdd(1, ordering: .relaxed).newValue == 2
+    if count >= 3 || again { _exit(128 + number) }
   }
 
   private static func isIgnored(_ action: sigaction) -> Bool {
@@ -42,18 +58,23 @@ public enum StopSignals {
       == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
-  /// Whether this process was asked to stop.
-  public static var isRequested: Bool { received.load(ordering: .relaxed) > 0 }
+  /// The signal that came last; nil if this process was not asked to stop.
+  static var received: Int32? {
+    let number = last.load(ordering: .relaxed)
+    return number == 0 ? nil : number
+  }
 
-  /// The name of the signal received last.
-  public static var name: String {
-    switch last.load(ordering: .relaxed) {
+  /// A signal's name.
+  static func name(_ number: Int32) -> String {
+    switch number {
     case SIGTERM: "SIGTERM"
     case SIGUSR1: "SIGUSR1"
+    case SIGUSR2: "SIGUSR2"
     case SIGINT: "SIGINT"
+    case SIGQUIT: "SIGQUIT"
     case SIGHUP: "SIGHUP"
     case SIGXCPU: "SIGXCPU"
-    default: "a signal on another rank"
+    default: "signal \(number)"
     }
   }
 }

@@ -52,7 +52,7 @@ public final class Trainer {
   /// What kept this rank's part of a gradient from being computed.
   private var failure: (any Error)?
   /// Whether parameters, moments and the states that lanes carry are those after a whole step: not so
-  /// after an error in the middle of an update.
+  /// in the middle of an update.
   private(set) var isBetweenSteps = true
   private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
@@ -109,6 +109,8 @@ public final class Trainer {
         BFloat16Products(
           backEnd, parameters: parameters.buffer, operandCount: recipe.largestOperandCount(model))
       }
+    let answers = FloatBuffer(count: sharing?.parts ?? 0)
+    pass.givesUp = { [unowned ranks] in ranks.givesUp(with: sharing, answers) }
     samples = StepSamples(recipe, stream, tree: tree, rank: ranks.rank)
     totals =
       stream.sources.count > 1
@@ -134,12 +136,12 @@ public final class Trainer {
 
   /// Runs step `step`, counted from 1.
   ///
+  /// - Returns: what it did; nil on all ranks if it was given up because the run has to stop, and nothing
+  ///   has changed.
   /// - Throws: `AgreedError` when data or spilled states cannot be read on some rank;
   ///   `TrainingError.notFinite`, before the parameters are touched; `CollectiveError`.
-  public func step(_ step: Int) throws -> StepResult {
+  public func step(_ step: Int) throws -> StepResult? {
     try ranks.agree { try samples.load(step: step) }
-    // The states that lanes carry move on with the forward pass.
-    isBetweenSteps = carried == nil
     let sharedBefore = sharing?.exchange.seconds ?? 0
     let weight = try reducer.sum { self.samples.weight(ofLeaf: $0) }
     guard weight > 0 else {
@@ -153,9 +155,12 @@ public final class Trainer {
         try self.gradient(ofLeaf: leaf, step: step, scale: scale, into: gradients)
       }
     }
-    try totals?.sum(reducer)
     let loss = sum / weight
-    if loss.isNaN { try ranks.agree { if let failure { throw failure } } }
+    if loss.isNaN {
+      try ranks.agree { if let failure { throw failure } }
+      if try ranks.communicator.maximum(pass.isGivenUp ? 1 : 0) == 1 { return nil }
+    }
+    try totals?.sum(reducer)
     let gradientNorm = try norm(reducer.gradient) { try self.reducer.merge($0, count: $1) }
     try checkFinite(step, loss, gradientNorm)
     let learningRate = schedule[step]
@@ -164,6 +169,7 @@ public final class Trainer {
       parameters.buffer, gradients: reducer.gradient, step: step, lr: learningRate,
       gradientNorm: gradientNorm)
     try reducer.shareParts(of: parameters.buffer)
+    carried?.moveOn()
     isBetweenSteps = true
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
@@ -171,8 +177,9 @@ public final class Trainer {
       sequenceExchange: sharing.map { $0.exchange.seconds - sharedBefore })
   }
 
-  /// The loss sum of a leaf; NaN when it cannot be computed on this rank, which keeps up with the others
-  /// until all of them see the sum.
+  /// The loss sum of a leaf; NaN when it cannot be computed on this rank, or is given up.
+  ///
+  /// The rank keeps up with the others until all of them see the sum.
   private func attempt(_ leaf: () throws -> Double) throws -> Double {
     guard failure == nil else { return .nan }
     do {
@@ -199,7 +206,7 @@ public final class Trainer {
         stateInPlace: carried == nil ? nil : laneState.pointer)
     }
     let sum = try products?.run(gradient) ?? gradient()
-    carried?.store(lanes, from: laneState.pointer)
+    if !pass.isGivenUp { carried?.store(lanes, from: laneState.pointer) }
     return sum
   }
 

@@ -48,7 +48,8 @@ package struct TrainingMemory {
     let arrays = recipe.data.resetsStateAtDocuments ? 4 : 3
     let carried =
       train.statePassing > 0
-      ? microBatches * pass.state + pass.state
+      // Those that a step begins with, those that it leaves, and one at work.
+      ? 2 * microBatches * pass.state + pass.state
         + CarriedStates.savingCount(model, lanes: train.sequencesPerStep, ranks: ranks) : 0
     let converted =
       switch precision {

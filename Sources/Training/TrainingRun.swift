@@ -44,10 +44,10 @@ public final class TrainingRun {
       return inputs
     }
     let check = try ranks.agree {
-      try inputs.data.checkTokens(part: ranks.rank, of: ranks.size)
+      try inputs.data.checkTokens(part: ranks.rank, of: ranks.size) { ranks.isAskedToStop }
     }
-    if ranks.leads && check.bytes > 0 { log.info("checked token ids, on each rank \(check)") }
     try ranks.stopIfAsked()
+    if ranks.leads && check.bytes > 0 { log.info("checked token ids, on each rank \(check)") }
     let output = recipe.run.output
     lock = try ranks.agree {
       guard ranks.leads else { return nil }
@@ -108,17 +108,16 @@ public final class TrainingRun {
     }
   }
 
-  /// Trains to the last step and exports, or until a signal.
+  /// Trains to the last step and exports, or until somebody asks to stop.
   ///
   /// - Throws: what stopped it; checkpoints committed before stay valid.
   public func run() throws -> Outcome {
-    guard try loop.run(self) else {
-      if ranks.leads {
-        log.notice("stopped by \(StopSignals.name) after step \(loop.step); start again to go on")
+    guard try loop.run(self), try archive.export() else {
+      if try ranks.areAskedToStop(), ranks.leads, let reason = ranks.stopReason {
+        log.notice("stopped by \(reason) after step \(loop.step); start again to go on")
       }
       return .stopped
     }
-    try archive.export()
     if ranks.leads, let peak = Self.peakMemory() {
       log.info("peak memory of rank 0: \(String(format: "%.2f", Double(peak) * 1e-9)) GB")
     }
@@ -137,10 +136,11 @@ public final class TrainingRun {
 extension TrainingRun: RunWork {
   package func isAskedToStop() throws -> Bool { try ranks.areAskedToStop() }
 
-  package func train(_ step: Int) throws {
+  package func train(_ step: Int) throws -> Bool {
     let start = DispatchTime.now().uptimeNanoseconds
-    let step = try trainer.step(step)
+    guard let step = try trainer.step(step) else { return false }
     result = (step, Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9)
+    return true
   }
 
   package func record(_ step: Int) throws {

@@ -36,6 +36,8 @@ struct StatexTrain: ParsableCommand {
   var overrides: [String] = []
 
   static func main() {
+    // Before anything else: a signal during start-up must not kill the rank.
+    StopSignals.install()
     let options: StatexTrain
     do {
       options = try parse()
@@ -68,19 +70,17 @@ struct StatexTrain: ParsableCommand {
   /// Runs the recipe on this rank and returns the exit code.
   private func train() -> Int32 {
     StandardError.occupyStandardDescriptors()
-    // Before anything slow: a signal during start-up must not kill the rank.
-    if !dryRun && !debug { StopSignals.install() }
+    if dryRun || debug { StopSignals.remove() }
     LoggingSystem.bootstrap { PlainLogHandler(label: $0) }
-    let communicator: Communicator
+    let ranks: Ranks
     do {
-      communicator = try Communicator()
+      ranks = try Ranks(Communicator())
     } catch {
       fail(FailureReport(error))
     }
-    let ranks = Ranks(communicator)
     do {
       let code = try run(ranks)
-      try communicator.finalize()
+      try ranks.communicator.finalize()
       return code
     } catch {
       return ranks.leave(because: error)
@@ -104,7 +104,9 @@ struct StatexTrain: ParsableCommand {
     do {
       outcome = try TrainingRun(recipe, resume: ResumeMode(resume), ranks: ranks, log: log).run()
     } catch is StoppedBeforeTraining {
-      log.notice("stopped by \(StopSignals.name) before the first step; start again to go on")
+      if let reason = ranks.stopReason {
+        log.notice("stopped by \(reason) before the first step; start again to go on")
+      }
       return 75
     }
     switch outcome {

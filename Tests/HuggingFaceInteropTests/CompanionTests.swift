@@ -60,6 +60,30 @@ import Testing
     #expect(try export().files == files)
   }
 
+  @Test func anExportThatIsInterruptedLeavesWhatStands() throws {
+    defer { remove() }
+    let (files, _) = try export()
+    let model = try HuggingFaceModel.load(directory: fixture.path)
+    var tensors = 0
+    #expect {
+      try HuggingFaceModel.export(
+        configuration: model.configuration, parameters: model.parameters, to: target,
+        isInterrupted: {
+          tensors += 1
+          return tensors == 3
+        })
+    } throws: {
+      guard case .interrupted? = $0 as? InteropError else { return false }
+      return true
+    }
+    #expect(Set(try FileManager.default.contentsOfDirectory(atPath: target)) == files)
+    let above = URL(fileURLWithPath: target)
+    let names = try FileManager.default.contentsOfDirectory(
+      atPath: above.deletingLastPathComponent().path
+    ).filter { $0.hasPrefix(above.lastPathComponent) }
+    #expect(names == [above.lastPathComponent])
+  }
+
   @Test func codeThatIsNotThereIsNotNamed() throws {
     defer { remove() }
     try write("from .layers_x import Layer\n", "modeling_x.py")

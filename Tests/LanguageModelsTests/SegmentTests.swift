@@ -78,6 +78,37 @@ struct SegmentTests {
     #expect(throws: FileError.self) { try result(.spilled(directory: "/nowhere/at/all")) }
   }
 
+  @Test(
+    "a pass is given up before any segment, and the next one is whole", arguments: [0, 1],
+    [false, true])
+  func givingUp(index: Int, truncates: Bool) throws {
+    let small = SmallModel(index)
+    let batch = NextTokenBatch(SmallModel.tokens(2, 50))
+    let pass = SequencePass(
+      small.model, batch: 2, length: 50, segmentLength: 6, storage: .thinned(every: 3),
+      truncates: truncates)
+    let whole = try small.run(batch, pass)
+    var (asked, patience) = (0, Int.max)
+    pass.givesUp = {
+      asked += 1
+      return asked > patience
+    }
+    #expect(try small.run(batch, pass) == whole && !pass.isGivenUp)
+    let segments = asked
+    #expect(segments == (truncates ? 9 : 9 + 8 + 6))
+    for stop in 0..<segments {
+      (asked, patience) = (0, stop)
+      let state = FloatBuffer(count: small.model.stateCount(batch: 2))
+      #expect(try small.run(batch, pass, state: state).loss.isNaN && pass.isGivenUp)
+      #expect(asked == stop + 1, "nobody is asked twice")
+    }
+    (asked, patience) = (0, 3)
+    #expect(pass.loss(of: batch, parameters: small.parameters.buffer.pointer).isNaN)
+    #expect(asked == 4)
+    patience = .max
+    #expect(try small.run(batch, pass) == whole && !pass.isGivenUp)
+  }
+
   @Test("how many states are in memory")
   func counts() {
     #expect(SegmentStateStorage.memory.statesInMemory(segments: 9) == 9)

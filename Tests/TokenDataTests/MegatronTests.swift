@@ -108,6 +108,17 @@ import TokenData
     }
   }
 
+  @Test func theCheckEndsWhenItIsInterrupted() throws {
+    let data = try open(index: Self.index())
+    #expect(throws: TokenDataError.self) { try data.checkIDs(vocabularySize: 1) }
+    var asked = 0
+    _ = try data.checkIDs(vocabularySize: 1) {
+      asked += 1
+      return true
+    }
+    #expect(asked == 1)
+  }
+
   @Test func theCheckFollowsTheIndexAndSeesNegativeIDs() throws {
     // The second document is written first.
     let data = try open(index: Self.index())

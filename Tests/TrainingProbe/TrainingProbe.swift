@@ -37,7 +37,7 @@ struct TrainingProbe {
         Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2))), communicator)
     case "failing-save" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
-      exit(failingSave(recipe, Ranks(communicator)))
+      exit(failingSave(recipe, try Ranks(communicator)))
     case "shared-allocations" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       print("allocations: \(try SharedPass.allocations(recipe))")
@@ -74,7 +74,7 @@ struct TrainingProbe {
 
   /// A trainer set up as `statex-train` does.
   private static func trainer(_ recipe: Recipe, _ communicator: Communicator) throws -> Trainer {
-    let ranks = Ranks(communicator)
+    let ranks = try Ranks(communicator)
     configureBLAS()
     ThreadPool.configure(threadCount: recipe.parallel.threadsPerRank ?? 1)
     let model = try RunModel(recipe)

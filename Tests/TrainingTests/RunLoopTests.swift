@@ -9,19 +9,26 @@ import Training
   private final class Script: RunWork {
     var done: [String] = []
     var stopsAfter: Int?
+    /// A step, or an evaluation, during which somebody asks to stop: it is given up.
+    var stopsDuring: String?
     var fails: Set<String> = []
     var isWhole = true
     private var step = 0
 
+    private var isGivenUp = false
+
     private func act(_ what: String) throws {
+      if what == stopsDuring { isGivenUp = true }
+      if isGivenUp && !what.hasPrefix("save") { return }
       if fails.contains(what) { throw Failure(what: what) }
       done.append(what)
     }
 
-    func isAskedToStop() -> Bool { stopsAfter.map { step >= $0 } ?? false }
-    func train(_ step: Int) throws {
+    func isAskedToStop() -> Bool { isGivenUp || stopsAfter.map { step >= $0 } ?? false }
+    func train(_ step: Int) throws -> Bool {
       try act("train \(step)")
-      self.step = step
+      if !isGivenUp { self.step = step }
+      return !isGivenUp
     }
     func record(_ step: Int) throws { try act("record \(step)") }
     func save(_ step: Int, leaving: Bool) throws {
@@ -78,6 +85,24 @@ import Training
     var none = loop()
     #expect(try !none.run(early))
     #expect(early.done == [])
+  }
+
+  @Test func aStepThatIsGivenUpIsNotRecordedAndTheOneBeforeIsSaved() throws {
+    let script = Script()
+    script.stopsDuring = "train 2"
+    var loop = loop()
+    #expect(try !loop.run(script))
+    #expect(script.done == ["train 1", "record 1", "save 1"] && loop.step == 1)
+  }
+
+  /// Also the last one: a run without its last evaluation is not finished.
+  @Test(arguments: [2, 4])
+  func anEvaluationThatIsGivenUpEndsTheRun(_ step: Int) throws {
+    let script = Script()
+    script.stopsDuring = "evaluate \(step)"
+    var loop = loop()
+    #expect(try !loop.run(script))
+    #expect(script.done.last == "save \(step)")
   }
 
   @Test(arguments: ["train 2", "record 1", "evaluate 1"])

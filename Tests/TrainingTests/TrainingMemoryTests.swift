@@ -76,15 +76,42 @@ import Training
       for i in 0..<one.count { one.pointer[i] = Float(lane * one.count + i) }
       carried.store(lane..<(lane + 1), from: one.pointer)
     }
+    carried.moveOn()
     // Two lanes together: parts of the state follow one another, lanes within a part.
     let two = FloatBuffer(count: model.stateCount(batch: 2))
     carried.load(3..<5, step: 1, into: two.pointer)
     carried.store(3..<5, from: two.pointer)
+    for lane in [2, 5] {
+      carried.load(lane..<(lane + 1), step: 1, into: one.pointer)
+      carried.store(lane..<(lane + 1), from: one.pointer)
+    }
+    carried.moveOn()
     let parts = model.blocks.flatMap(\.stateParts)
     #expect(two.pointer[0] == Float(3 * one.count) && two.pointer[parts[0]] == Float(4 * one.count))
     for lane in 2..<6 {
       carried.load(lane..<(lane + 1), step: 1, into: one.pointer)
       #expect(one.pointer[one.count - 1] == Float((lane + 1) * one.count - 1))
+    }
+  }
+
+  /// What a step that is given up has stored does not count.
+  @Test func lanesKeepTheirStatesUntilTheStepIsDone() throws {
+    let model = LanguageModel(try RunModel(Recipe.decode(yaml: Self.yaml)).configuration)
+    let carried = CarriedStates(model, lanes: 2, own: 0..<2, probability: 1, seed: 7)
+    let state = FloatBuffer(count: model.stateCount(batch: 2))
+    func first() -> Float {
+      carried.load(0..<2, step: 1, into: state.pointer)
+      return state.pointer[0]
+    }
+    for (value, isDone) in [(Float(1), true), (2, false), (3, false), (4, true)] {
+      let before = first()
+      for i in 0..<state.count { state.pointer[i] = value }
+      carried.store(0..<2, from: state.pointer)
+      #expect(first() == before)
+      if isDone {
+        carried.moveOn()
+        #expect(first() == value)
+      }
     }
   }
 
