@@ -57,12 +57,13 @@ let package = Package(
     .target(name: "TensorStorage", swiftSettings: pointers),
     .target(name: "Files", dependencies: ["ErrorReporting", system], swiftSettings: pointers),
     .target(name: "JSON", dependencies: ["Files"], swiftSettings: pointers),
+    .target(name: "Fields", dependencies: ["ErrorReporting", "JSON"], swiftSettings: safe),
     .target(
       name: "TensorFiles", dependencies: ["Files", "JSON", "TensorStorage"],
       swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
     .target(
-      name: "RecallTasks", dependencies: ["ErrorReporting", "TensorStorage"],
+      name: "RecallTasks", dependencies: ["Fields", "TensorStorage"],
       swiftSettings: pointers),
     .target(name: "TrainingMetrics", dependencies: ["Files"], swiftSettings: safe),
     .target(
@@ -85,7 +86,7 @@ let package = Package(
       name: "Optimizers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
     .target(
       name: "Checkpointing",
-      dependencies: ["Compression", "Files", "JSON", "TensorFiles", "TensorStorage"],
+      dependencies: ["Compression", "Fields", "Files", "JSON", "TensorFiles", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "LanguageModels",
@@ -109,7 +110,7 @@ let package = Package(
     .target(
       name: "Evaluation",
       dependencies: [
-        "ErrorReporting", "JSON", "Kernels", "LanguageModels", "Layers", "RecallTasks",
+        "ErrorReporting", "Fields", "JSON", "Kernels", "LanguageModels", "Layers", "RecallTasks",
         "TensorStorage", "TokenData",
       ],
       swiftSettings: pointers),
@@ -117,9 +118,9 @@ let package = Package(
       name: "Training",
       dependencies: [
         "Checkpointing", "Collectives", "DataParallel", "ErrorReporting", "Evaluation",
-        "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers", "Optimizers",
-        "RecallTasks", "ReferenceKernels", "StateExpansion", "TensorStorage", "TokenData",
-        "TrainingMetrics", yams, logging,
+        "Fields", "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers",
+        "Optimizers", "RecallTasks", "ReferenceKernels", "StateExpansion", "TensorStorage",
+        "TokenData", "TrainingMetrics", yams, logging,
       ],
       swiftSettings: pointers),
 
@@ -132,8 +133,8 @@ let package = Package(
     .executableTarget(
       name: "statex",
       dependencies: [
-        "Checkpointing", "CommandSupport", "Evaluation", "Files", "HuggingFaceInterop", "JSON",
-        "Kernels", "LanguageModels", "RecallTasks", "StateExpansion", "TensorFiles",
+        "Checkpointing", "CommandSupport", "Evaluation", "Fields", "Files", "HuggingFaceInterop",
+        "JSON", "Kernels", "LanguageModels", "RecallTasks", "StateExpansion", "TensorFiles",
         "TensorStorage", "TokenData", "Training", argumentParser,
       ],
       swiftSettings: common),
@@ -153,6 +154,7 @@ let package = Package(
     .testTarget(
       name: "ErrorReportingTests", dependencies: ["ErrorReporting"], swiftSettings: common),
     .testTarget(name: "FilesTests", dependencies: ["Files"], swiftSettings: common),
+    .testTarget(name: "FieldsTests", dependencies: ["Fields", "JSON"], swiftSettings: common),
     .testTarget(name: "JSONTests", dependencies: ["Files", "JSON"], swiftSettings: common),
     .testTarget(
       name: "TensorFilesTests", dependencies: ["Files", "JSON", "TensorFiles"],
@@ -165,7 +167,7 @@ let package = Package(
       dependencies: ["Layers", "Kernels", "TensorStorage", "ThreadedParts"],
       swiftSettings: common),
     .testTarget(
-      name: "RecallTasksTests", dependencies: ["RecallTasks", "TensorStorage"],
+      name: "RecallTasksTests", dependencies: ["Fields", "RecallTasks", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
       name: "TokenDataTests",
@@ -205,7 +207,7 @@ let package = Package(
     .testTarget(
       name: "EvaluationTests",
       dependencies: [
-        "Evaluation", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers",
+        "Evaluation", "Fields", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers",
         "RecallTasks", "TensorStorage", "TokenData",
       ],
       swiftSettings: common),

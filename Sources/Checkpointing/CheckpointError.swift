@@ -1,10 +1,14 @@
 import Compression
+import Fields
 import Files
 
 /// What can go wrong while checkpoints are saved, found, verified or read.
-public enum CheckpointError: FileErrorConvertible, Equatable, Sendable {
+public enum CheckpointError: FileErrorConvertible, FieldErrorConvertible, Equatable, Sendable {
   /// A file could not be read or written, or is not of its format.
   case file(FileError)
+
+  /// A field of a manifest, or of what another rank said, cannot be what was written.
+  case field(FieldError)
 
   /// A file, directory or request breaks a rule at `field`.
   case invalid(path: String, field: String, reason: String)
@@ -25,6 +29,7 @@ public enum CheckpointError: FileErrorConvertible, Equatable, Sendable {
   public var description: String {
     switch self {
     case .file(let error): error.description
+    case .field(let error): error.description
     case .invalid(let path, let field, let reason): "\(path): \(field): \(reason)"
     case .damaged(let path, let problems):
       "checkpoint \(path) is damaged: " + problems.map(\.description).joined(separator: "; ")
@@ -44,7 +49,7 @@ public enum CheckpointError: FileErrorConvertible, Equatable, Sendable {
     switch self {
     case .file(let error): error.exitCode
     case .notSaved: 74
-    case .invalid, .damaged: 65
+    case .field, .invalid, .damaged: 65
     case .locked: 64
     case .coordination: 70
     }

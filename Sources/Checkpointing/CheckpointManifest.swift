@@ -1,4 +1,5 @@
 import Compression
+import Fields
 import Files
 import JSON
 import TensorStorage
@@ -165,23 +166,28 @@ extension CheckpointManifest {
   /// - Parameters:
   ///   - bytes: the file.
   ///   - path: its path, for errors.
-  /// - Throws: `.invalid`, naming the field, when the checksum is wrong or the parts contradict each
-  ///   other.
+  /// - Throws: `.invalid` when the checksum is wrong, `.field` when a field is, or contradicts another.
   init(parsing bytes: UnsafeRawBufferPointer, path: String) throws(CheckpointError) {
     try Self.checkChecksum(bytes, path: path)
     let value = try CheckpointError.from(try JSONValue(parsing: bytes, source: path))
-    let fields = ManifestFields(value, path: path)
-    guard try fields.string("format") == Self.format else {
-      throw fields.failure("format", "is not \(Self.format)")
+    self = try CheckpointError.reading { () throws(FieldError) in
+      try CheckpointManifest(
+        FieldReader(FieldValue(json: value, place: .source(path)), keys: nil),
+        training: value["training"] ?? .null)
     }
-    runID = try fields.string("run_id")
-    step = try fields.count("step")
+  }
+
+  /// Reads the fields; what the trainer wants to find again stays as it is written.
+  private init(_ fields: FieldReader, training: JSONValue) throws(FieldError) {
+    _ = try fields.word("format", of: [Self.format])
+    runID = try fields.text("run_id", orEmpty: true)
+    step = try fields.step()
     layout = try fields.layout()
     stores = try fields.stores(layout)
     grain = try fields.grain(layout)
     shards = try fields.shards()
     creation = try fields.creation()
-    training = value["training"] ?? .null
+    self.training = training
   }
 
   private static func checkChecksum(

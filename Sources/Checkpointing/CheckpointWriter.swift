@@ -1,4 +1,5 @@
 import Compression
+import Fields
 import Foundation
 import JSON
 import TensorFiles
@@ -129,7 +130,10 @@ public final class CheckpointWriter {
         try transaction.writeShard(shard).json
       }
       let records = try answers.map { answer throws(CheckpointError) in
-        try ManifestFields(answer, path: transaction.partial).shard()
+        let value = FieldValue(json: answer, place: .source(transaction.partial))
+        return try CheckpointError.reading { () throws(FieldError) in
+          try FieldReader(value, keys: nil).shard()
+        }
       }
       try agreement.share { shard throws(CheckpointError) in
         if shard == 0 { try transaction.commit(records) }

@@ -8,8 +8,6 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
   case token(id: Int32, vocabulary: Int)
   /// A prompt without tokens: there is nothing to predict from.
   case emptyPrompt
-  /// An option that every evaluated task understands has a value that cannot be used.
-  case option(task: String, name: String, reason: String)
   /// Two tasks would be reported under one name.
   case duplicateName(String)
   /// The model's outputs are not numbers.
@@ -37,7 +35,6 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
       "token id \(id) is outside the model's vocabulary of \(vocabulary):"
         + " is the tokenizer the model's own?"
     case .emptyPrompt: "the prompt is empty: give it at least one token"
-    case .option(let task, let name, let reason): "task \(task): option '\(name)' \(reason)"
     case .duplicateName(let name):
       "two tasks would be reported as '\(name)': give one of them another name with as=NAME"
     case .interrupted: "the measurement was interrupted"

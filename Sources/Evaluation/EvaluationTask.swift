@@ -1,3 +1,4 @@
+import Fields
 import RecallTasks
 
 /// A recall task as it is measured: which samples, how many, how long, and its name in the report.
@@ -33,43 +34,49 @@ public struct EvaluationTask: Sendable {
   ///
   /// - Parameters:
   ///   - name: one of `RecallTaskConfiguration.names`.
-  ///   - options: as a recipe or a command line gives them.
+  ///   - options: a mapping, as a recipe or a command line gives it.
   ///   - defaults: what applies where the options say nothing.
   /// - Returns: one task or several.
-  /// - Throws: `RecallTaskError` or `EvaluationError.option`, naming the option.
+  /// - Throws: `RecallTaskError.field`, naming the option.
   public static func tasks(
-    name: String, options: [String: TaskOption], defaults: Defaults
-  ) throws -> [EvaluationTask] {
-    var options = options
-    let lengths =
-      try positive(options.removeValue(forKey: "sequence_length"), "sequence_length", name)
-      ?? [defaults.sequenceLength]
-    let samples =
-      try positive(options.removeValue(forKey: "samples"), "samples", name) ?? [defaults.samples]
-    guard samples.count == 1 else {
-      throw EvaluationError.option(task: name, name: "samples", reason: "must be one number")
+    name: String, options: FieldValue, defaults: Defaults
+  ) throws(RecallTaskError) -> [EvaluationTask] {
+    try RecallTaskError.reading { () throws(FieldError) in
+      try decode(name, options, defaults)
     }
-    var reported = name
-    if let other = options.removeValue(forKey: "as") {
-      guard case .string(let text) = other, !text.isEmpty else {
-        throw EvaluationError.option(task: name, name: "as", reason: "must be a name")
-      }
-      reported = text
+  }
+
+  /// Keys that every measured task understands.
+  private static let keys = ["sequence_length", "samples", "as"]
+
+  private static func decode(
+    _ name: String, _ options: FieldValue, _ defaults: Defaults
+  ) throws(FieldError) -> [EvaluationTask] {
+    let reader = try FieldReader(options, keys: nil)
+    let lengths = try reader.integers(
+      "sequence_length", default: [defaults.sequenceLength], .atLeast(1), orOne: true)
+    guard !lengths.isEmpty, Set(lengths).count == lengths.count else {
+      throw reader.invalid("sequence_length", "expected different lengths, at least one")
     }
-    func task(_ name: String, _ suffix: String) throws -> EvaluationTask {
+    let samples = try reader.integer("samples", default: defaults.samples, .atLeast(1))
+    let reported = try reader.text("as", default: name)
+    func task(_ suffix: String, _ options: FieldValue) throws(FieldError) -> EvaluationTask {
       EvaluationTask(
         name: reported + suffix,
-        configuration: try RecallTaskConfiguration(name: name, options: options), lengths: lengths,
-        samples: samples[0])
+        configuration: try RecallTaskConfiguration(name: name, decoding: options, besides: keys),
+        lengths: lengths, samples: samples)
     }
-    guard name == "mqar", case .list(let counts)? = options["pairs"] else {
-      return [try task(name, "")]
+    guard name == "mqar", case .list(let counts)? = options["pairs"]?.kind, !counts.isEmpty else {
+      return [try task("", options)]
     }
-    return try counts.map { count in
-      options["pairs"] = count
-      guard case .int(let pairs) = count else { return try task(name, "") }  // refused there
-      return try task(name, "_\(pairs)")
+    var tasks: [EvaluationTask] = []
+    for count in counts {
+      var single = options
+      single["pairs"] = count
+      let pairs: String = if case .integer(let pairs) = count.kind { "_\(pairs)" } else { "" }
+      tasks.append(try task(pairs, single))
     }
+    return tasks
   }
 
   /// Requires that every task has its own name in the report.
@@ -80,27 +87,6 @@ public struct EvaluationTask: Sendable {
   ) throws(EvaluationError) {
     var seen: Set<String> = []
     for task in tasks where !seen.insert(task.name).inserted { throw .duplicateName(task.name) }
-  }
-
-  private static func positive(
-    _ option: TaskOption?, _ name: String, _ task: String
-  ) throws -> [Int]? {
-    let elements: [TaskOption]
-    switch option {
-    case nil: return nil
-    case .list(let list): elements = list
-    case .some(let single): elements = [single]
-    }
-    let numbers = elements.compactMap { element -> Int? in
-      guard case .int(let value) = element, (1...1 << 30).contains(value) else { return nil }
-      return value
-    }
-    guard !numbers.isEmpty, numbers.count == elements.count, Set(numbers).count == numbers.count
-    else {
-      throw EvaluationError.option(
-        task: task, name: name, reason: "must be a whole number between 1 and \(1 << 30)")
-    }
-    return numbers
   }
 }
 

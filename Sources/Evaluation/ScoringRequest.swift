@@ -1,3 +1,4 @@
+import Fields
 import JSON
 
 /// Something that `statex score` is asked about a model, in lm-evaluation-harness's three kinds.
@@ -60,28 +61,56 @@ extension ScoringRequest {
     } catch {
       throw RequestError(id: nil, problem: "not a JSON object: \(error)")
     }
-    let reader = try RequestReader(json, vocabulary: vocabulary)
-    id = reader.id
-    switch json["type"]?.string {
-    case "loglikelihood":
-      try reader.refuseUnknown(["continuation"])
-      kind = .likelihood(continuation: try reader.tokens("continuation"), isGreedy: true)
-    case "loglikelihood_rolling":
-      try reader.refuseUnknown(["tokens"])
-      kind = .likelihood(continuation: try reader.tokens("tokens"), isGreedy: false)
-    case "generate_until":
-      try reader.refuseUnknown(["until", "stop_tokens", "max_new_tokens"])
-      kind = .generation(
-        until: try reader.texts("until"),
-        stopTokens: json["stop_tokens"] == nil ? [] : try reader.tokens("stop_tokens"),
-        maximumNewTokens: try reader.count("max_new_tokens"))
-    default:
-      throw reader.error(
-        "type", "expected loglikelihood, loglikelihood_rolling or generate_until")
+    guard case .object = json else {
+      throw RequestError(id: nil, problem: "not a JSON object")
     }
-    context = try reader.tokens("context")
+    let id: JSONValue
+    switch json["id"] {
+    case .string(let text)?: id = .string(text)
+    case let value? where value.integer(as: Int.self) != nil: id = value
+    default: throw RequestError(id: nil, problem: "request: `id`: expected a text or an integer")
+    }
+    do throws(FieldError) {
+      let reader = try FieldReader(FieldValue(json: json, place: .source("request")), keys: nil)
+      try self.init(id: id, reader, vocabulary: vocabulary)
+    } catch {
+      throw RequestError(id: id, problem: error.description)
+    }
+  }
+
+  private enum Word: String, CaseIterable {
+    case likelihood = "loglikelihood"
+    case rolling = "loglikelihood_rolling"
+    case generation = "generate_until"
+  }
+
+  private init(
+    id: JSONValue, _ reader: FieldReader, vocabulary: Int
+  ) throws(FieldError) {
+    let shared = ["id", "type", "context"]
+    self.id = id
+    switch try reader.choice("type") as Word {
+    case .likelihood:
+      try reader.refuse(except: shared + ["continuation"])
+      kind = .likelihood(
+        continuation: try reader.tokens("continuation", below: vocabulary), isGreedy: true)
+    case .rolling:
+      try reader.refuse(except: shared + ["tokens"])
+      kind = .likelihood(
+        continuation: try reader.tokens("tokens", below: vocabulary), isGreedy: false)
+    case .generation:
+      try reader.refuse(except: shared + ["until", "stop_tokens", "max_new_tokens"])
+      kind = .generation(
+        until: try reader.texts("until", default: []),
+        stopTokens: reader.value("stop_tokens") == nil
+          ? [] : try reader.tokens("stop_tokens", below: vocabulary),
+        maximumNewTokens: try reader.integer(
+          "max_new_tokens", .between(1, Self.maximumTokens)))
+    }
+    context = try reader.tokens("context", below: vocabulary)
     guard context.count + longestContinuation <= Self.maximumTokens else {
-      throw reader.error("context", "more than \(Self.maximumTokens) tokens with what follows")
+      throw reader.invalid(
+        "context", "more than \(Self.maximumTokens) tokens with what follows")
     }
   }
 
@@ -93,65 +122,11 @@ extension ScoringRequest {
   }
 }
 
-/// Reads the fields of one request.
-private struct RequestReader {
-  let id: JSONValue
-  private let json: JSONValue
-  private let vocabulary: Int
-
-  init(_ json: JSONValue, vocabulary: Int) throws(RequestError) {
-    self.json = json
-    self.vocabulary = vocabulary
-    guard case .object = json else {
-      throw RequestError(id: nil, problem: "not a JSON object")
-    }
-    switch json["id"] {
-    case .string(let text)?: id = .string(text)
-    case let value? where value.integer(as: Int.self) != nil: id = value
-    default: throw RequestError(id: nil, problem: "id: expected a text or an integer")
-    }
-  }
-
-  func error(_ field: String, _ problem: String) -> RequestError {
-    RequestError(id: id, problem: "\(field): \(problem)")
-  }
-
-  func refuseUnknown(_ own: [String]) throws(RequestError) {
-    let known = ["id", "type", "context"] + own
-    guard case .object(let members) = json else { return }
-    for member in members where !known.contains(member.name) {
-      throw error(member.name, "unknown field; known here: " + known.joined(separator: ", "))
-    }
-  }
-
-  func tokens(_ field: String) throws(RequestError) -> [Int32] {
-    guard let values = json[field]?.array, !values.isEmpty else {
-      throw error(field, "expected a list of at least one token id")
-    }
-    var tokens: [Int32] = []
-    tokens.reserveCapacity(values.count)
-    for value in values {
-      guard let token = value.integer(as: Int32.self), token >= 0, token < vocabulary else {
-        throw error(field, "expected token ids from 0 to \(vocabulary - 1)")
-      }
-      tokens.append(token)
-    }
-    return tokens
-  }
-
-  func texts(_ field: String) throws(RequestError) -> [String] {
-    guard let value = json[field] else { return [] }
-    let texts = value.array?.compactMap(\.string)
-    guard let texts, texts.count == value.array?.count, texts.allSatisfy({ !$0.isEmpty }) else {
-      throw error(field, "expected a list of texts that are not empty")
-    }
-    return texts
-  }
-
-  func count(_ field: String) throws(RequestError) -> Int {
-    guard let count = json[field]?.integer(as: Int.self),
-      (1...ScoringRequest.maximumTokens).contains(count)
-    else { throw error(field, "expected an integer from 1 to \(ScoringRequest.maximumTokens)") }
-    return count
+extension FieldReader {
+  /// A list of at least one token id.
+  fileprivate func tokens(_ key: String, below vocabulary: Int) throws(FieldError) -> [Int32] {
+    let tokens = try integers(key, .between(0, vocabulary - 1))
+    guard !tokens.isEmpty else { throw invalid(key, "expected at least one token id") }
+    return tokens.map(Int32.init)
   }
 }

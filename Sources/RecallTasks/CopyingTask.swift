@@ -52,18 +52,14 @@ public final class CopyingTask: SampleSource {
   public init(
     configuration: Configuration, sequenceLength: Int, seed: UInt64, stream: SampleStream
   ) throws(RecallTaskError) {
-    func require(_ holds: Bool, _ option: String, _ reason: String) throws(RecallTaskError) {
-      if !holds {
-        throw .invalidOption(task: configuration.taskName, option: option, reason: reason)
-      }
-    }
     let (vocabulary, tokens) = (configuration.vocabulary, configuration.tokens)
-    try require(
-      (3...largestVocabulary).contains(vocabulary), "vocab",
-      "is \(vocabulary), not between 3 and \(largestVocabulary)")
-    try require(
-      tokens >= 1 && tokens <= (sequenceLength - 1) / 2, "tokens",
-      "is \(tokens): a sequence of \(sequenceLength) holds 1 to \((sequenceLength - 1) / 2)")
+    precondition((3...largestVocabulary).contains(vocabulary))
+    guard tokens >= 1 && tokens <= (sequenceLength - 1) / 2 else {
+      throw .invalidOption(
+        task: configuration.taskName, option: "tokens",
+        reason:
+          "is \(tokens): a sequence of \(sequenceLength) holds 1 to \((sequenceLength - 1) / 2)")
+    }
     self.configuration = configuration
     self.sequenceLength = sequenceLength
     randomness = TaskRandomness(

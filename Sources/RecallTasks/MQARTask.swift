@@ -109,10 +109,7 @@ public final class MQARTask: SampleSource {
     }
     let most = configuration.pairs.max() ?? 0
     let vocabulary = configuration.vocabulary
-    try require(
-      (4...largestVocabulary).contains(vocabulary), "vocab",
-      "is \(vocabulary), not between 4 and \(largestVocabulary)")
-    try require((configuration.pairs.min() ?? 0) >= 1, "pairs", "must hold numbers of 1 or more")
+    precondition((4...largestVocabulary).contains(vocabulary) && most >= 1)
     for (option, count) in [("keys", configuration.keys), ("values", configuration.values)] {
       try require(
         (1..<vocabulary).contains(count ?? 1), option,
@@ -125,9 +122,6 @@ public final class MQARTask: SampleSource {
     try require(
       configuration.keyCount + configuration.valueCount < vocabulary, "values",
       "asks for ids past the vocabulary of \(vocabulary)")
-    try require(
-      configuration.powerA > 0 && configuration.powerA.isFinite, "power_a",
-      "is \(configuration.powerA), not above 0")
     switch configuration.layout {
     case .dense:
       try require(

@@ -56,23 +56,14 @@ public final class MarkovTextTask: SampleSource {
 
   /// Checks the configuration and draws the table of successors.
   ///
-  /// - Throws: `RecallTaskError.invalidOption` naming the option that cannot be used.
+  /// - Precondition: the configuration's numbers are in their ranges.
   public init(
     configuration: Configuration, sequenceLength: Int, seed: UInt64, stream: SampleStream
-  ) throws(RecallTaskError) {
-    func require(_ holds: Bool, _ option: String, _ reason: String) throws(RecallTaskError) {
-      if !holds { throw .invalidOption(task: "markov", option: option, reason: reason) }
-    }
+  ) {
     let symbols = configuration.symbols
-    try require(
-      symbols >= 2 && symbols <= 4096, "symbols", "is \(symbols), not between 2 and 4096")
-    for (option, id) in [
-      ("first_id", configuration.firstID), ("bos", configuration.beginning),
-    ] {
-      try require(
-        (0...largestVocabulary).contains(id), option,
-        "is \(id), not between 0 and \(largestVocabulary)")
-    }
+    precondition((2...4096).contains(symbols))
+    precondition((0...largestVocabulary).contains(configuration.firstID))
+    precondition((0...largestVocabulary).contains(configuration.beginning))
     self.configuration = configuration
     self.sequenceLength = sequenceLength
     randomness = TaskRandomness(

@@ -1,12 +1,7 @@
-import ErrorReporting
+import Fields
 
 /// A recall task as a recipe describes it: a name and options, checked.
 public struct RecallTaskConfiguration: Sendable {
-  /// Every task's name.
-  public static let names =
-    ["mqar", "markov", "copying", "selective_copying", "passkey", "phonebook"]
-    + NeedlePrompts.Kind.allCases.map(\.rawValue)
-
   /// The task's name, for example `mqar`.
   public let name: String
 
@@ -28,87 +23,34 @@ public struct RecallTaskConfiguration: Sendable {
   ///
   /// - Parameters:
   ///   - name: one of `names`.
-  ///   - options: the task's own options; those left out have their defaults.
-  /// - Throws: `RecallTaskError` naming what is unknown, with the nearest known name, or unusable.
-  public init(name: String, options: [String: TaskOption]) throws(RecallTaskError) {
-    self.name = name
-    var reader = TaskOptionReader(task: name, options: options)
-    switch name {
-    case "mqar": kind = .mqar(try Self.mqar(&reader))
-    case "markov": kind = .markov(try Self.markov(&reader))
-    case "copying", "selective_copying":
-      var copying = CopyingTask.Configuration(selective: name == "selective_copying")
-      copying.vocabulary = try reader.int("vocab") ?? copying.vocabulary
-      copying.tokens = try reader.int("tokens") ?? copying.tokens
-      kind = .copying(copying)
-    default: kind = .text(try Self.text(name, &reader))
+  ///   - options: the task's own options, a mapping; those left out have their defaults.
+  /// - Throws: `RecallTaskError.field` naming what is unknown, with the nearest known name, or unusable.
+  public init(name: String, options: FieldValue = [:]) throws(RecallTaskError) {
+    self = try RecallTaskError.reading { () throws(FieldError) in
+      try RecallTaskConfiguration(name: name, decoding: options)
     }
-    try reader.finish()
   }
 
-  private static func mqar(
-    _ reader: inout TaskOptionReader
-  ) throws(RecallTaskError) -> MQARTask.Configuration {
-    var mqar = MQARTask.Configuration()
-    mqar.vocabulary = try reader.int("vocab") ?? mqar.vocabulary
-    mqar.pairs = try reader.ints("pairs") ?? mqar.pairs
-    mqar.layout = try reader.choice("layout", of: MQARTask.Layout.self) ?? mqar.layout
-    mqar.powerA = try reader.double("power_a") ?? mqar.powerA
-    mqar.randomNonQueries = try reader.bool("random_non_queries") ?? mqar.randomNonQueries
-    mqar.keys = try reader.int("keys")
-    mqar.values = try reader.int("values")
-    return mqar
-  }
-
-  private static func markov(
-    _ reader: inout TaskOptionReader
-  ) throws(RecallTaskError) -> MarkovTextTask.Configuration {
-    var markov = MarkovTextTask.Configuration()
-    markov.symbols = try reader.int("symbols") ?? markov.symbols
-    markov.firstID = try reader.int("first_id") ?? markov.firstID
-    markov.beginning = try reader.int("bos") ?? markov.beginning
-    if let seed = try reader.int("table_seed") {
-      markov.tableSeed = UInt64(bitPattern: Int64(seed))
+  /// Reads a task's options out of a mapping.
+  ///
+  /// - Parameters:
+  ///   - name: one of `names`.
+  ///   - options: the mapping; options left out have their defaults.
+  ///   - path: its dotted path.
+  ///   - others: keys of the mapping that are not the task's.
+  /// - Throws: about a name that does not exist as of the key `task`.
+  package init(
+    name: String, decoding options: FieldValue, path: String = "", besides others: [String] = []
+  ) throws(FieldError) {
+    let task = FieldValue(
+      .mapping([.init("task", FieldValue(.text(name), place: options.place))]),
+      place: options.place)
+    let known = try FieldReader(task, path: path, keys: nil).word("task", of: Self.names)
+    guard let definition = RecallTaskDefinition.all.first(where: { $0.name == known }) else {
+      preconditionFailure("\(known) is a task without a definition")
     }
-    return markov
-  }
-
-  /// Tokens to generate at most.
-  private static let mostNewTokens = 1 << 20
-
-  private static func text(
-    _ name: String, _ reader: inout TaskOptionReader
-  ) throws(RecallTaskError) -> any PromptGenerator {
-    let budget = try reader.int("max_new_tokens")
-    if let budget, !(1...mostNewTokens).contains(budget) {
-      throw reader.invalid("max_new_tokens", "must be between 1 and \(mostNewTokens)")
-    }
-    let questions = try reader.int("questions") ?? 1
-    func requireQuestions(atMost most: Int) throws(RecallTaskError) {
-      guard questions >= 1, questions <= most else {
-        throw reader.invalid("questions", "is \(questions), not between 1 and \(most)")
-      }
-    }
-    if name == "passkey" {
-      let fill = try reader.choice("fill", of: PasskeyPrompts.Fill.self) ?? .exact
-      try requireQuestions(atMost: fill == .exact ? 256 : 1)
-      return PasskeyPrompts(fill: fill, maximumNewTokens: budget, questions: questions)
-    }
-    if name == "phonebook" {
-      let entries = try reader.int("entries") ?? 20
-      guard entries >= 3, entries <= PhonebookPrompts.nameCount else {
-        throw reader.invalid(
-          "entries", "is \(entries), not between 3 and \(PhonebookPrompts.nameCount)")
-      }
-      try requireQuestions(atMost: entries - 2)
-      return PhonebookPrompts(
-        entries: entries, maximumNewTokens: budget ?? 50, questions: questions)
-    }
-    guard let kind = NeedlePrompts.Kind(rawValue: name) else {
-      throw .unknownTask(name: name, nearest: nearestName(to: name, among: names))
-    }
-    try requireQuestions(atMost: 256)
-    return NeedlePrompts(kind: kind, maximumNewTokens: budget ?? 128, questions: questions)
+    self.name = known
+    kind = try definition.decode(options, path, others)
   }
 
   /// The task's stream of samples to train on, or to measure token accuracy on.
@@ -128,7 +70,7 @@ public struct RecallTaskConfiguration: Sendable {
       return try MQARTask(
         configuration: mqar, sequenceLength: sequenceLength, seed: seed, stream: stream)
     case .markov(let markov):
-      return try MarkovTextTask(
+      return MarkovTextTask(
         configuration: markov, sequenceLength: sequenceLength, seed: seed, stream: stream)
     case .copying(let copying):
       return try CopyingTask(

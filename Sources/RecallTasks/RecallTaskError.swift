@@ -1,12 +1,10 @@
-import ErrorReporting
+import Fields
 
 /// What can be wrong with a request for a recall task.
-public enum RecallTaskError: UserFacingError, Equatable {
-  /// There is no task of that name.
-  case unknownTask(name: String, nearest: String?)
-  /// The task has no option of that name.
-  case unknownOption(task: String, option: String, nearest: String?, known: [String])
-  /// The option's value cannot be used.
+public enum RecallTaskError: FieldErrorConvertible, Equatable {
+  /// There is no such task or option, or the option's value cannot be used.
+  case field(FieldError)
+  /// The option's value does not go with the others or with the length of the sequence.
   case invalidOption(task: String, option: String, reason: String)
   /// The task works on text and no tokenizer was given.
   case tokenizerNeeded(task: String)
@@ -18,12 +16,7 @@ public enum RecallTaskError: UserFacingError, Equatable {
   /// One line: what, where, and what to do.
   public var description: String {
     switch self {
-    case .unknownTask(let name, let nearest):
-      "task '\(name)' is not known" + Self.suggestion(nearest)
-        + " Known tasks: \(RecallTaskConfiguration.names.joined(separator: ", "))"
-    case .unknownOption(let task, let option, let nearest, let known):
-      "task \(task): unknown option '\(option)'" + Self.suggestion(nearest)
-        + " Known options: \(known.joined(separator: ", "))"
+    case .field(let error): error.description
     case .invalidOption(let task, let option, let reason):
       "task \(task): option '\(option)' \(reason)"
     case .tokenizerNeeded(let task):
@@ -34,10 +27,6 @@ public enum RecallTaskError: UserFacingError, Equatable {
     case .notAGenerationTask(let task):
       "task \(task) is scored on tokens, not on generated text"
     }
-  }
-
-  private static func suggestion(_ nearest: String?) -> String {
-    nearest.map { "; did you mean '\($0)'?" } ?? "."
   }
 
   /// The exit code of a command that fails with this error: bad usage or recipe.

@@ -88,7 +88,7 @@ public struct RunData {
       let tokenizer = try Self.tokenizer(of: task, model)
       let reading = tokenizer.map { " read with \($0.identity)" } ?? ""
       let name = task.name + " " + task.options.oneLine + reading
-      let samples = try task.configuration().makeSource(
+      let samples = try task.configuration.makeSource(
         sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training,
         tokenizer: tokenizer)
       return (samples, .init(content: "task " + name, name: name))
@@ -122,7 +122,7 @@ public struct RunData {
 
   private static func tokenizer(of task: Recipe.Task, _ model: RunModel) throws -> (any Tokenizer)?
   {
-    guard try task.configuration().needsTokenizer else { return nil }
+    guard task.configuration.needsTokenizer else { return nil }
     return try runTokenizer(task.tokenizer, model: model, task: task.name)
   }
 }

@@ -27,13 +27,13 @@ struct RunEvaluation {
   /// Reads the recipe's tasks, and checks that everything can be measured that will be: text that opens
   /// and is long enough, tasks that fit their lengths and the vocabulary.
   ///
-  /// - Throws: `RecipeError`, `EvaluationError`, `RecallTaskError`, `TokenDataError`;
+  /// - Throws: `EvaluationError`, `RecallTaskError`, `TokenDataError`;
   ///   `TrainingError.unsupported` for a missing tokenizer.
   init(_ recipe: Recipe, model: RunModel) throws {
     var items: [Item] = []
     for plan in recipe.evaluation.tasks {
       let tasks = try EvaluationTask.tasks(
-        name: plan.task.name, options: plan.task.taskOptions(),
+        name: plan.task.name, options: plan.task.options,
         defaults: .init(sequenceLength: plan.sequenceLength, samples: plan.samples))
       for task in tasks {
         var item = Item(task: task)

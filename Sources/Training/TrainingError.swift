@@ -1,4 +1,5 @@
 import ErrorReporting
+import Fields
 
 /// What can stop a training run, beside the errors of the rooms it uses.
 public enum TrainingError: UserFacingError, Sendable, Equatable {
@@ -13,7 +14,7 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
   /// The recipe asks for fewer steps than the checkpoint has; exit class 64.
   case alreadyTrained(steps: Int, checkpoint: Int)
   /// A checkpoint's training record cannot be understood; exit class 65.
-  case record(path: String, reason: String)
+  case record(FieldError)
   /// The loss or the gradient is no longer a number; exit class 70.
   case notFinite(step: Int, what: String)
 
@@ -36,7 +37,7 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
     case .alreadyTrained(let steps, let checkpoint):
       "train.steps: \(steps), but the checkpoint has \(checkpoint) steps already: raise "
         + "train.steps, or choose another run.output"
-    case .record(let path, let reason): "\(path): \(reason)"
+    case .record(let error): error.description
     case .notFinite(let step, let what):
       "step \(step): \(what); the last checkpoint is untouched: lower train.optimizer.lr, or run "
         + "with --debug to find the layer"

@@ -1,3 +1,4 @@
+import Fields
 import JSON
 import LanguageModels
 import TokenData
@@ -86,33 +87,44 @@ extension TrainingRecord {
   ///   - path: the checkpoint, for errors.
   /// - Throws: `TrainingError.record` when it cannot be understood.
   package init(_ json: JSONValue, path: String) throws(TrainingError) {
-    func lacking(_ field: String) -> TrainingError {
-      .record(path: path, reason: "training.\(field) is missing or is not what it should be")
+    do throws(FieldError) {
+      let value = FieldValue(json: json, place: .source(path))
+      try self.init(FieldReader(value, path: "training", keys: nil))
+    } catch {
+      throw .record(error)
     }
-    guard let step = json["step"]?.integer(), let tokens = json["tokens"]?.integer() else {
-      throw lacking("step")
-    }
-    guard case .object(let identity)? = json["identity"] else { throw lacking("identity") }
-    (self.step, self.tokens) = (step, tokens)
-    learningRate = json["learning_rate"]?.double
-    settings = identity.compactMap { member in member.value.string.map { (member.name, $0) } }
     model = json["model"].map(ModelIdentity.init(stored:))
-    switch json["version"]?.integer() ?? 1 {
-    case 1:
-      (sources, phases) = ([], [])
-      guard readFirstVersion() else { throw lacking("identity") }
-    case Self.version:
-      guard let sources = json["sources"]?.array?.map(DataIdentity.Source.init(stored:)),
-        let phases = json["phases"]?.array?.map(Mixture.Phase.init(stored:))
-      else { throw lacking("sources") }
-      self.sources = sources.compactMap { $0 }
-      self.phases = phases.compactMap { $0 }
-      guard self.sources.count == sources.count, self.phases.count == phases.count,
-        self.phases.last?.weights.count == sources.count
-      else { throw lacking("phases") }
-    case let version:
-      throw .record(
-        path: path, reason: "its training record has version \(version): use a newer statex")
+  }
+
+  private init(_ reader: FieldReader) throws(FieldError) {
+    let version = try reader.integer("version", default: 1, .atLeast(1))
+    guard version <= Self.version else {
+      throw reader.invalid(
+        "version", "must be at most \(Self.version), found \(version): use a newer statex")
+    }
+    step = try reader.integer("step", .atLeast(0))
+    tokens = try reader.integer("tokens", .atLeast(0), atMost: 1 << 62)
+    learningRate = try reader.optionalNumber("learning_rate")
+    settings = []
+    let identity = try reader.mapping("identity")
+    for entry in identity.entries {
+      settings.append((entry.key, try identity.text(entry.key, orEmpty: true)))
+    }
+    (sources, phases) = ([], [])
+    guard version > 1 else {
+      guard readFirstVersion() else {
+        throw reader.invalid("identity", "does not name the sources and their weights")
+      }
+      return
+    }
+    for source in try reader.mappings("sources") {
+      sources.append(try DataIdentity.Source(stored: source))
+    }
+    for phase in try reader.mappings("phases") {
+      phases.append(try Mixture.Phase(stored: phase))
+    }
+    guard phases.last?.weights.count == sources.count else {
+      throw reader.invalid("phases", "must end with a weight for each of the sources")
     }
   }
 
@@ -152,11 +164,10 @@ extension DataIdentity.Source {
     .object([JSONMember("content", .string(content)), JSONMember("name", .string(name))])
   }
 
-  fileprivate init?(stored: JSONValue) {
-    guard let content = stored["content"]?.string, let name = stored["name"]?.string else {
-      return nil
-    }
-    self.init(content: content, name: name)
+  fileprivate init(stored: FieldReader) throws(FieldError) {
+    self.init(
+      content: try stored.text("content", orEmpty: true),
+      name: try stored.text("name", orEmpty: true))
   }
 }
 
@@ -168,13 +179,10 @@ extension Mixture.Phase {
     ])
   }
 
-  fileprivate init?(stored: JSONValue) {
-    guard let first = stored["first_sample"]?.integer(as: UInt64.self),
-      let elements = stored["weights"]?.array
-    else { return nil }
-    let weights = elements.compactMap(\.double)
-    guard weights.count == elements.count else { return nil }
-    self.init(firstSample: first, weights: weights)
+  fileprivate init(stored: FieldReader) throws(FieldError) {
+    self.init(
+      firstSample: UInt64(try stored.integer("first_sample", .atLeast(0), atMost: 1 << 62)),
+      weights: try stored.numbers("weights", .above(0)))
   }
 }
 

@@ -1,21 +1,24 @@
 import ArgumentParser
-import RecallTasks
+import Fields
 
 /// A task on the command line: `NAME` or `NAME:key=value,key=[1,2,3]`.
 struct TaskArgument: ExpressibleByArgument {
   let name: String
-  let options: [String: TaskOption]
+  /// A mapping that stands in the argument.
+  let options: FieldValue
 
   init?(argument: String) {
     let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
     name = String(parts[0])
     guard !name.isEmpty else { return nil }
-    var options: [String: TaskOption] = [:]
+    let place = FieldPlace.source("--task " + argument)
+    var options = FieldValue(.mapping([]), place: place)
     for entry in parts.count == 2 ? Self.entries(parts[1]) : [] {
       let pair = entry.split(separator: "=", maxSplits: 1)
-      guard pair.count == 2, let value = Self.option(pair[1]),
-        options.updateValue(value, forKey: String(pair[0])) == nil
+      guard pair.count == 2, let value = Self.option(pair[1], place),
+        options[String(pair[0])] == nil
       else { return nil }
+      options[String(pair[0])] = value
     }
     self.options = options
   }
@@ -30,16 +33,23 @@ struct TaskArgument: ExpressibleByArgument {
     }
   }
 
-  private static func option(_ text: Substring) -> TaskOption? {
+  private static func option(_ text: Substring, _ place: FieldPlace) -> FieldValue? {
+    let kind: FieldValue.Kind
     if text.hasPrefix("[") {
       guard text.hasSuffix("]") else { return nil }
       let elements = text.dropFirst().dropLast().split(separator: ",")
-      let values = elements.compactMap { option($0) }
-      return values.count == elements.count ? .list(values) : nil
+      let values = elements.compactMap { option($0, place) }
+      guard values.count == elements.count else { return nil }
+      kind = .list(values)
+    } else if let value = Int(text) {
+      kind = .integer(value)
+    } else if let value = Double(text) {
+      kind = .number(value)
+    } else if let value = Bool(String(text)) {
+      kind = .flag(value)
+    } else {
+      kind = .text(String(text))
     }
-    if let value = Int(text) { return .int(value) }
-    if let value = Double(text) { return .double(value) }
-    if let value = Bool(String(text)) { return .bool(value) }
-    return .string(String(text))
+    return FieldValue(kind, place: place)
   }
 }

@@ -117,7 +117,7 @@ struct GenerationTests {
   @Test("an exact match ends at the end of the line")
   func phonebook() throws {
     let configuration = try RecallTaskConfiguration(
-      name: "phonebook", options: ["entries": .int(5)])
+      name: "phonebook", options: ["entries": 5])
     let model = automaton(
       vocabulary: 257, chain(": 7\nx", then: 88), otherwise: Int32(UInt8(ascii: "x")))
     let questions = try GenerationAccuracy(

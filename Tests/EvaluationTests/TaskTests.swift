@@ -1,4 +1,5 @@
 import Evaluation
+import Fields
 import Foundation
 import JSON
 import LanguageModels
@@ -14,7 +15,7 @@ struct TaskTests {
   func constantModel() throws {
     let answer: Int32 = 5
     let model = automaton(vocabulary: 16, [:], otherwise: answer)
-    let task = try RecallTaskConfiguration(name: "copying", options: ["tokens": .int(7)])
+    let task = try RecallTaskConfiguration(name: "copying", options: ["tokens": 7])
     let scores = try TokenAccuracy(task, sequenceLength: 33, seed: 4, of: model).scores(0..<40)
     let source = try task.makeSource(sequenceLength: 33, seed: 4, stream: .evaluation)
     let sample = SampleBatch(sampleCount: 1, sequenceLength: 33)
@@ -30,7 +31,7 @@ struct TaskTests {
   @Test("scores do not depend on segments or on batches", arguments: [13, 64, 1000])
   func segments(segment: Int) throws {
     let task = try RecallTaskConfiguration(
-      name: "markov", options: ["symbols": .int(12), "table_seed": .int(1)])
+      name: "markov", options: ["symbols": 12, "table_seed": 1])
     let whole = try TokenAccuracy(
       task, sequenceLength: 50, seed: 1, of: randomModel(vocabulary: 16, segmentLength: 1 << 14)
     ).scores(0..<30)
@@ -45,8 +46,8 @@ struct TaskTests {
     let tasks = try EvaluationTask.tasks(
       name: "mqar",
       options: [
-        "pairs": .list([.int(4), .int(8)]), "vocab": .int(64), "samples": .int(5),
-        "sequence_length": .list([.int(32), .int(48)]),
+        "pairs": [4, 8], "vocab": 64, "samples": 5,
+        "sequence_length": [32, 48],
       ], defaults: defaults)
     #expect(tasks.map(\.name) == ["mqar_4", "mqar_8"])
     #expect(tasks.map(\.lengths) == [[32, 48], [32, 48]] && tasks.map(\.samples) == [5, 5])
@@ -55,7 +56,7 @@ struct TaskTests {
     #expect(result.lengths.map(\.sequenceLength) == [32, 48])
     #expect(result.lengths.map(\.scores.count) == [5, 5] && result.summary.samples == 10)
     let single = try EvaluationTask.tasks(
-      name: "mqar", options: ["pairs": .int(4), "as": .string("recall")], defaults: defaults)
+      name: "mqar", options: ["pairs": 4, "as": "recall"], defaults: defaults)
     #expect(single.map(\.name) == ["recall"] && single[0].lengths == [64])
     #expect(throws: EvaluationError.duplicateName("recall")) {
       try EvaluationTask.requireDistinctNames(single + single)
@@ -68,11 +69,12 @@ struct TaskTests {
       try EvaluationTask.tasks(name: "mqra", options: [:], defaults: defaults)
     }
     for (name, option) in [
-      ("samples", TaskOption.int(0)), ("sequence_length", .string("x")), ("as", .int(3)),
-      ("samples", .list([.int(1), .int(2)])),
-    ] {
-      let error = #expect(throws: EvaluationError.self) {
-        try EvaluationTask.tasks(name: "copying", options: [name: option], defaults: defaults)
+      ("samples", 0), ("sequence_length", "x"), ("as", 3), ("samples", [1, 2]),
+      ("sequence_length", [8, 8]), ("sequence_length", []), ("sequence_length", 1e30),
+    ] as [(String, FieldValue)] {
+      let error = #expect(throws: RecallTaskError.self) {
+        try EvaluationTask.tasks(
+          name: "copying", options: .mapping([(name, option)]), defaults: defaults)
       }
       #expect(error?.description.contains(name) == true && error?.exitCode == 64)
     }

@@ -43,7 +43,7 @@ def test_goes_on_after_bad_requests(fixture, program):
         process.stdin.flush()
         first, second, third = (json.loads(process.stdout.readline()) for _ in range(3))
         assert first.keys() == {"line", "error"} and "JSON" in first["error"]
-        assert second["id"] == 2 and second["error"].startswith("continuation:")
+        assert second["id"] == 2 and "`continuation`" in second["error"]
         assert third["id"] == 3 and len(third["tokens"]) == 2
     process.stdin.close()
     assert process.wait(timeout=60) == 0

@@ -1,3 +1,4 @@
+import Fields
 import Foundation
 import RecallTasks
 
@@ -54,7 +55,7 @@ final class TestTokenizer: Tokenizer {
 }
 
 func source(
-  _ name: String, _ options: [String: TaskOption] = [:], length: Int, seed: UInt64 = 0,
+  _ name: String, _ options: FieldValue = [:], length: Int, seed: UInt64 = 0,
   stream: SampleStream = .training, tokenizer: (any Tokenizer)? = nil
 ) throws -> any SampleSource {
   try RecallTaskConfiguration(name: name, options: options).makeSource(

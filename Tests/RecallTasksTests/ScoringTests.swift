@@ -1,3 +1,4 @@
+import Fields
 import Foundation
 import RecallTasks
 import Testing
@@ -62,39 +63,50 @@ import Testing
 
   @Test(
     arguments: [
-      ("mqr", [:], "task 'mqr' is not known; did you mean 'mqar'?"),
       (
-        "mqar", ["pair": TaskOption.int(3)],
-        "task mqar: unknown option 'pair'; did you mean 'pairs'? Known options: vocab, pairs, layout,"
-          + " power_a, random_non_queries, keys, values"
+        "mqr", [:],
+        "value: `task`: expected one of mqar, markov, copying, selective_copying, passkey, phonebook,"
+          + " niah_single_1, niah_multikey_2, niah_multikey_3, found `mqr`; did you mean `mqar`?"
+      ),
+      ("mqar", ["pair": 3], "value: unknown key `pair`; did you mean `pairs`?"),
+      (
+        "mqar", ["notes": 3],
+        "value: unknown key `notes`; known here: vocab, pairs, layout, keys, values, power_a,"
+          + " random_non_queries"
       ),
       (
-        "mqar", ["pairs": .string("x")],
-        "task mqar: option 'pairs' must be a whole number or a list"
+        "mqar", ["pairs": "x"],
+        "value: `pairs`: expected an integer or a list of integers, found the text \"x\""
       ),
-      ("mqar", ["pairs": .int(100)], "task mqar: option 'pairs' of 100 need a sequence of 400"),
-      ("mqar", ["pairs": .int(0)], "task mqar: option 'pairs' must hold numbers of 1 or more"),
-      ("mqar", ["pairs": .list([])], "task mqar: option 'pairs' must hold numbers of 1 or more"),
-      ("mqar", ["vocab": .int(8), "pairs": .int(4)], "task mqar: option 'keys' leaves 3 key ids"),
-      ("mqar", ["layout": .string("denser")], "task mqar: option 'layout' must be one of zoology"),
-      ("mqar", ["keys": .int(8191)], "task mqar: option 'values' leaves no value id"),
-      ("mqar", ["keys": .int(9000)], "task mqar: option 'keys' is 9000, not between 1 and 8191"),
+      ("mqar", ["pairs": 100], "task mqar: option 'pairs' of 100 need a sequence of 400"),
+      ("mqar", ["pairs": 0], "value: `pairs`: must be at least 1, found 0"),
+      ("mqar", ["pairs": []], "value: `pairs`: at least one number is needed"),
+      ("mqar", ["vocab": 8, "pairs": 4], "task mqar: option 'keys' leaves 3 key ids"),
       (
-        "mqar", ["keys": .int(.max), "values": .int(.max)],
-        "task mqar: option 'keys' is 9223372036854775807, not between 1 and 8191"
+        "mqar", ["layout": "denser"],
+        "value: `layout`: expected one of zoology, dense, found `denser`"
       ),
-      ("mqar", ["values": .int(.max)], "task mqar: option 'values' is 9223372036854775807, not"),
-      ("mqar", ["pairs": .int(.max)], "task mqar: option 'keys' leaves 4095 key ids for"),
-      ("mqar", ["vocab": .int(.max)], "task mqar: option 'vocab' is 9223372036854775807, not"),
-      ("markov", ["first_id": .int(.max)], "task markov: option 'first_id' is 9223372036854775807"),
-      ("copying", ["tokens": .int(.max)], "task copying: option 'tokens' is 9223372036854775807"),
-      ("mqar", ["power_a": .int(0)], "task mqar: option 'power_a' is 0.0, not above 0"),
-      ("markov", ["symbols": .int(1)], "task markov: option 'symbols' is 1, not between 2"),
-      ("copying", ["tokens": .int(32)], "task copying: option 'tokens' is 32: a sequence of 64"),
-      ("phonebook", ["entries": .int(2)], "task phonebook: option 'entries' is 2, not between"),
-      ("passkey", ["fill": .string("x")], "task passkey: option 'fill' must be one of exact"),
-    ] as [(String, [String: TaskOption], String)])
-  func badRequestsAreNamed(_ name: String, _ options: [String: TaskOption], _ message: String) {
+      ("mqar", ["keys": 8191], "task mqar: option 'values' leaves no value id"),
+      ("mqar", ["keys": 9000], "task mqar: option 'keys' is 9000, not between 1 and 8191"),
+      (
+        "mqar", ["keys": 9_223_372_036_854_775_807, "values": 9_223_372_036_854_775_807],
+        "value: `keys`: must be at most 1073741824, found 9223372036854775807"
+      ),
+      ("mqar", ["values": 20_000_000], "value: `values`: must be between 1 and 16777216"),
+      ("mqar", ["pairs": 1_000_000], "task mqar: option 'keys' leaves 4095 key ids for"),
+      ("mqar", ["vocab": 1e19], "value: `vocab`: must be at most 1073741824, found 1e+19"),
+      ("mqar", ["vocab": -1e19], "value: `vocab`: must be between 4 and 16777216, found -1e+19"),
+      ("mqar", ["vocab": 8.5], "value: `vocab`: expected an integer, found the number 8.5"),
+      ("markov", ["first_id": -1], "value: `first_id`: must be between 0 and 16777216, found -1"),
+      ("copying", ["tokens": 1_000_000], "task copying: option 'tokens' is 1000000"),
+      ("mqar", ["power_a": 0], "value: `power_a`: must be above 0.0, found 0.0"),
+      ("markov", ["symbols": 1], "value: `symbols`: must be between 2 and 4096, found 1"),
+      ("copying", ["tokens": 32], "task copying: option 'tokens' is 32: a sequence of 64"),
+      ("phonebook", ["entries": 2], "value: `entries`: must be between 3 and 12954, found 2"),
+      ("passkey", ["fill": "x"], "value: `fill`: expected one of exact, stuffed-mamba, found `x`"),
+      ("passkey", ["max_new_tokens": 0], "value: `max_new_tokens`: must be between 1 and 1048576"),
+    ] as [(String, FieldValue, String)])
+  func badRequestsAreNamed(_ name: String, _ options: FieldValue, _ message: String) {
     do {
       _ = try source(name, options, length: 64, tokenizer: TestTokenizer())
       Issue.record("accepted")

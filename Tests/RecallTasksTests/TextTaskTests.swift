@@ -1,3 +1,4 @@
+import Fields
 import RecallTasks
 import Testing
 
@@ -50,7 +51,7 @@ import Testing
   ]
 
   private func task(
-    _ name: String, length: Int, tokenizer: TestTokenizer, options: [String: TaskOption] = [:]
+    _ name: String, length: Int, tokenizer: TestTokenizer, options: FieldValue = [:]
   ) throws -> TextTask {
     try RecallTaskConfiguration(name: name, options: options).makeGenerationTask(
       sequenceLength: length, seed: 1, tokenizer: tokenizer)
@@ -114,7 +115,7 @@ import Testing
   @Test(arguments: names)
   func aRowMayAskSeveralQuestions(_ name: String) throws {
     let tokenizer = TestTokenizer(beginning: 300)
-    let task = try source(name, ["questions": .int(3)], length: 2500, tokenizer: tokenizer)
+    let task = try source(name, ["questions": 3], length: 2500, tokenizer: tokenizer)
     for index in 0..<8 as Range<UInt64> {
       let sample = try SampleArrays(task, index)
       // Runs of targets that count: one an answer.
@@ -156,7 +157,7 @@ import Testing
     let tokenizer = TestTokenizer()
     let one = try task(name, length: 2500, tokenizer: tokenizer)
     let three = try task(
-      name, length: 2500, tokenizer: tokenizer, options: ["questions": .int(3)])
+      name, length: 2500, tokenizer: tokenizer, options: ["questions": 3])
     for index in 0..<4 {
       let (item, other) = (try one.item(index, of: 4), try three.item(index, of: 4))
       #expect(item.promptTokens == other.promptTokens && item.answers == other.answers)
@@ -165,10 +166,10 @@ import Testing
 
   @Test func questionsHaveALimit() {
     for (name, options) in [
-      ("passkey", ["questions": .int(0)]), ("niah_single_1", ["questions": .int(257)]),
-      ("phonebook", ["questions": .int(4), "entries": .int(5)]),
-      ("passkey", ["questions": .int(2), "fill": .string("stuffed-mamba")]),
-    ] as [(String, [String: TaskOption])] {
+      ("passkey", ["questions": 0]), ("niah_single_1", ["questions": 257]),
+      ("phonebook", ["questions": 4, "entries": 5]),
+      ("passkey", ["questions": 2, "fill": "stuffed-mamba"]),
+    ] as [(String, FieldValue)] {
       #expect(throws: RecallTaskError.self) {
         try RecallTaskConfiguration(name: name, options: options)
       }

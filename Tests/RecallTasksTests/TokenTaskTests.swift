@@ -1,3 +1,4 @@
+import Fields
 import RecallTasks
 import Testing
 
@@ -5,7 +6,7 @@ import Testing
   @Test func zoologyHoldsPairsThenQueriesAtEvenSlots() throws {
     let task = try source(
       "mqar",
-      ["vocab": .int(20), "pairs": .int(2), "random_non_queries": .bool(false)], length: 16)
+      ["vocab": 20, "pairs": 2, "random_non_queries": false], length: 16)
     for index in 0..<200 as Range<UInt64> {
       let sample = try SampleArrays(task, index)
       let inputs = sample.inputs
@@ -24,7 +25,7 @@ import Testing
   }
 
   @Test func oneQueryFallsIntoSlotsWithThePowerLaw() throws {
-    let task = try source("mqar", ["vocab": .int(32), "pairs": .int(1)], length: 16)
+    let task = try source("mqar", ["vocab": 32, "pairs": 1], length: 16)
     var counts = [Int](repeating: 0, count: 7)
     for index in 0..<20_000 as Range<UInt64> {
       counts[(try SampleArrays(task, index).counted[0] - 2) / 2] += 1
@@ -38,7 +39,7 @@ import Testing
   /// Two of four slots: the second draw is renormalised, P(a, b) = p_a p_b / (1 - p_a).
   @Test func laterQueriesFollowSuccessiveDrawsWithoutReplacement() throws {
     let task = try source(
-      "mqar", ["vocab": .int(8), "pairs": .int(2), "random_non_queries": .bool(false)], length: 12)
+      "mqar", ["vocab": 8, "pairs": 2, "random_non_queries": false], length: 12)
     let p = [0.477559, 0.240440, 0.160945, 0.121056]
     var counts = [[Int]](repeating: [Int](repeating: 0, count: 4), count: 4)
     let draws = 20_000
@@ -60,14 +61,14 @@ import Testing
 
   @Test func everyDistributionOfSlotsFillsAllOfThem() throws {
     // As many pairs as slots: each slot is used once.
-    let task = try source("mqar", ["vocab": .int(200), "pairs": .int(16)], length: 64)
+    let task = try source("mqar", ["vocab": 200, "pairs": 16], length: 64)
     for index in 0..<50 as Range<UInt64> {
       #expect(try SampleArrays(task, index).counted == Array(stride(from: 32, to: 64, by: 2)))
     }
   }
 
   @Test func blanksAreReplacedAtRandom() throws {
-    let task = try source("mqar", ["vocab": .int(64), "pairs": .int(4)], length: 64)
+    let task = try source("mqar", ["vocab": 64, "pairs": 4], length: 64)
     var seen: Set<Int32> = []
     for index in 0..<100 as Range<UInt64> {
       let sample = try SampleArrays(task, index)
@@ -80,8 +81,8 @@ import Testing
     let task = try source(
       "mqar",
       [
-        "vocab": .int(177), "pairs": .list([.int(4), .int(8)]), "layout": .string("dense"),
-        "keys": .int(128), "values": .int(32),
+        "vocab": 177, "pairs": [4, 8], "layout": "dense",
+        "keys": 128, "values": 32,
       ], length: 32)
     var lengths: Set<Int> = []
     for index in 0..<200 as Range<UInt64> {
@@ -155,7 +156,7 @@ import Testing
 @Suite struct CopyingTests {
   @Test(arguments: ["copying", "selective_copying"])
   func contentIsAskedForInOrder(_ name: String) throws {
-    let task = try source(name, ["vocab": .int(16), "tokens": .int(4)], length: 24)
+    let task = try source(name, ["vocab": 16, "tokens": 4], length: 24)
     var places = [Int](repeating: 0, count: 19)
     for index in 0..<2000 as Range<UInt64> {
       let sample = try SampleArrays(task, index)
@@ -176,9 +177,9 @@ import Testing
 }
 
 @Suite struct DeterminismTests {
-  static let tasks: [(String, [String: TaskOption])] = [
-    ("mqar", ["pairs": .list([.int(4), .int(8)]), "vocab": .int(256)]),
-    ("mqar", ["layout": .string("dense"), "vocab": .int(256)]),
+  static let tasks: [(String, FieldValue)] = [
+    ("mqar", ["pairs": [4, 8], "vocab": 256]),
+    ("mqar", ["layout": "dense", "vocab": 256]),
     ("markov", [:]), ("copying", [:]), ("selective_copying", [:]),
   ]
 

@@ -346,7 +346,7 @@ let leastRecipe = """
       vocabulary = try ModelConfiguration(configJSON: config.jsonValue).vocabularySize
     }
     for case .task(let task) in recipe.data.sources.map(\.kind) {
-      let configuration = try task.configuration()
+      let configuration = task.configuration
       guard !configuration.needsTokenizer else { continue }
       let source = try configuration.makeSource(
         sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training)

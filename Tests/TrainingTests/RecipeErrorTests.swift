@@ -28,7 +28,10 @@ private func message(yaml: String, overrides: [String] = []) -> String {
       message(yaml: leastRecipe.replacing("text}", with: "text, wieght: 2}"))
         == "r.yaml:6: unknown key `data.sources.0.wieght`; did you mean `weight`?")
     #expect(
-      message(yaml: leastRecipe + "\nqqqqqqqq: 1") == "r.yaml:8: unknown key `qqqqqqqq`")
+      message(yaml: leastRecipe + "\nqqqqqqqq: 1") == """
+        r.yaml:8: unknown key `qqqqqqqq`; known here: run, model, expansion, data, train, parallel, \
+        checkpoint, evaluation, metrics
+        """)
   }
 
   @Test func requiredKeysAreNamed() {
@@ -174,12 +177,17 @@ private func message(yaml: String, overrides: [String] = []) -> String {
   @Test(arguments: [
     (
       "{task: mqar, pairz: 4, vocab: 9}",
-      "0.pairz`: task mqar: unknown option 'pairz'; did you mean"
+      "unknown key `data.sources.0.pairz`; did you mean `pairs`?"
     ),
-    ("{task: mqar, vocab: big}", "0.vocab`: task mqar: option 'vocab' must be a whole number"),
-    ("{task: mqar, vocab: {a: 1}}", "0.vocab`: expected a number, a text, true, false or a list"),
+    ("{task: mqar, vocab: big}", "0.vocab`: expected an integer, found the text \"big\""),
+    ("{task: mqar, vocab: {a: 1}}", "0.vocab`: expected an integer, found a mapping"),
     ("{task: passkey, tokenizer: 3}", "0.tokenizer`: expected a text"),
-    ("{task: mqqr}", "0.task`: task 'mqqr' is not known; did you mean 'mqar'?"),
+    ("{task: mqqr}", "found `mqqr`; did you mean `mqar`?"),
+    ("{task: mqar, wieght: 2}", "unknown key `data.sources.0.wieght`; did you mean `weight`?"),
+    (
+      "{task: mqar, vocab: 99999999999999999999}",
+      "0.vocab`: must be at most 1073741824, found 1e+20"
+    ),
     ("{task: mqar, weight: x}", "0.weight`: expected a number, found the text \"x\""),
   ])
   func tasksAndTheirOptionsAreChecked(source: String, expected: String) {

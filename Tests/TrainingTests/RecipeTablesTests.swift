@@ -11,13 +11,12 @@ import Training
   /// `STATEX_WRITE_TABLES=1` writes them anew.
   @Test func theTablesOfTheRecipesPageAreThoseOfTheDecoder() throws {
     var text = try String(contentsOfFile: Self.page, encoding: .utf8)
-    for (section, keys) in Recipe.keysBySection {
+    for (section, table) in Recipe.tables {
       let begin = "<!-- keys: \(section) -->\n"
       let start = try #require(text.range(of: begin), "no table of \(section)").upperBound
       let end = try #require(
         text.range(of: "\n<!-- end -->", range: start..<text.endIndex)
       ).lowerBound
-      let table = RecipeKey.table(keys)
       if ProcessInfo.processInfo.environment["STATEX_WRITE_TABLES"] != nil {
         text.replaceSubrange(start..<end, with: table)
       } else {
@@ -40,6 +39,20 @@ import Training
     #expect(!optimizer.contains("train.steps"))
     #expect(try #require(Recipe.help(on: "data.sources.0.loss").text).contains("`") == false)
     #expect(try #require(Recipe.help(on: "").text).contains("metrics.log_every"))
+    #expect(
+      Recipe.help(on: "task.mqar.power_a").text
+        == """
+        task.mqar.power_a  (number)
+          exponent of the query slots; zoology only
+          default: 0.01; range: > 0
+        """)
+    let vocabularies = try #require(Recipe.help(on: "data.sources.3.vocab").text)
+    #expect(
+      ["mqar", "copying", "selective_copying"].allSatisfy {
+        vocabularies.contains("task.\($0).vocab  (integer)")
+      })
+    #expect(!vocabularies.contains("markov"))
+    #expect(Recipe.help(on: "task.mqar.pair").nearest == "task.mqar.pairs")
     #expect(Recipe.help(on: "train.stepz").text == nil)
     #expect(Recipe.help(on: "train.stepz").nearest == "train.steps")
     #expect(Recipe.help(on: "lr").nearest == "train.optimizer.lr")

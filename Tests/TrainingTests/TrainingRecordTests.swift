@@ -139,8 +139,39 @@ import Training
   @Test func aRecordOfALaterVersionIsRefused() throws {
     let json = try JSONValue(
       parsing: #"{"version": 3, "step": 1, "tokens": 1, "identity": {}}"#)
-    #expect(throws: TrainingError.self) { try TrainingRecord(json, path: "step-1") }
-    #expect(throws: TrainingError.self) { try TrainingRecord(.object([]), path: "step-1") }
+    let error = #expect(throws: TrainingError.self) { try TrainingRecord(json, path: "step-1") }
+    #expect(
+      error?.description
+        == "step-1: `training.version`: must be at most 2, found 3: use a newer statex")
+    #expect(error?.exitCode == 65)
+  }
+
+  /// A damaged or hostile record is one line; no number in it overflows what is computed from it.
+  @Test(arguments: [
+    ("{}", "step-1: the required key `training.step` is missing"),
+    (
+      #"{"step": 9223372036854775807}"#,
+      "step-1: `training.step`: must be at most 1073741824, found 9223372036854775807"
+    ),
+    (#"{"step": -1}"#, "step-1: `training.step`: must be at least 0, found -1"),
+    (
+      #"{"step": 1, "tokens": 9223372036854775807}"#,
+      "step-1: `training.tokens`: must be at most 4611686018427387904, found 9223372036854775807"
+    ),
+    (
+      #"{"version": 2, "step": 1, "tokens": 1, "identity": {}, "sources": [], "phases": [{}]}"#,
+      "step-1: the required key `training.phases.0.first_sample` is missing"
+    ),
+    (
+      #"{"version": 2, "step": 1, "tokens": 1, "identity": {}, "sources": [], "phases": []}"#,
+      "step-1: `training.phases`: must end with a weight for each of the sources"
+    ),
+    ("[]", "step-1: `training`: expected a mapping of keys, found a list of 0"),
+  ])
+  func aRecordThatCannotBeUnderstoodIsOneLine(text: String, says: String) throws {
+    let json = try JSONValue(parsing: text)
+    let error = #expect(throws: TrainingError.self) { try TrainingRecord(json, path: "step-1") }
+    #expect(error?.description == says)
   }
 
   @Test func anotherFunctionIsRefusedByTheNameOfItsField() throws {

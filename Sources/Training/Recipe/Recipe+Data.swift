@@ -1,10 +1,10 @@
-import ErrorReporting
+import Fields
 import Foundation
 import TokenData
 
 extension Recipe {
   /// What the model reads.
-  public struct DataPlan: Sendable, Equatable, RecipeSection {
+  public struct DataPlan: Sendable, Equatable, FieldSection {
     /// Tokens predicted in one sample; a sample holds one token more; required.
     public var sequenceLength = 0
     /// Whether samples come in a random order that `run.seed` fixes; default true; false takes them
@@ -19,7 +19,7 @@ extension Recipe {
     /// Where samples come from, at least one; required.
     public var sources: [Source] = []
 
-    static var fields: [RecipeField<DataPlan>] {
+    package static var fields: [Field<DataPlan>] {
       [
         .integer(
           "sequence_length", \.sequenceLength, .atLeast(1), unit: "tokens",
@@ -34,12 +34,12 @@ extension Recipe {
       ]
     }
 
-    private static var boundaries: RecipeField<DataPlan> {
+    private static var boundaries: Field<DataPlan> {
       let key = "predict_across_documents"
-      let description = RecipeKey(
+      let description = FieldKey(
         path: key, type: "flag", standard: "true; false with `reset_state_at_documents`",
         meaning: "a document's last token is trained to predict the next one's first")
-      return RecipeField(description) { (data, reader) throws(RecipeError) in
+      return Field(description) { (data, reader) throws(FieldError) in
         data.predictsAcrossDocuments = try reader.flag(
           key, default: !data.resetsStateAtDocuments)
       } write: {
@@ -47,13 +47,13 @@ extension Recipe {
       }
     }
 
-    private static var list: RecipeField<DataPlan> {
-      let description = RecipeKey(
+    private static var list: Field<DataPlan> {
+      let description = FieldKey(
         path: "sources", type: "list", standard: "required", range: "at least one",
         meaning: "where samples come from")
-      return RecipeField(description) { (data, reader) throws(RecipeError) in
+      return Field(description) { (data, reader) throws(FieldError) in
         for (value, path) in try reader.list("sources") {
-          let source = try RecipeReader(value, path: path, keys: nil)
+          let source = try FieldReader(value, path: path, keys: nil)
           data.sources.append(try Source(source, besides: data.sources))
         }
         guard !data.sources.isEmpty else {
@@ -66,7 +66,7 @@ extension Recipe {
   }
 
   /// One source of samples.
-  public struct Source: Sendable, Equatable, RecipeSection {
+  public struct Source: Sendable, Equatable, FieldSection {
     /// Stored text or a generator.
     public enum Kind: Sendable, Equatable {
       /// `tokens`: the prefix of a Megatron pair `prefix.bin` and `prefix.idx`.
@@ -86,7 +86,7 @@ extension Recipe {
     /// and `loss_weight`, a factor above 0 (default 1).
     public var loss = SourceLoss()
 
-    static var fields: [RecipeField<Source>] {
+    package static var fields: [Field<Source>] {
       [
         .text(
           "name", \.name, standard: "the task, or the last component of `tokens`",
@@ -104,24 +104,20 @@ extension Recipe {
       ]
     }
 
-    static var described: [RecipeKey] {
-      let tokens = RecipeKey(
+    static var described: [FieldKey] {
+      let tokens = FieldKey(
         path: "tokens", type: "path", standard: "-", range: "prefix of `.bin` and `.idx`",
         meaning: "Megatron token files")
       return [tokens, Task.nameKey] + fields.flatMap(\.described) + Task.furtherKeys
     }
 
     /// Reads a source that follows `others` in the list.
-    init(_ reader: RecipeReader, besides others: [Source]) throws(RecipeError) {
+    init(_ reader: FieldReader, besides others: [Source]) throws(FieldError) {
       let standardName: String
       switch (reader.value("tokens"), reader.value("task")) {
       case (.some, nil):
         let keys = ["tokens"] + Self.keys
-        for entry in reader.remaining(keys) {
-          throw .unknownKey(
-            place: entry.place, path: reader.path(of: entry.key),
-            suggestion: nearestName(to: entry.key, among: keys))
-        }
+        try reader.refuse(except: keys)
         let prefix = try reader.text("tokens")
         kind = .tokens(prefix: prefix)
         standardName = URL(fileURLWithPath: prefix).lastPathComponent
@@ -131,9 +127,9 @@ extension Recipe {
         standardName = task.name
         loss.unit = .sample
       default:
-        throw .invalidValue(
-          place: reader.place(of: ""), path: reader.path,
-          reason: "a source has either `tokens` (a prefix) or `task` (a name)")
+        throw FieldError(
+          place: reader.place, path: reader.path,
+          .invalid("a source has either `tokens` (a prefix) or `task` (a name)"))
       }
       name = Self.unused(standardName, besides: others)
       try read(reader)
@@ -150,10 +146,10 @@ extension Recipe {
       return candidates.first { !taken.contains($0) } ?? name
     }
 
-    var value: RecipeValue {
+    var value: FieldValue {
       switch kind {
       case .tokens(let prefix):
-        RecipeValue(.mapping([.init("tokens", .text(prefix))] + entries))
+        FieldValue(.mapping([.init("tokens", .text(prefix))] + entries))
       case .task(let task): task.value(with: entries)
       }
     }

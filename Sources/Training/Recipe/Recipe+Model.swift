@@ -1,3 +1,4 @@
+import Fields
 import LanguageModels
 import Layers
 import StateExpansion
@@ -8,32 +9,33 @@ extension Recipe {
     /// `init`: a Hugging Face directory with `config.json` and safetensors.
     case pretrained(directory: String)
     /// `config`: the fields of a `config.json`, in place; parameters are drawn from `run.seed`.
-    case scratch(config: RecipeValue, initialization: ScratchInitialization)
+    case scratch(config: FieldValue, initialization: ScratchInitialization)
 
     static let keys = ["init", "config", "initialization"]
 
-    static var described: [RecipeKey] {
+    static var described: [FieldKey] {
       [
-        RecipeKey(
+        FieldKey(
           path: "model.init", type: "path", standard: "-", range: "a directory",
           meaning: "Hugging Face directory: `config.json` and safetensors"),
-        RecipeKey(
+        FieldKey(
           path: "model.config", type: "mapping", standard: "-",
           range: ModelFamilies.all.map(\.definition.title).joined(separator: " or "),
           meaning: "fields of a `config.json`; weights from `run.seed`"),
-        RecipeKey(
+        FieldKey(
           path: "model.initialization", type: "mapping", standard: "see below",
           range: "only with `config`", meaning: "how the weights are drawn"),
       ] + ScratchInitialization.described(below: "model.initialization")
     }
 
-    init(_ reader: RecipeReader) throws(RecipeError) {
+    init(_ reader: FieldReader) throws(FieldError) {
       let config = reader.present("config")
       let initialization = try reader.optionalSection(
         "initialization", ScratchInitialization())
       switch (reader.present("init"), config) {
       case (nil, nil):
-        throw .missingKey(place: reader.place(of: "init"), path: "\(reader.path).init")
+        throw FieldError(
+          place: reader.place(of: "init"), path: reader.path(of: "init"), .missing)
       case (.some, .some):
         throw reader.invalid("config", "give either `init` or `config`, not both")
       case (.some, nil):
@@ -43,12 +45,12 @@ extension Recipe {
         }
         self = .pretrained(directory: try reader.text("init"))
       case (nil, .some(let config)):
-        _ = try RecipeReader(config, path: reader.path(of: "config"), keys: nil)
+        _ = try FieldReader(config, path: reader.path(of: "config"), keys: nil)
         self = .scratch(config: config, initialization: initialization ?? ScratchInitialization())
       }
     }
 
-    var value: RecipeValue {
+    var value: FieldValue {
       switch self {
       case .pretrained(let directory): .mapping([("init", .text(directory))])
       case .scratch(let config, let initialization):
@@ -58,7 +60,7 @@ extension Recipe {
   }
 
   /// The state expansion applied before training.
-  public struct Expansion: Sendable, Equatable, RecipeSection {
+  public struct Expansion: Sendable, Equatable, FieldSection {
     /// Which layers are expanded.
     public enum Layers: Sendable, Equatable {
       /// Layers 0, n, 2n, ...
@@ -80,7 +82,7 @@ extension Recipe {
     /// Default `reinitialize`.
     public var initialization = Initialization.reinitialize
 
-    static var fields: [RecipeField<Expansion>] {
+    package static var fields: [Field<Expansion>] {
       [selection] + ExpansionSizeOption.all.map(size) + [
         .choice(
           "init", \.initialization, standard: "`reinitialize`", "how expanded layers start")
@@ -89,7 +91,7 @@ extension Recipe {
 
     private static func size(
       _ option: ExpansionSizeOption, of families: [ModelFamily]
-    ) -> RecipeField<Expansion> {
+    ) -> Field<Expansion> {
       .integer(
         option.name, \.[option], .atLeast(1), standard: String(option.defaultValue),
         also: ", " + option.limit,
@@ -101,21 +103,21 @@ extension Recipe {
       set { sizes[option.name] = newValue }
     }
 
-    private static var selection: RecipeField<Expansion> {
-      let description = RecipeKey(
+    private static var selection: Field<Expansion> {
+      let description = FieldKey(
         path: "layers", type: "`{every: n}` or list", standard: "`{every: 6}`",
         range: "n >= 1; indices of the model", meaning: "layers, from 0")
-      return RecipeField(description) { (expansion, reader) throws(RecipeError) in
+      return Field(description) { (expansion, reader) throws(FieldError) in
         expansion.layers = try layers(reader)
       } write: {
         switch $0.layers {
         case .every(let stride): .mapping([("every", .integer(stride))])
-        case .list(let layers): .list(layers.map(RecipeValue.integer))
+        case .list(let layers): .list(layers.map(FieldValue.integer))
         }
       }
     }
 
-    private static func layers(_ reader: RecipeReader) throws(RecipeError) -> Layers {
+    private static func layers(_ reader: FieldReader) throws(FieldError) -> Layers {
       guard let value = reader.value("layers") else { return .every(6) }
       switch value.kind {
       case .list(let elements):
@@ -132,12 +134,11 @@ extension Recipe {
         }
         return .list(layers)
       case .mapping:
-        let inner = try RecipeReader(value, path: reader.path(of: "layers"), keys: ["every"])
+        let inner = try FieldReader(value, path: reader.path(of: "layers"), keys: ["every"])
         return .every(try inner.integer("every", .atLeast(1)))
       default:
-        throw .wrongType(
-          place: value.place, path: reader.path(of: "layers"),
-          expected: "{every: n} or a list of layer indices", found: value.summary)
+        throw reader.wrongType(
+          "layers", value, expected: "{every: n} or a list of layer indices")
       }
     }
   }
@@ -151,8 +152,8 @@ private enum LinearDraw: String, CaseIterable {
   case fanIn = "fan_in"
 }
 
-extension ScratchInitialization: RecipeSection {
-  static var fields: [RecipeField<ScratchInitialization>] {
+extension ScratchInitialization: FieldSection {
+  package static var fields: [Field<ScratchInitialization>] {
     [
       .number(
         "embedding_std", \.embeddingDeviation, .above(0), standard: "0.02",
@@ -161,12 +162,12 @@ extension ScratchInitialization: RecipeSection {
     ]
   }
 
-  private static var draw: RecipeField<ScratchInitialization> {
-    let description = RecipeKey(
+  private static var draw: Field<ScratchInitialization> {
+    let description = FieldKey(
       path: "linear", type: "word", standard: "`normal`",
-      range: RecipeField<ScratchInitialization>.words(LinearDraw.self),
+      range: Field<ScratchInitialization>.words(LinearDraw.self),
       meaning: "draw of linear weights")
-    return RecipeField(description) { (initialization, reader) throws(RecipeError) in
+    return Field(description) { (initialization, reader) throws(FieldError) in
       let draw = try reader.choice("linear", default: LinearDraw.normal)
       if draw == .fanIn { initialization.linearDeviation = nil }
     } write: {
@@ -174,11 +175,11 @@ extension ScratchInitialization: RecipeSection {
     }
   }
 
-  private static var deviation: RecipeField<ScratchInitialization> {
-    let description = RecipeKey(
+  private static var deviation: Field<ScratchInitialization> {
+    let description = FieldKey(
       path: "std", type: "number", standard: "0.02", range: "> 0; not with `fan_in`",
       meaning: "standard deviation of `normal`")
-    return RecipeField(description) { (initialization, reader) throws(RecipeError) in
+    return Field(description) { (initialization, reader) throws(FieldError) in
       guard let standard = initialization.linearDeviation else {
         guard reader.value("std") == nil else {
           throw reader.invalid("std", "only for `linear: normal`; fan_in fixes its own range")
@@ -187,7 +188,7 @@ extension ScratchInitialization: RecipeSection {
       }
       initialization.linearDeviation = try reader.number("std", default: standard, .above(0))
     } write: {
-      $0.linearDeviation.map(RecipeValue.number)
+      $0.linearDeviation.map(FieldValue.number)
     }
   }
 }

@@ -1,8 +1,10 @@
+import Fields
+
 extension Recipe {
   /// How the work is divided.
   ///
   /// It changes no number while `isReproducible` holds, but for `sequenceRanks`, which changes roundings.
-  public struct Parallel: Sendable, Equatable, RecipeSection {
+  public struct Parallel: Sendable, Equatable, FieldSection {
     /// What is sharded over the ranks.
     public enum OptimizerSharding: String, Sendable, Equatable, CaseIterable {
       /// Every rank holds all moments.
@@ -23,7 +25,7 @@ extension Recipe {
     /// no number); default true.
     public var overlaps = true
 
-    static var fields: [RecipeField<Parallel>] {
+    package static var fields: [Field<Parallel>] {
       [
         threads,
         .choice(
@@ -40,33 +42,31 @@ extension Recipe {
       ]
     }
 
-    private static var threads: RecipeField<Parallel> {
+    private static var threads: Field<Parallel> {
       let key = "threads_per_rank"
-      let description = RecipeKey(
+      let description = FieldKey(
         path: key, type: "integer or `auto`", standard: "`auto`", range: "1 to 4096",
         meaning: "threads of one rank")
-      return RecipeField(description) { (parallel, reader) throws(RecipeError) in
+      return Field(description) { (parallel, reader) throws(FieldError) in
         guard let value = reader.value(key), value.kind != .text("auto") else { return }
         guard case .integer = value.kind else {
-          throw .wrongType(
-            place: value.place, path: reader.path(of: key), expected: "auto or an integer",
-            found: value.summary)
+          throw reader.wrongType(key, value, expected: "auto or an integer")
         }
         parallel.threadsPerRank = try reader.integer(key, .between(1, 4096))
       } write: {
-        $0.threadsPerRank.map(RecipeValue.integer) ?? .text("auto")
+        $0.threadsPerRank.map(FieldValue.integer) ?? .text("auto")
       }
     }
   }
 
   /// When the run is saved, besides at its end and on a signal.
-  public struct Checkpoint: Sendable, Equatable, RecipeSection {
+  public struct Checkpoint: Sendable, Equatable, FieldSection {
     /// Steps between two checkpoints; 0 saves at the end only; default 1000.
     public var every = 1000
     /// Checkpoints kept, at least 1; the oldest is deleted after a newer one is complete; default 3.
     public var keep = 3
 
-    static var fields: [RecipeField<Checkpoint>] {
+    package static var fields: [Field<Checkpoint>] {
       [
         .integer(
           "every", \.every, .atLeast(0), unit: "steps", standard: "1000",
@@ -79,15 +79,15 @@ extension Recipe {
   }
 
   /// What is measured during training.
-  public struct Evaluation: Sendable, Equatable, RecipeSection {
+  public struct Evaluation: Sendable, Equatable, FieldSection {
     /// Mean loss on stored text.
-    public struct Perplexity: Sendable, Equatable, RecipeSection {
+    public struct Perplexity: Sendable, Equatable, FieldSection {
       /// Megatron prefix of the text; required.
       public var tokens = ""
       /// Tokens predicted in one sequence; default: `data.sequence_length`.
       public var sequenceLength: Int
 
-      static var fields: [RecipeField<Perplexity>] {
+      package static var fields: [Field<Perplexity>] {
         [
           .text("tokens", \.tokens, type: "path", range: "", "Megatron prefix"),
           .integer(
@@ -100,7 +100,7 @@ extension Recipe {
     /// Steps between two evaluations; 0 evaluates never; default 1000.
     public var every = 1000
     /// A recall task to score.
-    public struct TaskPlan: Sendable, Equatable, RecipeSection {
+    public struct TaskPlan: Sendable, Equatable, FieldSection {
       /// Which task, with its options.
       public var task: Task
       /// Samples to score; default 64.
@@ -108,7 +108,7 @@ extension Recipe {
       /// Tokens of a sample; default: `data.sequence_length`.
       public var sequenceLength: Int
 
-      static var fields: [RecipeField<TaskPlan>] {
+      package static var fields: [Field<TaskPlan>] {
         [
           .integer(
             "samples", \.samples, .atLeast(1), unit: "samples", standard: "64",
@@ -119,23 +119,23 @@ extension Recipe {
         ]
       }
 
-      static var described: [RecipeKey] {
+      static var described: [FieldKey] {
         [Task.nameKey] + fields.flatMap(\.described) + Task.furtherKeys
       }
 
-      init(_ value: RecipeValue, path: String, sequenceLength: Int) throws(RecipeError) {
+      init(_ value: FieldValue, path: String, sequenceLength: Int) throws(FieldError) {
         var mapping = value
         if case .text = value.kind {
-          let name = RecipeValue.Entry("task", value, place: value.place)
-          mapping = RecipeValue(.mapping([name]), place: value.place)
+          let name = FieldValue.Entry("task", value, place: value.place)
+          mapping = FieldValue(.mapping([name]), place: value.place)
         }
-        let reader = try RecipeReader(mapping, path: path, keys: nil)
+        let reader = try FieldReader(mapping, path: path, keys: nil)
         task = try Task(reader, besides: Self.keys)
         self.sequenceLength = sequenceLength
         try read(reader)
       }
 
-      var value: RecipeValue { task.value(with: entries) }
+      var value: FieldValue { task.value(with: entries) }
     }
 
     /// Recall tasks to score, each a name or `{task: name, samples: n, sequence_length: n,
@@ -150,7 +150,7 @@ extension Recipe {
     /// The defaults.
     init(sequenceLength: Int) { self.sequenceLength = sequenceLength }
 
-    static var fields: [RecipeField<Evaluation>] {
+    package static var fields: [Field<Evaluation>] {
       [
         .integer(
           "every", \.every, .atLeast(0), unit: "steps", standard: "1000",
@@ -159,10 +159,10 @@ extension Recipe {
       ]
     }
 
-    private static var taskList: RecipeField<Evaluation> {
-      let description = RecipeKey(
+    private static var taskList: Field<Evaluation> {
+      let description = FieldKey(
         path: "tasks", type: "list", standard: "[]", meaning: "tasks to score")
-      return RecipeField(description) { (evaluation, reader) throws(RecipeError) in
+      return Field(description) { (evaluation, reader) throws(FieldError) in
         for (value, path) in try reader.list("tasks", default: []) {
           evaluation.tasks.append(
             try TaskPlan(value, path: path, sequenceLength: evaluation.sequenceLength))
@@ -172,15 +172,15 @@ extension Recipe {
       }
     }
 
-    private static var text: RecipeField<Evaluation> {
+    private static var text: Field<Evaluation> {
       let key = "perplexity"
-      let description = RecipeKey(
+      let description = FieldKey(
         path: key, type: "mapping", standard: "none", meaning: "stored text to measure the loss on")
-      return RecipeField(description, inside: Perplexity.described(below: key)) {
-        (evaluation, reader) throws(RecipeError) in
+      return Field(description, inside: Perplexity.described(below: key)) {
+        (evaluation, reader) throws(FieldError) in
         let standard = Perplexity(sequenceLength: evaluation.sequenceLength)
         evaluation.perplexity = try reader.optionalSection(key, keys: Perplexity.keys) {
-          (inner) throws(RecipeError) in
+          (inner) throws(FieldError) in
           var perplexity = standard
           try perplexity.read(inner)
           return perplexity
@@ -192,13 +192,13 @@ extension Recipe {
   }
 
   /// What is logged.
-  public struct Metrics: Sendable, Equatable, RecipeSection {
+  public struct Metrics: Sendable, Equatable, FieldSection {
     /// Whether TensorBoard event files are written beside `metrics.jsonl`; default true.
     public var tensorboard = true
     /// Steps between two logged steps, at least 1; default 1.
     public var logEvery = 1
 
-    static var fields: [RecipeField<Metrics>] {
+    package static var fields: [Field<Metrics>] {
       [
         .flag(
           "tensorboard", \.tensorboard, standard: "true", "also write TensorBoard event files"),

@@ -1,8 +1,9 @@
+import Fields
 import Optimizers
 
 extension Recipe {
   /// How the model is trained.
-  public struct Train: Sendable, Equatable, RecipeSection {
+  public struct Train: Sendable, Equatable, FieldSection {
     /// Arithmetic of the matrix products; everything else is fp32.
     public enum Precision: String, Sendable, Equatable, CaseIterable {
       case fp32, bf16
@@ -17,6 +18,9 @@ extension Recipe {
       /// The whole blocks of the layers whose state was expanded; the rest is frozen.
       case expanded
     }
+
+    /// Tokens of a micro-batch at most.
+    static let mostTokens = 1 << 36
 
     /// Optimizer steps; required.
     public var steps = 0
@@ -47,7 +51,7 @@ extension Recipe {
     /// How the learning rate moves.
     public var schedule = Schedule(steps: 0)
 
-    static var fields: [RecipeField<Train>] {
+    package static var fields: [Field<Train>] {
       [
         .integer(
           "steps", \.steps, .atLeast(1), unit: "optimizer steps", "length of the run"),
@@ -73,30 +77,30 @@ extension Recipe {
       ]
     }
 
-    private static var memoryBudget: RecipeField<Train> {
+    private static var memoryBudget: Field<Train> {
       let key = "memory_budget"
-      let description = RecipeKey(
+      let description = FieldKey(
         path: key, type: "bytes, or text such as `4GB`, `3.5GiB`", unit: "of one rank",
         standard: "none", range: ">= 1", meaning: "what a rank may hold in arrays")
-      return RecipeField(description) { (train, reader) throws(RecipeError) in
+      return Field(description) { (train, reader) throws(FieldError) in
         train.memoryBudget = reader.value(key) == nil ? nil : try reader.bytes(key)
       } write: {
-        $0.memoryBudget.map(RecipeValue.integer)
+        $0.memoryBudget.map(FieldValue.integer)
       }
     }
 
-    private static var scratch: RecipeField<Train> {
-      let description = RecipeKey(
+    private static var scratch: Field<Train> {
+      let description = FieldKey(
         path: "scratch", type: "path", unit: "a directory", standard: "none",
         range: "must exist", meaning: "where states go that do not fit the budget")
-      return RecipeField(description) { (train, reader) throws(RecipeError) in
+      return Field(description) { (train, reader) throws(FieldError) in
         train.scratch = reader.value("scratch") == nil ? nil : try reader.text("scratch")
       } write: {
-        $0.scratch.map(RecipeValue.text)
+        $0.scratch.map(FieldValue.text)
       }
     }
 
-    init(_ reader: RecipeReader) throws(RecipeError) {
+    init(_ reader: FieldReader) throws(FieldError) {
       // The schedule's defaults and ranges follow from the number of steps.
       schedule = Schedule(steps: try reader.integer("steps", .atLeast(1)))
       try read(reader)
@@ -109,7 +113,7 @@ extension Recipe {
   }
 
   /// AdamW's settings.
-  public struct Optimizer: Sendable, Equatable, RecipeSection {
+  public struct Optimizer: Sendable, Equatable, FieldSection {
     /// Learning rate after warm-up, above 0; default 3e-4.
     public var learningRate = 3e-4
     /// Learning rate at the end of a decaying schedule, at most `learningRate`; default 0.
@@ -127,7 +131,7 @@ extension Recipe {
     /// How the two moments are stored: `fp32`, or `bf16` with stochastic rounding; default `fp32`.
     public var moments = MomentPrecision.fp32
 
-    static var fields: [RecipeField<Optimizer>] {
+    package static var fields: [Field<Optimizer>] {
       [
         .number("lr", \.learningRate, .above(0), standard: "3e-4", "peak learning rate"),
         minimum, betas,
@@ -143,11 +147,11 @@ extension Recipe {
       ]
     }
 
-    private static var minimum: RecipeField<Optimizer> {
-      let description = RecipeKey(
+    private static var minimum: Field<Optimizer> {
+      let description = FieldKey(
         path: "min_lr", type: "number", standard: "0", range: "0 to `lr`",
         meaning: "learning rate at the end of a schedule that falls")
-      return RecipeField(description) { (optimizer, reader) throws(RecipeError) in
+      return Field(description) { (optimizer, reader) throws(FieldError) in
         optimizer.minimumLearningRate = try reader.number(
           "min_lr", default: 0, .between(0, optimizer.learningRate))
       } write: {
@@ -155,13 +159,13 @@ extension Recipe {
       }
     }
 
-    private static var betas: RecipeField<Optimizer> {
-      let description = RecipeKey(
+    private static var betas: Field<Optimizer> {
+      let description = FieldKey(
         path: "betas", type: "list of 2 numbers", standard: "[0.9, 0.95]", range: ">= 0 and < 1",
         meaning: "decay of the first and the second moment")
-      return RecipeField(description) { (optimizer, reader) throws(RecipeError) in
+      return Field(description) { (optimizer, reader) throws(FieldError) in
         let betas = try reader.numbers(
-          "betas", default: [optimizer.beta1, optimizer.beta2], .from(0, below: 1))
+          "betas", count: 2, default: [optimizer.beta1, optimizer.beta2], .from(0, below: 1))
         (optimizer.beta1, optimizer.beta2) = (betas[0], betas[1])
       } write: {
         .list([.number($0.beta1), .number($0.beta2)])
@@ -170,7 +174,7 @@ extension Recipe {
   }
 
   /// How the learning rate moves.
-  public struct Schedule: Sendable, Equatable, RecipeSection {
+  public struct Schedule: Sendable, Equatable, FieldSection {
     /// The shape after warm-up.
     public enum Kind: Sendable, Equatable {
       case cosine, constant, linear
@@ -199,14 +203,14 @@ extension Recipe {
       warmupSteps = steps == 1 ? 1 : min(1000, steps / 20)
     }
 
-    static var fields: [RecipeField<Schedule>] { [shape, warmup, decay] }
+    package static var fields: [Field<Schedule>] { [shape, warmup, decay] }
 
-    private static var shape: RecipeField<Schedule> {
-      let description = RecipeKey(
+    private static var shape: Field<Schedule> {
+      let description = FieldKey(
         path: "kind", type: "word", standard: "`cosine`",
-        range: RecipeField<Schedule>.words(Word.self),
+        range: Field<Schedule>.words(Word.self),
         meaning: "shape of the learning rate after warm-up")
-      return RecipeField(description) { (schedule, reader) throws(RecipeError) in
+      return Field(description) { (schedule, reader) throws(FieldError) in
         schedule.kind =
           switch try reader.choice("kind", default: Word.cosine) {
           case .cosine: .cosine
@@ -219,12 +223,12 @@ extension Recipe {
       }
     }
 
-    private static var warmup: RecipeField<Schedule> {
-      let description = RecipeKey(
+    private static var warmup: Field<Schedule> {
+      let description = FieldKey(
         path: "warmup_steps", type: "integer", unit: "steps",
         standard: "steps / 20, at most 1000; 1 for one step",
         range: "0 to `steps`", meaning: "steps over which the rate rises linearly")
-      return RecipeField(description) { (schedule, reader) throws(RecipeError) in
+      return Field(description) { (schedule, reader) throws(FieldError) in
         schedule.warmupSteps = try reader.integer(
           "warmup_steps", default: schedule.warmupSteps, .between(0, schedule.steps))
       } write: {
@@ -232,12 +236,12 @@ extension Recipe {
       }
     }
 
-    private static var decay: RecipeField<Schedule> {
-      let description = RecipeKey(
+    private static var decay: Field<Schedule> {
+      let description = FieldKey(
         path: "decay_steps", type: "integer", unit: "steps", standard: "steps / 10",
         range: "0 to steps - warmup; only with `wsd`",
         meaning: "steps at the end over which the rate falls")
-      return RecipeField(description) { (schedule, reader) throws(RecipeError) in
+      return Field(description) { (schedule, reader) throws(FieldError) in
         guard case .wsd = schedule.kind else {
           guard reader.value("decay_steps") == nil else {
             throw reader.invalid(

@@ -1,3 +1,4 @@
+import Fields
 import Files
 import Foundation
 
@@ -41,12 +42,14 @@ public struct Recipe: Sendable, Equatable {
   public static func decode(
     yaml: String, name: String = "recipe", overrides: [String] = []
   ) throws(RecipeError) -> Recipe {
-    var value = try RecipeValue.parse(yaml: yaml) { .line(file: name, $0) }
+    var value = try FieldValue.parse(yaml: yaml) { .line(file: name, $0) }
     for override in overrides {
       try value.apply(override: override)
     }
     if value.isNull { value.kind = .mapping([]) }
-    return try Recipe(RecipeReader(value, path: "", keys: keys))
+    return try RecipeError.reading { () throws(FieldError) in
+      try Recipe(FieldReader(value, keys: keys))
+    }
   }
 
   /// The whole recipe as YAML, every default explicit, which decodes to an equal recipe.
@@ -55,7 +58,7 @@ public struct Recipe: Sendable, Equatable {
   private static func readText(_ path: String) throws(RecipeError) -> String {
     let bytes: [UInt8]
     do throws(FileError) {
-      bytes = try InputFile.contents(of: path, limit: RecipeValue.largestText + 1)
+      bytes = try InputFile.contents(of: path, limit: FieldValue.largestText + 1)
     } catch {
       throw .unreadable(
         file: path,
@@ -75,7 +78,7 @@ extension Recipe {
     "run", "model", "expansion", "data", "train", "parallel", "checkpoint", "evaluation", "metrics",
   ]
 
-  init(_ reader: RecipeReader) throws(RecipeError) {
+  init(_ reader: FieldReader) throws(FieldError) {
     run = try reader.section("run", Run())
     model = try reader.section("model", keys: Model.keys, Model.init)
     expansion = try reader.optionalSection("expansion", Expansion())
@@ -91,7 +94,7 @@ extension Recipe {
   }
 
   /// The recipe before printing.
-  var value: RecipeValue {
+  var value: FieldValue {
     .mapping([
       ("run", run.value), ("model", model.value), ("expansion", expansion?.value),
       ("data", data.value), ("train", train.value), ("parallel", parallel.value),
@@ -101,27 +104,24 @@ extension Recipe {
   }
 
   /// The rules that tie several sections together; those within one section stand with it.
-  private func validate(_ reader: RecipeReader) throws(RecipeError) {
-    func refuse(_ path: String, _ reason: String) -> RecipeError {
-      .invalidValue(place: reader.place(of: path), path: path, reason: reason)
-    }
+  private func validate(_ reader: FieldReader) throws(FieldError) {
     let (perStep, overflow) = data.sequenceLength.multipliedReportingOverflow(
       by: train.sequencesPerStep)
     guard !overflow, !perStep.multipliedReportingOverflow(by: train.steps).overflow else {
-      throw refuse(
+      throw reader.invalid(
         "train.steps", "steps * sequences_per_step * sequence_length is beyond 64-bit counting")
     }
-    guard data.sequenceLength * train.microBatch <= RecipeReader.mostTokens else {
-      throw refuse(
+    guard data.sequenceLength * train.microBatch <= Train.mostTokens else {
+      throw reader.invalid(
         "train.micro_batch",
-        "micro_batch * sequence_length must be at most \(RecipeReader.mostTokens) tokens")
+        "micro_batch * sequence_length must be at most \(Train.mostTokens) tokens")
     }
   }
 }
 
 extension Recipe {
   /// Name, folder and seed of a run.
-  public struct Run: Sendable, Equatable, RecipeSection {
+  public struct Run: Sendable, Equatable, FieldSection {
     /// Name shown in logs; default: the last component of `output`.
     public var name = ""
     /// Folder of the run: resolved recipe, metrics, checkpoints and export; required.
@@ -129,15 +129,15 @@ extension Recipe {
     /// Seed of every random choice: data order, tasks, initialisation; default 0.
     public var seed: UInt64 = 0
 
-    static var fields: [RecipeField<Run>] {
+    package static var fields: [Field<Run>] {
       [title, .text("output", \.output, type: "path", "the run directory"), origin]
     }
 
-    private static var title: RecipeField<Run> {
-      let description = RecipeKey(
+    private static var title: Field<Run> {
+      let description = FieldKey(
         path: "name", type: "text", standard: "last component of `run.output`", range: "not empty",
         meaning: "name in the log")
-      return RecipeField(description) { (run, reader) throws(RecipeError) in
+      return Field(description) { (run, reader) throws(FieldError) in
         let component = URL(fileURLWithPath: try reader.text("output")).lastPathComponent
         run.name = try reader.text("name", default: component)
       } write: {
@@ -145,11 +145,11 @@ extension Recipe {
       }
     }
 
-    private static var origin: RecipeField<Run> {
-      let description = RecipeKey(
+    private static var origin: Field<Run> {
+      let description = FieldKey(
         path: "seed", type: "integer", standard: "0", range: ">= 0",
         meaning: "seed of data order, tasks, initialisation and expansion")
-      return RecipeField(description) { (run, reader) throws(RecipeError) in
+      return Field(description) { (run, reader) throws(FieldError) in
         run.seed = UInt64(try reader.integer("seed", default: 0, .atLeast(0), atMost: .max))
       } write: {
         .integer(Int($0.seed))

@@ -1,3 +1,5 @@
+import Fields
+
 /// A length of time as recipes write it: a whole number and its unit, `90s`, `30min`, `12h` or `2d`.
 public struct RecipeDuration: Sendable, Equatable, Comparable, CustomStringConvertible {
   /// Its seconds, at least 1.
@@ -37,7 +39,7 @@ public struct RecipeDuration: Sendable, Equatable, Comparable, CustomStringConve
   }
 }
 
-extension RecipeField {
+extension Field {
   /// A length of time, or `off`.
   ///
   /// - Parameters:
@@ -50,20 +52,19 @@ extension RecipeField {
   static func duration(
     _ key: String, _ place: WritableKeyPath<Section, RecipeDuration?>, standard: String,
     least: RecipeDuration = RecipeDuration(seconds: 1), _ meaning: String
-  ) -> RecipeField {
-    let description = RecipeKey(
+  ) -> Field {
+    let description = FieldKey(
       path: key, type: "duration such as `90s`, `30min`, `12h`, `2d`; or `off`",
       standard: standard, range: ">= \(least)", meaning: meaning)
-    return RecipeField(description) { (section, reader) throws(RecipeError) in
+    return Field(description) { (section, reader) throws(FieldError) in
       guard let value = reader.value(key) else { return }
       if value.kind == .text("off") {
         section[keyPath: place] = nil
         return
       }
       guard case .text(let text) = value.kind, let duration = RecipeDuration(text) else {
-        throw .wrongType(
-          place: value.place, path: reader.path(of: key),
-          expected: "a duration such as 90s, 30min, 12h or 2d, or off", found: value.summary)
+        throw reader.wrongType(
+          key, value, expected: "a duration such as 90s, 30min, 12h or 2d, or off")
       }
       guard duration >= least else {
         throw reader.invalid(key, "must be at least \(least), found \(duration)")

@@ -1,4 +1,6 @@
-extension RecipeValue {
+import Fields
+
+extension FieldValue {
   /// The value as YAML that parses back to an equal value; a mapping ends with a newline.
   var yaml: String {
     var lines: [String] = []
@@ -27,7 +29,7 @@ extension RecipeValue {
     }
   }
 
-  private static func append(_ elements: [RecipeValue], indent: String, to lines: inout [String]) {
+  private static func append(_ elements: [FieldValue], indent: String, to lines: inout [String]) {
     for element in elements {
       let first = lines.count
       if case .mapping(let entries) = element.kind, !entries.isEmpty {

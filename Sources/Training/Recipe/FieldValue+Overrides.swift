@@ -1,4 +1,6 @@
-extension RecipeValue {
+import Fields
+
+extension FieldValue {
   /// Applies `key.path=value` from the command line.
   ///
   /// The value is YAML (`[0.9, 0.99]`, `{every: 2}`, `null`, `3e-4`); a number in the path counts
@@ -15,12 +17,12 @@ extension RecipeValue {
       throw .badOverride(text: text, reason: "expected key.path=value with keys between the dots")
     }
     let yaml = String(text[text.index(after: equals)...])
-    let value = try RecipeValue.parse(yaml: yaml) { _ in .override(text) }
+    let value = try FieldValue.parse(yaml: yaml) { _ in .override(text) }
     try set(keys[...], to: value, text: text)
   }
 
   private mutating func set(
-    _ keys: ArraySlice<Substring>, to newValue: RecipeValue, text: String
+    _ keys: ArraySlice<Substring>, to newValue: FieldValue, text: String
   ) throws(RecipeError) {
     guard let key = keys.first else {
       self = newValue
@@ -39,13 +41,13 @@ extension RecipeValue {
     case .mapping(var entries):
       let index = entries.firstIndex { $0.key == key } ?? entries.endIndex
       if index == entries.endIndex {
-        let empty = RecipeValue(.null, place: .override(text))
+        let empty = FieldValue(.null, place: .override(text))
         entries.append(Entry(String(key), empty, place: .override(text)))
       }
       try entries[index].value.set(rest, to: newValue, text: text)
       kind = .mapping(entries)
     case .null:
-      self = RecipeValue(.mapping([]), place: .override(text))
+      self = FieldValue(.mapping([]), place: .override(text))
       try set(keys, to: newValue, text: text)
     default:
       throw .badOverride(text: text, reason: "`\(key)` leads into \(summary), which has no keys")

@@ -1,7 +1,8 @@
+import Fields
 import Foundation
 import Yams
 
-extension RecipeValue {
+extension FieldValue {
   /// The longest recipe that is read, in bytes; the paper's recipes have one thousand.
   static let largestText = 1 << 20
   /// The deepest nesting that is read.
@@ -19,8 +20,8 @@ extension RecipeValue {
   /// - Returns: the tree, with places.
   /// - Throws: `RecipeError.syntax`.
   static func parse(
-    yaml: String, place: (Int) -> RecipePlace
-  ) throws(RecipeError) -> RecipeValue {
+    yaml: String, place: (Int) -> FieldPlace
+  ) throws(RecipeError) -> FieldValue {
     guard yaml.utf8.count <= largestText else {
       throw .syntax(place: place(1), reason: "longer than \(largestText) bytes; not a recipe")
     }
@@ -35,8 +36,8 @@ extension RecipeValue {
     } catch {
       throw syntaxError(error, yaml: yaml, place: place)
     }
-    guard let node else { return RecipeValue(.null, place: place(1)) }
-    return try RecipeValue(node, depth: 0, place: place)
+    guard let node else { return FieldValue(.null, place: place(1)) }
+    return try FieldValue(node, depth: 0, place: place)
   }
 
   /// The line of the first `&` that could begin an anchor, wherever it stands: refusing too much
@@ -56,7 +57,7 @@ extension RecipeValue {
   }
 
   private init(
-    _ node: Node, depth: Int, place: (Int) -> RecipePlace
+    _ node: Node, depth: Int, place: (Int) -> FieldPlace
   ) throws(RecipeError) {
     let here = place(node.mark?.line ?? 1)
     guard depth <= Self.deepestNesting else {
@@ -64,12 +65,12 @@ extension RecipeValue {
     }
     switch node {
     case .scalar(let scalar):
-      self = try RecipeValue(scalar, place: here)
+      self = try FieldValue(scalar, place: here)
     case .sequence(let sequence):
       try Self.refuseTag(sequence.tag, place: here)
-      var elements: [RecipeValue] = []
+      var elements: [FieldValue] = []
       for element in sequence {
-        elements.append(try RecipeValue(element, depth: depth + 1, place: place))
+        elements.append(try FieldValue(element, depth: depth + 1, place: place))
       }
       self.init(.list(elements), place: here)
     case .mapping(let mapping):
@@ -81,7 +82,7 @@ extension RecipeValue {
   }
 
   private static func entries(
-    of mapping: Node.Mapping, depth: Int, place: (Int) -> RecipePlace
+    of mapping: Node.Mapping, depth: Int, place: (Int) -> FieldPlace
   ) throws(RecipeError) -> [Entry] {
     var entries: [Entry] = []
     var seen: Set<String> = []
@@ -93,13 +94,13 @@ extension RecipeValue {
       guard seen.insert(scalar.string).inserted else {
         throw .syntax(place: here, reason: "the key `\(scalar.string)` stands here twice")
       }
-      let read = try RecipeValue(value, depth: depth + 1, place: place)
+      let read = try FieldValue(value, depth: depth + 1, place: place)
       entries.append(Entry(scalar.string, read, place: here))
     }
     return entries
   }
 
-  private init(_ scalar: Node.Scalar, place: RecipePlace) throws(RecipeError) {
+  private init(_ scalar: Node.Scalar, place: FieldPlace) throws(RecipeError) {
     let isPlain = scalar.style == .plain || scalar.style == .any
     let tag = scalar.tag.description
     guard tag.isEmpty || (!isPlain && tag == Tag.Name.str.rawValue) else {
@@ -108,7 +109,7 @@ extension RecipeValue {
     self.init(isPlain ? Kind(plain: scalar.string) : .text(scalar.string), place: place)
   }
 
-  private static func refuseTag(_ tag: Tag, place: RecipePlace) throws(RecipeError) {
+  private static func refuseTag(_ tag: Tag, place: FieldPlace) throws(RecipeError) {
     let usual: [Tag.Name] = [.implicit, .seq, .map]
     guard usual.contains(where: { $0.rawValue == tag.description }) else {
       throw .syntax(place: place, reason: "YAML tags (`\(tag)`) are not supported")
@@ -117,7 +118,7 @@ extension RecipeValue {
 
   /// Yams' errors as one line each.
   private static func syntaxError(
-    _ error: any Error, yaml: String, place: (Int) -> RecipePlace
+    _ error: any Error, yaml: String, place: (Int) -> FieldPlace
   ) -> RecipeError {
     switch error as? YamlError {
     case .scanner(let context, let problem, let mark, _),
@@ -140,7 +141,7 @@ extension RecipeValue {
   }
 }
 
-extension RecipeValue.Kind {
+extension FieldValue.Kind {
   /// What an unquoted word means.
   init(plain word: String) {
     switch word {
