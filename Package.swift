@@ -62,9 +62,6 @@ let package = Package(
       name: "TensorFiles", dependencies: ["Files", "JSON", "TensorStorage"],
       swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
-    .target(
-      name: "RecallTasks", dependencies: ["Fields", "TensorStorage"],
-      swiftSettings: pointers),
     .target(name: "TrainingMetrics", dependencies: ["Files"], swiftSettings: safe),
     .target(
       name: "Kernels", dependencies: ["COpenBLAS", "COneDNN", "TensorStorage"],
@@ -74,10 +71,10 @@ let package = Package(
     .target(
       name: "Compression", dependencies: ["CZstd", "CXXHash", "Files"], swiftSettings: pointers),
     .target(
-      name: "TokenData",
-      dependencies: [
-        "RecallTasks", "Compression", "Files", "JSON", "TensorStorage",
-      ],
+      name: "TokenData", dependencies: ["Compression", "Files", "JSON", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(
+      name: "RecallTasks", dependencies: ["Fields", "TensorStorage", "TokenData"],
       swiftSettings: pointers),
     .target(
       name: "Layers", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
@@ -167,7 +164,8 @@ let package = Package(
       dependencies: ["Layers", "Kernels", "TensorStorage", "ThreadedParts"],
       swiftSettings: common),
     .testTarget(
-      name: "RecallTasksTests", dependencies: ["Fields", "RecallTasks", "TensorStorage"],
+      name: "RecallTasksTests",
+      dependencies: ["Fields", "RecallTasks", "TensorStorage", "TokenData"],
       swiftSettings: common),
     .testTarget(
       name: "TokenDataTests",
@@ -225,7 +223,7 @@ let package = Package(
       name: "TrainingTests",
       dependencies: [
         "Training", "Checkpointing", "Files", "HuggingFaceInterop", "JSON", "Kernels",
-        "LanguageModels", "Layers", "RecallTasks", "TensorStorage", "TokenData",
+        "LanguageModels", "Layers", "TensorStorage", "TokenData",
       ],
       swiftSettings: common),
     .testTarget(

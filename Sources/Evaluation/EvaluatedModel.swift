@@ -1,7 +1,7 @@
 import Kernels
 import LanguageModels
-import RecallTasks
 import TensorStorage
+import TokenData
 
 /// A model, its parameters, and how many tokens it processes at a time.
 public struct EvaluatedModel {

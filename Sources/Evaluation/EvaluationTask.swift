@@ -1,5 +1,6 @@
 import Fields
 import RecallTasks
+import TokenData
 
 /// A recall task as it is measured: which samples, how many, how long, and its name in the report.
 public struct EvaluationTask: Sendable {

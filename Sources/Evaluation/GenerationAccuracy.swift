@@ -1,5 +1,6 @@
 import LanguageModels
 import RecallTasks
+import TokenData
 
 /// How well a model answers a task's questions by generating text greedily.
 public struct GenerationAccuracy {

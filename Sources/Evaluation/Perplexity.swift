@@ -1,5 +1,4 @@
 import LanguageModels
-import RecallTasks
 import TokenData
 
 /// The mean negative log likelihood of stored text.

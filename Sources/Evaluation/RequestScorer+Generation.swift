@@ -1,8 +1,8 @@
 import Kernels
 import LanguageModels
 import Layers
-import RecallTasks
 import TensorStorage
+import TokenData
 
 extension RequestScorer {
   /// Sequences that generate side by side, at most.

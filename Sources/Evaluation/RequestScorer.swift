@@ -1,8 +1,8 @@
 import Kernels
 import LanguageModels
 import Layers
-import RecallTasks
 import TensorStorage
+import TokenData
 
 /// Answers scoring requests about one model.
 ///

@@ -1,5 +1,6 @@
 import LanguageModels
 import RecallTasks
+import TokenData
 
 /// How often a model's most likely token is the wanted one, at the positions of a task that count.
 public struct TokenAccuracy {

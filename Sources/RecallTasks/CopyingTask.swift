@@ -1,4 +1,5 @@
 import TensorStorage
+import TokenData
 
 /// Copying and selective copying as in MAD (Poli et al., 2024).
 ///

@@ -1,4 +1,5 @@
 import TensorStorage
+import TokenData
 
 /// Multi-query associative recall: key-value pairs, then keys whose values are to be told.
 ///

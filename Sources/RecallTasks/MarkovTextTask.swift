@@ -1,4 +1,5 @@
 import TensorStorage
+import TokenData
 
 /// Text from an order-2 Markov chain: something to model that needs no recall.
 ///

@@ -1,4 +1,5 @@
 import TensorStorage
+import TokenData
 
 /// Passkey retrieval: a five-digit key hidden in repeated sentences (as in `stuffed-mamba`).
 struct PasskeyPrompts: PromptGenerator {

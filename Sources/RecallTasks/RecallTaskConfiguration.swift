@@ -1,4 +1,5 @@
 import Fields
+import TokenData
 
 /// A recall task as a recipe describes it: a name and options, checked.
 public struct RecallTaskConfiguration: Sendable {

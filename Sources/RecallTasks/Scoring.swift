@@ -1,4 +1,5 @@
 import Foundation
+import TokenData
 
 /// How one generated text is scored against its references.
 public enum GenerationMetric: String, Sendable, CaseIterable {

@@ -1,4 +1,5 @@
 import TensorStorage
+import TokenData
 
 /// A prompt around needles: a head, then stretches of a repeated block, each with the text after it, the
 /// last of which ends with a question.

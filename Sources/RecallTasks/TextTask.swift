@@ -1,4 +1,5 @@
 import TensorStorage
+import TokenData
 
 /// One question put to a model that generates text.
 public struct GenerationItem: Sendable {

@@ -1,5 +1,3 @@
-import RecallTasks
-
 /// UTF-8 bytes as token ids: byte `b` is id `b`, id 256 ends a document; there is no beginning id.
 public final class ByteTokenizer: Tokenizer {
   /// Names the vocabulary and the rules.

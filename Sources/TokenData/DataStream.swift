@@ -1,5 +1,3 @@
-import RecallTasks
-
 /// The training data of a run: sample `i` is a pure function of (sources, phases, seed, i).
 ///
 /// Nothing depends on ranks, threads, or which samples were written before; a run resumes by asking

@@ -1,5 +1,4 @@
 import Foundation
-import RecallTasks
 
 /// A byte-pair encoding read from a Hugging Face `tokenizer.json`.
 ///

@@ -1,5 +1,4 @@
 import Files
-import RecallTasks
 
 /// How a token is stored.
 public enum TokenElement: UInt8, Sendable {

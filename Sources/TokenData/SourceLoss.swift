@@ -1,5 +1,3 @@
-import RecallTasks
-
 /// What a source's targets weigh in the loss, which is a weighted mean over the targets of a step.
 public struct SourceLoss: Sendable, Equatable {
   /// What counts as one.

@@ -1,5 +1,3 @@
-import RecallTasks
-
 /// Turns text files into a Megatron data set.
 ///
 /// Each document is encoded with what the tokenizer's template puts before a text, and ended with

@@ -1,5 +1,3 @@
-import RecallTasks
-
 /// Samples of `T + 1` tokens at stride `T` from a token file: every token is predicted once.
 ///
 /// A prediction across documents, of a document's first token by the last token of the one before, counts

@@ -1,5 +1,4 @@
 import Foundation
-import RecallTasks
 import TokenData
 
 /// What one source of a mixture gives, as shares of the whole.

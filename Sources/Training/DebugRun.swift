@@ -2,8 +2,8 @@ import Foundation
 import Kernels
 import LanguageModels
 import Layers
-import RecallTasks
 import TensorStorage
+import TokenData
 
 /// `--debug`: is this recipe's model computed right on this machine? One process, no launcher.
 ///

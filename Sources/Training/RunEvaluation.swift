@@ -5,6 +5,7 @@ import LanguageModels
 import Logging
 import RecallTasks
 import TensorStorage
+import TokenData
 import TrainingMetrics
 
 /// What a recipe measures during training, and the file it goes to.

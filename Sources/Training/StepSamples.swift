@@ -1,6 +1,5 @@
 import DataParallel
 import LanguageModels
-import RecallTasks
 import TokenData
 
 /// The samples of a step that this rank computes, or shares with its group, and no others.

@@ -4,7 +4,6 @@ import Evaluation
 import Files
 import Foundation
 import JSON
-import RecallTasks
 import TokenData
 
 /// `statex score`: answers lm-evaluation-harness's requests, one JSON object a line.

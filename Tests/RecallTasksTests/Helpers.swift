@@ -1,6 +1,7 @@
 import Fields
 import Foundation
 import RecallTasks
+import TokenData
 
 /// A source's sample as arrays.
 struct SampleArrays: Equatable {

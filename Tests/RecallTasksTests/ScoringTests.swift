@@ -2,6 +2,7 @@ import Fields
 import Foundation
 import RecallTasks
 import Testing
+import TokenData
 
 @Suite struct ScoringTests {
   @Test(arguments: [

@@ -1,5 +1,4 @@
 import Foundation
-import RecallTasks
 import TokenData
 
 /// A directory that is removed with its owner.

@@ -1,6 +1,5 @@
 import Files
 import Foundation
-import RecallTasks
 import Testing
 import TokenData
 

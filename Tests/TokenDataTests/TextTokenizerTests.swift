@@ -1,6 +1,5 @@
 import Compression
 import Foundation
-import RecallTasks
 import Testing
 import TokenData
 

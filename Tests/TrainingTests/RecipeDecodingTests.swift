@@ -3,7 +3,6 @@ import HuggingFaceInterop
 import JSON
 import LanguageModels
 import Layers
-import RecallTasks
 import Testing
 import TokenData
 import Training

@@ -46,8 +46,8 @@ public struct SampleBuffer {
   ///
   /// It becomes the input at `position` and the target one position before, whichever exist.
   /// `weight` belongs to that target.
-  @inline(__always)
-  func place(_ token: Int32, at position: Int, weight: Float) {
+  @inlinable @inline(__always)
+  package func place(_ token: Int32, at position: Int, weight: Float) {
     if position < inputs.count { inputs[position] = token }
     guard position > 0, position <= inputs.count else { return }
     targets[position - 1] = token
