@@ -100,7 +100,7 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: [
-        "Files", "JSON", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
+        "Fields", "Files", "JSON", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
       ],
       exclude: ["README.md"], resources: [.embedInCode("Python")],
       swiftSettings: pointers),
@@ -250,8 +250,8 @@ let package = Package(
     .executableTarget(
       name: "toy-family",
       dependencies: [
-        "Collectives", "Evaluation", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels",
-        "Layers", "StateExpansion", "TensorStorage", "Training", logging,
+        "Collectives", "Evaluation", "Fields", "HuggingFaceInterop", "JSON", "Kernels",
+        "LanguageModels", "Layers", "StateExpansion", "TensorStorage", "Training", logging,
       ],
       path: "Tests/ToyFamily", swiftSettings: common),
     .testTarget(

@@ -16,6 +16,8 @@ extension FieldReader {
   ///   - standard: what it is when the key is absent.
   ///   - range: what it may be.
   ///   - most: what it may be at most, whatever the range says.
+  /// - Returns: the integer.
+  /// - Throws: about a key that is missing, and a value that is none or out of range.
   public func integer(
     _ key: String, default standard: Int? = nil, _ range: FieldRange<Int>,
     atMost most: Int = mostCounted
@@ -40,6 +42,8 @@ extension FieldReader {
   ///   - range: what each may be.
   ///   - most: what each may be at most, whatever the range says.
   ///   - orOne: whether an integer stands for a list of one.
+  /// - Returns: the integers.
+  /// - Throws: about a key that is missing, and a value that is none or out of range.
   public func integers(
     _ key: String, default standard: [Int]? = nil, _ range: FieldRange<Int>,
     atMost most: Int = mostCounted, orOne: Bool = false

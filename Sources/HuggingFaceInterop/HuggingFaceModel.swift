@@ -1,3 +1,4 @@
+import Fields
 import Files
 import JSON
 import LanguageModels
@@ -101,7 +102,10 @@ private struct ConfigFile {
     guard case .object(let fields) = raw else {
       throw .malformed(file: path, problem: "expected an object of fields")
     }
-    dialect = try ModelDialects.find(ConfigReader(file: path, object: fields))
+    let value = FieldValue(json: raw, place: .source(path))
+    dialect = try InteropError.reading { () throws(FieldError) in
+      try ModelDialects.find(ConfigReader(value, keys: nil))
+    }
     warnings = ConfigWarnings.lines(fields, dialect: dialect, source: path)
   }
 }

@@ -1,11 +1,12 @@
+import Fields
 import Files
 
 /// What can be wrong with a Hugging Face model directory.
 ///
 /// `description` is one line that names the file, the field or tensor, and what to do.
-public enum InteropError: FileErrorConvertible, Sendable, Equatable {
+public enum InteropError: FileErrorConvertible, FieldErrorConvertible, Sendable, Equatable {
   /// A field of `config.json` (or of a recipe's `model.config`) has a value that cannot be used.
-  case configuration(file: String, field: String, value: String, problem: String)
+  case field(FieldError)
   /// A file that is missing or is not what its name says.
   case malformed(file: String, problem: String)
   /// Tensors that do not fit the configuration.
@@ -21,7 +22,7 @@ public enum InteropError: FileErrorConvertible, Sendable, Equatable {
   /// interrupted.
   public var exitCode: Int32 {
     switch self {
-    case .configuration, .malformed, .tensors: 65
+    case .field, .malformed, .tensors: 65
     case .refused: 64
     case .interrupted: 75
     case .file(let error): error.exitCode
@@ -31,8 +32,7 @@ public enum InteropError: FileErrorConvertible, Sendable, Equatable {
   /// The error on one line.
   public var description: String {
     switch self {
-    case .configuration(let file, let field, let value, let problem):
-      "\(file): field '\(field)' is \(value): \(problem)"
+    case .field(let error): error.description
     case .malformed(let file, let problem), .tensors(let file, let problem):
       "\(file): \(problem)"
     case .refused(let path, let problem):

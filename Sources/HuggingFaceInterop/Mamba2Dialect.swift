@@ -1,3 +1,4 @@
+import Fields
 import JSON
 import LanguageModels
 import Layers
@@ -43,13 +44,13 @@ struct Mamba2Dialect: ModelDialect {
 
   /// Reads a field under whichever of its names stands in the file; the default when neither does.
   private func either<Value: Equatable>(
-    _ field: SharedField, _ reader: ConfigReader, read: (String) throws(InteropError) -> Value
-  ) throws(InteropError) -> Value {
+    _ field: SharedField, _ reader: ConfigReader, read: (String) throws(FieldError) -> Value
+  ) throws(FieldError) -> Value {
     let value = try read(field.transformers)
-    guard reader.object[field.fla] != nil else { return value }
+    guard reader.value(field.fla) != nil else { return value }
     let other = try read(field.fla)
-    if let original = reader.object[field.transformers], other != value {
-      throw reader.error(
+    if let original = reader.value(field.transformers), other != value {
+      throw reader.refusal(
         field.fla,
         "'\(field.transformers)' is \(original.summary), and these are two names of one field: fla"
           + " reads this one, transformers the other; make them equal or remove one")
@@ -57,57 +58,54 @@ struct Mamba2Dialect: ModelDialect {
     return other
   }
 
-  func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration {
+  func decodeBase(_ reader: ConfigReader) throws(FieldError) -> ModelConfiguration {
     try refuseUnsupported(reader)
     let layer = try decodeBlock(reader)
-    let layerCount = try reader.requiredInteger("num_hidden_layers", in: ConfigLimit.layers)
+    let layerCount = try reader.integer("num_hidden_layers", ConfigLimit.layers)
     return ModelConfiguration(
       family: .mamba2, hiddenSize: layer.hiddenSize,
-      vocabularySize: try reader.requiredInteger("vocab_size", in: ConfigLimit.vocabulary),
+      vocabularySize: try reader.integer("vocab_size", ConfigLimit.vocabulary),
       normEpsilon: layer.normEpsilon,
       tiesEmbeddings: try reader.flag("tie_word_embeddings", default: false),
       layers: Array(repeating: .mamba2(layer), count: layerCount), base: .mamba2(layer))
   }
 
   /// Options that change the mathematics and that this program does not have.
-  private func refuseUnsupported(_ reader: ConfigReader) throws(InteropError) {
+  private func refuseUnsupported(_ reader: ConfigReader) throws(FieldError) {
     try reader.refuse("attn", because: "hybrid models with attention layers are not supported")
-    try reader.refuse("D_has_hdim", unless: .bool(false), because: Mamba2Refusal.skipWidth)
-    try reader.refuse("rmsnorm", unless: .bool(true), because: Mamba2Refusal.noGatedNorm)
-    if !Self.ignoresNormFirst(reader.object) {
-      try reader.refuse("norm_before_gate", unless: .bool(false), because: Mamba2Refusal.normFirst)
+    try reader.refuse("D_has_hdim", unless: false, because: Mamba2Refusal.skipWidth)
+    try reader.refuse("rmsnorm", unless: true, because: Mamba2Refusal.noGatedNorm)
+    if !Self.ignoresNormFirst(reader.members) {
+      try reader.refuse("norm_before_gate", unless: false, because: Mamba2Refusal.normFirst)
     }
     try reader.refuseActivation("hidden_act")
   }
 
-  private func decodeBlock(_ reader: ConfigReader) throws(InteropError) -> Mamba2Configuration {
-    let hiddenSize = try reader.requiredInteger("hidden_size", in: ConfigLimit.width)
-    let headDim = try reader.requiredInteger("head_dim", in: ConfigLimit.channels)
-    let expand = try reader.positiveNumber("expand", default: 2, atMost: ConfigLimit.expansion)
+  private func decodeBlock(_ reader: ConfigReader) throws(FieldError) -> Mamba2Configuration {
+    let hiddenSize = try reader.integer("hidden_size", ConfigLimit.width)
+    let headDim = try reader.integer("head_dim", ConfigLimit.channels)
+    let expand = try reader.number("expand", default: 2, ConfigLimit.expansion)
     let inner = Int(expand * Double(hiddenSize))
     let headCount =
-      try reader.optionalInteger("num_heads", in: ConfigLimit.channels) ?? inner / headDim
+      try reader.optionalInteger("num_heads", ConfigLimit.channels) ?? inner / headDim
     guard headCount * headDim == inner else {
-      throw reader.error(
+      throw reader.refusal(
         "num_heads",
         "num_heads (\(headCount)) x head_dim (\(headDim)) must be expand x hidden_size (\(inner))")
     }
-    guard reader.object["n_groups"] != nil else {
-      throw reader.error("n_groups", "must be given; 1 in the published models")
-    }
     var layer = Mamba2Configuration(
       hiddenSize: hiddenSize, headCount: headCount, headDim: headDim,
-      stateSize: try reader.requiredInteger("state_size", in: ConfigLimit.state),
-      groupCount: try reader.requiredInteger("n_groups", in: ConfigLimit.channels),
-      normEpsilon: try either(.epsilon, reader) { name throws(InteropError) in
+      stateSize: try reader.integer("state_size", ConfigLimit.state),
+      groupCount: try reader.integer("n_groups", ConfigLimit.channels),
+      normEpsilon: try either(.epsilon, reader) { name throws(FieldError) in
         try reader.singlePrecision(name, default: 1e-5)
       })
     try layer.checkGroups(reader, field: "n_groups")
     layer.convolutionSize = try reader.integer(
-      "conv_kernel", default: 4, in: ConfigLimit.convolution)
+      "conv_kernel", default: 4, ConfigLimit.convolution)
     layer.hasProjectionBias = try reader.flag("use_bias", default: false)
     layer.hasConvolutionBias = try reader.flag("use_conv_bias", default: true)
-    layer.timeStepLimit = try either(.timeStepLimit, reader) { name throws(InteropError) in
+    layer.timeStepLimit = try either(.timeStepLimit, reader) { name throws(FieldError) in
       try reader.timeStepLimit(name)
     }
     return layer
@@ -115,13 +113,13 @@ struct Mamba2Dialect: ModelDialect {
 
   func decodeLayer(
     _ reader: ConfigReader, base: LayerConfiguration
-  ) throws(InteropError) -> LayerConfiguration {
+  ) throws(FieldError) -> LayerConfiguration {
     guard var layer = base.of(Mamba2Configuration.self) else {
-      throw reader.error("state_size", "the base layer is not a Mamba2 block")
+      throw reader.refusal("state_size", "the base layer is not a Mamba2 block")
     }
-    try reader.refuseUnknownKeys(known: ["state_size"])
+    try reader.refuse(except: ["state_size"])
     layer.stateSize =
-      try reader.optionalInteger("state_size", in: ConfigLimit.state) ?? layer.stateSize
+      try reader.optionalInteger("state_size", ConfigLimit.state) ?? layer.stateSize
     return .mamba2(layer)
   }
 
@@ -141,9 +139,9 @@ enum Mamba2Refusal {
 
 extension Mamba2Configuration {
   /// Requires that the groups divide the heads.
-  func checkGroups(_ reader: ConfigReader, field: String) throws(InteropError) {
+  func checkGroups(_ reader: ConfigReader, field: String) throws(FieldError) {
     guard headCount % groupCount == 0 else {
-      throw reader.error(field, "must divide the \(headCount) heads")
+      throw reader.refusal(field, "must divide the \(headCount) heads")
     }
   }
 }

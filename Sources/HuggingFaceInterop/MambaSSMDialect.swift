@@ -1,3 +1,4 @@
+import Fields
 import JSON
 import LanguageModels
 import Layers
@@ -39,12 +40,12 @@ struct MambaSSMDialect: ModelDialect {
     config["model_type"] == nil && (config["ssm_cfg"] != nil || config["d_model"] != nil)
   }
 
-  func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration {
+  func decodeBase(_ reader: ConfigReader) throws(FieldError) -> ModelConfiguration {
     try refuseUnsupported(reader)
     let mixer = try mixer(reader)
     let layer = try decodeBlock(
-      mixer, hiddenSize: try reader.requiredInteger("d_model", in: ConfigLimit.width))
-    let layerCount = try reader.requiredInteger("n_layer", in: ConfigLimit.layers)
+      mixer, hiddenSize: try reader.integer("d_model", ConfigLimit.width))
+    let layerCount = try reader.integer("n_layer", ConfigLimit.layers)
     return ModelConfiguration(
       family: .mamba2, hiddenSize: layer.hiddenSize,
       vocabularySize: try paddedVocabulary(reader), normEpsilon: layer.normEpsilon,
@@ -53,51 +54,49 @@ struct MambaSSMDialect: ModelDialect {
   }
 
   /// Options of the model that change the mathematics and that this program does not have.
-  private func refuseUnsupported(_ reader: ConfigReader) throws(InteropError) {
+  private func refuseUnsupported(_ reader: ConfigReader) throws(FieldError) {
     try reader.refuse(
-      "attn_layer_idx", unless: .array([]),
+      "attn_layer_idx", unless: [],
       because: "hybrid models with attention layers are not supported")
     try reader.refuse(
-      "d_intermediate", unless: .integer(0), because: "models with MLP blocks are not supported")
+      "d_intermediate", unless: 0, because: "models with MLP blocks are not supported")
     try reader.refuse(
-      "rms_norm", unless: .bool(true), because: "models with LayerNorm are not supported")
+      "rms_norm", unless: true, because: "models with LayerNorm are not supported")
   }
 
   /// The mixer's arguments, known ones only.
-  private func mixer(_ reader: ConfigReader) throws(InteropError) -> ConfigReader {
-    guard let mixer = try reader.optionalObject("ssm_cfg") else {
-      throw reader.error("ssm_cfg", "expected the mixer's arguments, with layer: \"Mamba2\"")
+  private func mixer(_ reader: ConfigReader) throws(FieldError) -> ConfigReader {
+    guard let mixer = try reader.optionalMapping("ssm_cfg") else {
+      throw reader.refusal("ssm_cfg", "expected the mixer's arguments, with layer: \"Mamba2\"")
     }
-    guard mixer.object["layer"]?.string == "Mamba2" else {
-      throw mixer.error("layer", "not supported; supported: Mamba2")
-    }
-    try mixer.refuseUnknownKeys(known: Self.known)
-    try mixer.refuse("D_has_hdim", unless: .bool(false), because: Mamba2Refusal.skipWidth)
-    try mixer.refuse("rmsnorm", unless: .bool(true), because: Mamba2Refusal.noGatedNorm)
-    try mixer.refuse("norm_before_gate", unless: .bool(false), because: Mamba2Refusal.normFirst)
+    _ = try mixer.word("layer", of: ["Mamba2"])
+    try mixer.refuse(except: Self.known)
+    try mixer.refuse("D_has_hdim", unless: false, because: Mamba2Refusal.skipWidth)
+    try mixer.refuse("rmsnorm", unless: true, because: Mamba2Refusal.noGatedNorm)
+    try mixer.refuse("norm_before_gate", unless: false, because: Mamba2Refusal.normFirst)
     try mixer.refuseActivation("activation")
     return mixer
   }
 
   private func decodeBlock(
     _ mixer: ConfigReader, hiddenSize: Int
-  ) throws(InteropError) -> Mamba2Configuration {
-    let expand = try mixer.positiveNumber("expand", default: 2, atMost: ConfigLimit.expansion)
+  ) throws(FieldError) -> Mamba2Configuration {
+    let expand = try mixer.number("expand", default: 2, ConfigLimit.expansion)
     let inner = Int(expand * Double(hiddenSize))
     try mixer.refuse(
-      "d_ssm", unless: .integer(inner),
+      "d_ssm", unless: FieldValue.integer(inner),
       because: "mixers with an MLP beside the recurrence are not supported")
-    let headDim = try mixer.integer("headdim", default: 64, in: ConfigLimit.channels)
+    let headDim = try mixer.integer("headdim", default: 64, ConfigLimit.channels)
     guard inner >= headDim, inner % headDim == 0 else {
-      throw mixer.error("headdim", "must divide the \(inner) inner channels")
+      throw mixer.refusal("headdim", "must divide the \(inner) inner channels")
     }
     var layer = Mamba2Configuration(
       hiddenSize: hiddenSize, headCount: inner / headDim, headDim: headDim,
-      stateSize: try mixer.integer("d_state", default: 128, in: ConfigLimit.state),
-      groupCount: try mixer.integer("ngroups", default: 1, in: ConfigLimit.channels),
+      stateSize: try mixer.integer("d_state", default: 128, ConfigLimit.state),
+      groupCount: try mixer.integer("ngroups", default: 1, ConfigLimit.channels),
       normEpsilon: Self.normEpsilon)
     try layer.checkGroups(mixer, field: "ngroups")
-    layer.convolutionSize = try mixer.integer("d_conv", default: 4, in: ConfigLimit.convolution)
+    layer.convolutionSize = try mixer.integer("d_conv", default: 4, ConfigLimit.convolution)
     layer.hasProjectionBias = try mixer.flag("bias", default: false)
     layer.hasConvolutionBias = try mixer.flag("conv_bias", default: true)
     layer.timeStepLimit = try mixer.timeStepLimit("dt_limit")
@@ -105,16 +104,16 @@ struct MambaSSMDialect: ModelDialect {
   }
 
   /// Rows of the embeddings: `vocab_size` rounded up to `pad_vocab_size_multiple`.
-  private func paddedVocabulary(_ reader: ConfigReader) throws(InteropError) -> Int {
-    let words = try reader.requiredInteger("vocab_size", in: ConfigLimit.vocabulary)
+  private func paddedVocabulary(_ reader: ConfigReader) throws(FieldError) -> Int {
+    let words = try reader.integer("vocab_size", ConfigLimit.vocabulary)
     let multiple = try reader.integer(
-      "pad_vocab_size_multiple", default: 8, in: 1...ConfigLimit.width.upperBound)
+      "pad_vocab_size_multiple", default: 8, ConfigLimit.width)
     return (words + multiple - 1) / multiple * multiple
   }
 
   func decodeLayer(
     _ reader: ConfigReader, base: LayerConfiguration
-  ) throws(InteropError) -> LayerConfiguration {
+  ) throws(FieldError) -> LayerConfiguration {
     try Mamba2Dialect().decodeLayer(reader, base: base)
   }
 

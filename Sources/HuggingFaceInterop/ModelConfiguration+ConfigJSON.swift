@@ -1,3 +1,4 @@
+import Fields
 import JSON
 import LanguageModels
 import Layers
@@ -8,14 +9,26 @@ extension ModelConfiguration {
   /// - Parameters:
   ///   - configJSON: the whole object. Fields that do not change the model's mathematics are ignored.
   ///   - source: the file's path, or for example `recipe model.config`, for messages.
-  /// - Throws: `InteropError.configuration` for the first field that is wrong or not supported.
+  /// - Throws: `InteropError.field` for the first field that is wrong or not supported.
   public init(
     configJSON: JSONValue, source: String = "config.json"
   ) throws(InteropError) {
-    guard case .object(let object) = configJSON else {
-      throw .malformed(file: source, problem: "expected an object of fields")
+    try self.init(fields: FieldValue(json: configJSON, place: .source(source)))
+  }
+
+  /// Decodes the same fields where they were not read from a file of their own.
+  ///
+  /// - Parameters:
+  ///   - fields: a mapping.
+  ///   - path: its dotted path, for example `model.config` in a recipe.
+  /// - Throws: `InteropError.field` for the first field that is wrong or not supported.
+  public init(fields: FieldValue, path: String = "") throws(InteropError) {
+    self = try InteropError.reading { () throws(FieldError) in
+      try ModelConfiguration(FieldReader(fields, path: path, keys: nil))
     }
-    let reader = ConfigReader(file: source, object: object)
+  }
+
+  private init(_ reader: ConfigReader) throws(FieldError) {
     let dialect = try ModelDialects.find(reader)
     try reader.refuse(
       "quantization_config", because: "quantized checkpoints are not supported; use the original")
@@ -26,7 +39,8 @@ extension ModelConfiguration {
   /// What a user should know about a `config.json` that decodes: fields that nothing reads, a line each.
   public static func warnings(configJSON: JSONValue, source: String) -> [String] {
     guard case .object(let fields) = configJSON,
-      let dialect = try? ModelDialects.find(ConfigReader(file: source, object: fields))
+      let dialect = try? ModelDialects.find(
+        ConfigReader(FieldValue(json: configJSON, place: .source(source)), keys: nil))
     else { return [] }
     return ConfigWarnings.lines(fields, dialect: dialect, source: source)
   }
@@ -34,27 +48,24 @@ extension ModelConfiguration {
   /// Replaces the layers that `statex.layers` lists.
   private mutating func readExpandedLayers(
     _ reader: ConfigReader, dialect: any ModelDialect
-  ) throws(InteropError) {
-    guard let statex = try reader.optionalObject("statex") else {
-      guard reader.object["model_type"]?.string != family.expandedModelType else {
-        throw reader.error(
+  ) throws(FieldError) {
+    guard let statex = try reader.optionalMapping("statex") else {
+      guard reader.value("model_type") != FieldValue.text(family.expandedModelType) else {
+        throw reader.refusal(
           "statex",
           "model_type \(family.expandedModelType) means that layers differ; expected which")
       }
       return
     }
-    try statex.refuseUnknownKeys(known: ["layers"])
-    guard let entries = try statex.optionalObject("layers") else { return }
-    for member in entries.object {
-      guard let index = Int(member.name), String(index) == member.name, layers.indices ~= index
+    try statex.refuse(except: ["layers"])
+    guard let entries = try statex.optionalMapping("layers") else { return }
+    for member in entries.entries {
+      guard let index = Int(member.key), String(index) == member.key, layers.indices ~= index
       else {
-        throw entries.error(
-          member.name, "not a layer of this model (0 to \(layers.count - 1))")
+        throw entries.invalid(
+          member.key, "not a layer of this model (0 to \(layers.count - 1))")
       }
-      guard let entry = try entries.optionalObject(member.name) else {
-        throw entries.error(member.name, "expected an object")
-      }
-      layers[index] = try dialect.decodeLayer(entry, base: base)
+      layers[index] = try dialect.decodeLayer(entries.mapping(member.key), base: base)
     }
   }
 }
@@ -63,11 +74,11 @@ extension ScratchInitialization {
   /// How a model from scratch with these `config.json` fields is drawn: `initializer_range` (0.02
   /// when absent) is the standard deviation of embeddings and linear weights alike.
   public init(configJSON: JSONValue, source: String = "config.json") throws(InteropError) {
-    guard case .object(let members) = configJSON else {
-      throw .malformed(file: source, problem: "expected an object of fields")
+    let deviation = try InteropError.reading { () throws(FieldError) in
+      let fields = FieldValue(json: configJSON, place: .source(source))
+      return try ConfigReader(fields, keys: nil).number(
+        "initializer_range", default: 0.02, .over(0, atMost: 10))
     }
-    let reader = ConfigReader(file: source, object: members)
-    let deviation = try reader.positiveNumber("initializer_range", default: 0.02, atMost: 10)
     self.init(embeddingDeviation: deviation, linearDeviation: deviation)
   }
 }

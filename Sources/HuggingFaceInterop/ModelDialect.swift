@@ -1,3 +1,4 @@
+import Fields
 import JSON
 import LanguageModels
 
@@ -30,12 +31,12 @@ public protocol ModelDialect: Sendable {
   func claims(_ config: [JSONMember]) -> Bool
 
   /// The configuration of the base model: `statex.layers` is not looked at.
-  func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration
+  func decodeBase(_ reader: ConfigReader) throws(FieldError) -> ModelConfiguration
 
   /// One entry of `statex.layers`: how a layer differs from the base.
   func decodeLayer(
     _ reader: ConfigReader, base: LayerConfiguration
-  ) throws(InteropError) -> LayerConfiguration
+  ) throws(FieldError) -> LayerConfiguration
 
   /// The fields of an original `config.json`, in any dialect of the family, that an export in this
   /// dialect keeps: those that only another dialect understands are left out.
@@ -103,9 +104,10 @@ enum ModelDialects {
   }
 
   /// The dialect in which a configuration is written.
-  static func find(_ reader: ConfigReader) throws(InteropError) -> any ModelDialect {
-    for dialect in all where dialect.claims(reader.object) { return dialect }
+  static func find(_ reader: ConfigReader) throws(FieldError) -> any ModelDialect {
+    let members = reader.members
+    for dialect in all where dialect.claims(members) { return dialect }
     let known = all.map(\.name).joined(separator: ", ")
-    throw reader.error("model_type", "not a supported family; supported: \(known)")
+    throw reader.refusal("model_type", "not a supported family; supported: \(known)")
   }
 }

@@ -7,13 +7,6 @@ extension JSONValue {
 
   /// A finite single-precision number in the shortest spelling that gives back the same `Float`.
   public init(_ value: Float) { self = .number(value.description) }
-
-  /// The value on one line, shortened to about 60 characters, for error messages.
-  public var summary: String {
-    let words = String(decoding: encoded(), as: UTF8.self).split { $0 == "\n" || $0 == " " }
-    let text = words.joined(separator: " ")
-    return text.count <= 60 ? text : text.prefix(57) + "..."
-  }
 }
 
 extension [JSONMember] {

@@ -35,9 +35,8 @@ public struct RunModel {
       self.directory = directory
     case .scratch(let config, _):
       let json = config.jsonValue
-      let source = "recipe model.config"
-      base = try ModelConfiguration(configJSON: json, source: source)
-      warnings = ModelConfiguration.warnings(configJSON: json, source: source)
+      base = try ModelConfiguration(fields: config, path: "model.config")
+      warnings = ModelConfiguration.warnings(configJSON: json, source: "recipe model.config")
       (rawConfig, directory) = (json, nil)
     }
     plan = try recipe.expansion?.plan(family: base.family, seed: recipe.run.seed)

@@ -180,6 +180,13 @@ import Testing
     ("\"layers.1.w\"", "\"layers.0.w\"", "occurs twice"),
     ("\"layers.1.w\"", "\"layers.1.w[0:16]\"", "without bracket"),
     ("\"step\": 5,", "\"step\": 6,", "step"),
+    ("\"step\": 5,", "\"step\": -5,", "manifest.json: `step`: must be at least 0, found -5"),
+    ("\"step\": 5,", "\"step\": 5.5,", "`step`: expected an integer, found the number 5.5"),
+    ("\"step\": 5,", "\"step\": 9223372036854775807,", "`step`: must be at most 281474976710656"),
+    ("\"step\": 5,", "\"step\": 92233720368547758080,", "`step`: must be at most 281474976710656"),
+    (
+      "\"bytes\": ", "\"bytes\": 99999999999999", "`shards.0.bytes`: must be at most 70368744177664"
+    ),
     ("\"step\": 5,", "\"step\": 5, \"step\": 5,", "duplicate key"),
     ("\"index\": 1,", "\"index\": 0,", "shards.1"),
     ("shard-00001-of-00002.safetensors.zst", "../../../../etc/passwd", "shards.1"),

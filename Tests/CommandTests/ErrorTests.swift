@@ -58,8 +58,8 @@ struct ErrorTests {
       WrongCommand(
         "data make --smaples=3", 64, "Unknown option '--smaples'. Did you mean '--samples'"),
       WrongCommand("inspect --nothing-like-it", 64, "Unknown option '--nothing-like-it'"),
-      WrongCommand("evaluate --model model --task mqra", 64, "did you mean 'mqar'"),
-      WrongCommand("evaluate --model model --task mqar:pears=4", 64, "did you mean 'pairs'"),
+      WrongCommand("evaluate --model model --task mqra", 64, "did you mean `mqar`?"),
+      WrongCommand("evaluate --model model --task mqar:pears=4", 64, "did you mean `pairs`?"),
       WrongCommand("evaluate --model model --task mqar:pairs", 64, "mqar:pairs"),
       WrongCommand("evaluate --model model --task mqar", 64, "vocabulary has 264"),
       WrongCommand("evaluate --model model --task copying --task copying", 64, "as=NAME"),

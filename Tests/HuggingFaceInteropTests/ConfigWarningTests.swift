@@ -76,7 +76,7 @@ private func json(_ text: String) throws -> JSONValue {
       let error = #expect(throws: InteropError.self) {
         try ModelConfiguration(configJSON: config)
       }
-      #expect(error?.description.contains("'norm_before_gate' is true") == true)
+      #expect(error?.description.contains("`norm_before_gate`: ") == true)
       return
     }
     let model = try ModelConfiguration(configJSON: config)
@@ -89,12 +89,12 @@ private func json(_ text: String) throws -> JSONValue {
   }
 
   @Test(arguments: [
-    (#""norm_eps": 1e-6, "layer_norm_epsilon": 1e-5"#, "'norm_eps' is 1e-6", "is 1e-5"),
+    (#""norm_eps": 1e-6, "layer_norm_epsilon": 1e-5"#, "`norm_eps`: ", "is the number 1e-05"),
     (
-      #""dt_limit": [0.0, Infinity], "time_step_limit": [0.001, 0.1]"#, "'dt_limit' is",
-      "'time_step_limit' is ["
+      #""dt_limit": [0.0, Infinity], "time_step_limit": [0.001, 0.1]"#, "`dt_limit`: ",
+      "'time_step_limit' is a list of 2"
     ),
-    (#""dt_limit": null, "time_step_limit": [0.001, 0.1]"#, "'dt_limit' is null", "two names"),
+    (#""dt_limit": null, "time_step_limit": [0.001, 0.1]"#, "`dt_limit`: ", "two names"),
   ])
   func twoNamesOfOneFieldMustAgree(fields: String, first: String, second: String) throws {
     let config = try json(Self.mamba2 + ", \(fields)}")

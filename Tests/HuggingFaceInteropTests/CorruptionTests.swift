@@ -182,7 +182,9 @@ struct Corruption: CustomTestStringConvertible, Sendable {
     .tensors("a config.json with a comment", expected: "config.json: line 2, column 1: ") {
       $0.config = "{\n// no\n}"
     },
-    .tensors("a config.json of one number", expected: "expected an object") { $0.config = "3" },
+    .tensors("a config.json of one number", expected: "expected a mapping of keys") {
+      $0.config = "3"
+    },
     .tensors("a config.json that is too deep", expected: "nested") {
       $0.config = String(repeating: "[", count: 1_000_000)
     },

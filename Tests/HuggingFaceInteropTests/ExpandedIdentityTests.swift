@@ -89,7 +89,7 @@ private func mamba2(_ states: [Int]) -> ModelConfiguration {
       try ModelConfiguration(configJSON: .object(fields))
     }
     #expect(error?.exitCode == 65)
-    #expect(error?.description.contains("field 'statex' is missing") == true)
+    #expect(error?.description.contains("`statex`: model_type") == true)
   }
 }
 

@@ -101,26 +101,30 @@ private struct NotMamba2: Error {}
 
   /// Fields in the spelling of transformers, and what the message must contain.
   @Test(arguments: [
-    (#""num_heads": 7"#, "num_heads' is 7: num_heads (7) x head_dim (12) must be expand x"),
-    (#""n_groups": 3"#, "'n_groups' is 3: must divide the 8 heads"),
-    (#""n_groups": null"#, "'n_groups' is null"), (#""state_size": 0"#, "'state_size' is 0"),
-    (#""state_size": 70000"#, "'state_size' is 70000"), (#""head_dim": 0"#, "'head_dim'"),
-    (#""expand": 0"#, "'expand'"), (#""conv_kernel": 0"#, "'conv_kernel'"),
-    (#""hidden_act": "gelu""#, "'hidden_act' is \"gelu\""), (#""vocab_size": 0"#, "'vocab_size'"),
-    (#""layer_norm_epsilon": 0"#, "'layer_norm_epsilon'"),
-    (#""use_bias": 1"#, "'use_bias' is 1"), (#""D_has_hdim": true"#, "'D_has_hdim' is true"),
-    (#""norm_before_gate": true"#, "'norm_before_gate' is true"),
-    (#""rmsnorm": false"#, "'rmsnorm' is false"),
-    (#""time_step_limit": [0]"#, "'time_step_limit'"),
+    (#""num_heads": 7"#, "`num_heads`: num_heads (7) x head_dim (12) must be expand x"),
+    (#""n_groups": 3"#, "`n_groups`: must divide the 8 heads"),
+    (#""n_groups": null"#, "`n_groups`"), (#""state_size": 0"#, "`state_size`"),
+    (#""state_size": 70000"#, "`state_size`: must be between 1 and 65536, found 70000"),
+    (#""head_dim": 0"#, "`head_dim`"),
+    (#""expand": 0"#, "`expand`"), (#""conv_kernel": 0"#, "`conv_kernel`"),
+    (#""hidden_act": "gelu""#, "`hidden_act`"), (#""vocab_size": 0"#, "`vocab_size`"),
+    (#""layer_norm_epsilon": 0"#, "`layer_norm_epsilon`"),
+    (#""use_bias": 1"#, "`use_bias`"), (#""D_has_hdim": true"#, "`D_has_hdim`"),
+    (#""norm_before_gate": true"#, "`norm_before_gate`"),
+    (#""rmsnorm": false"#, "`rmsnorm`"),
+    (#""time_step_limit": [0]"#, "`time_step_limit`"),
     (#""time_step_limit": [0.5, 0.1]"#, "expected 0 <= lower <= upper"),
-    (#""time_step_limit": [0.0, 0.0]"#, "'time_step_limit'"),
-    (#""time_step_limit": [-1, 1]"#, "'time_step_limit'"),
-    (#""time_step_limit": [Infinity, Infinity]"#, "'time_step_limit'"),
+    (#""time_step_limit": [0.0, 0.0]"#, "`time_step_limit`"),
+    (#""time_step_limit": [-1, 1]"#, "`time_step_limit`"),
+    (#""time_step_limit": [Infinity, Infinity]"#, "`time_step_limit`"),
     (#""time_step_limit": [0, "much"]"#, "infinity is written Infinity"),
-    (#""time_step_limit": [0, NaN]"#, "'time_step_limit'"),
-    (#""statex": {"layers": {"0": {"num_heads": 1}}}"#, "'statex.layers.0.num_heads'"),
-    (#""statex": {"layers": {"3": {"state_size": 20}}}"#, "'statex.layers.3'"),
-    (#""statex": {"layers": {"0": {"state_size": 0}}}"#, "'statex.layers.0.state_size' is 0"),
+    (#""time_step_limit": [0, NaN]"#, "`time_step_limit`"),
+    (
+      #""statex": {"layers": {"0": {"num_heads": 1}}}"#,
+      "unknown key `statex.layers.0.num_heads`; known here: state_size"
+    ),
+    (#""statex": {"layers": {"3": {"state_size": 20}}}"#, "`statex.layers.3`"),
+    (#""statex": {"layers": {"0": {"state_size": 0}}}"#, "`statex.layers.0.state_size`"),
   ])
   func wrongFieldsAreNamed(fields: String, expected: String) throws {
     let name = fields.split(separator: "\"")[0]
@@ -135,24 +139,28 @@ private struct NotMamba2: Error {}
   func sizesMustBeGiven(name: String) throws {
     let rest = Self.sizes.split(separator: ", ").filter { !$0.hasPrefix("\"\(name)\"") }
       .joined(separator: ", ")
-    try expectRefused(#"{"model_type": "mamba2", \#(rest)}"#, "'\(name)' is missing")
+    try expectRefused(
+      #"{"model_type": "mamba2", \#(rest)}"#, "the required key `\(name)` is missing")
   }
 
   /// Fields in mamba_ssm's spelling, the mixer's apart.
   @Test(arguments: [
-    (#""n_layer": 2"#, "", "'ssm_cfg.layer' is missing"),
-    (#""n_layer": 2"#, #""layer": "Mamba1""#, #"'ssm_cfg.layer' is "Mamba1""#),
-    (#""attn_layer_idx": [1]"#, #""layer": "Mamba2""#, "'attn_layer_idx' is [1]"),
-    (#""d_intermediate": 8"#, #""layer": "Mamba2""#, "'d_intermediate' is 8"),
-    (#""rms_norm": false"#, #""layer": "Mamba2""#, "'rms_norm' is false"),
-    ("", #""layer": "Mamba2", "D_has_hdim": true"#, "'ssm_cfg.D_has_hdim' is true"),
-    ("", #""layer": "Mamba2", "rmsnorm": false"#, "'ssm_cfg.rmsnorm' is false"),
-    ("", #""layer": "Mamba2", "norm_before_gate": true"#, "'ssm_cfg.norm_before_gate'"),
-    ("", #""layer": "Mamba2", "d_ssm": 64"#, "'ssm_cfg.d_ssm' is 64"),
-    ("", #""layer": "Mamba2", "headdim": 50"#, "'ssm_cfg.headdim' is 50"),
-    ("", #""layer": "Mamba2", "ngroups": 3"#, "'ssm_cfg.ngroups' is 3"),
-    ("", #""layer": "Mamba2", "activation": "gelu""#, "'ssm_cfg.activation'"),
-    ("", #""layer": "Mamba2", "headim": 50"#, "'ssm_cfg.headim' is 50: unknown key"),
+    (#""n_layer": 2"#, "", "the required key `ssm_cfg.layer` is missing"),
+    (#""n_layer": 2"#, #""layer": "Mamba1""#, "`ssm_cfg.layer`"),
+    (#""attn_layer_idx": [1]"#, #""layer": "Mamba2""#, "`attn_layer_idx`"),
+    (#""d_intermediate": 8"#, #""layer": "Mamba2""#, "`d_intermediate`"),
+    (#""rms_norm": false"#, #""layer": "Mamba2""#, "`rms_norm`"),
+    ("", #""layer": "Mamba2", "D_has_hdim": true"#, "`ssm_cfg.D_has_hdim`"),
+    ("", #""layer": "Mamba2", "rmsnorm": false"#, "`ssm_cfg.rmsnorm`"),
+    ("", #""layer": "Mamba2", "norm_before_gate": true"#, "`ssm_cfg.norm_before_gate`"),
+    ("", #""layer": "Mamba2", "d_ssm": 64"#, "`ssm_cfg.d_ssm`"),
+    ("", #""layer": "Mamba2", "headdim": 50"#, "`ssm_cfg.headdim`"),
+    ("", #""layer": "Mamba2", "ngroups": 3"#, "`ssm_cfg.ngroups`"),
+    ("", #""layer": "Mamba2", "activation": "gelu""#, "`ssm_cfg.activation`"),
+    (
+      "", #""layer": "Mamba2", "headim": 50"#,
+      "unknown key `ssm_cfg.headim`; did you mean `headdim`?"
+    ),
   ])
   func wrongOfficialFieldsAreNamed(fields: String, mixer: String, expected: String) throws {
     let layers = fields.contains("n_layer") ? "" : #", "n_layer": 2"#

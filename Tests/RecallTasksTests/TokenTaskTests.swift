@@ -115,7 +115,7 @@ import Testing
 @Suite struct MarkovTests {
   @Test func successorsHaveTheirProbabilities() throws {
     let configuration = MarkovTextTask.Configuration()
-    let task = try MarkovTextTask(
+    let task = MarkovTextTask(
       configuration: configuration, sequenceLength: 256, seed: 3, stream: .training)
     var expected = [Double](repeating: 0, count: 16)
     var counts = [Double](repeating: 0, count: 16)
@@ -143,7 +143,7 @@ import Testing
     func table(_ seed: UInt64, _ stream: SampleStream, tableSeed: UInt64? = nil) throws -> [Int32] {
       var configuration = MarkovTextTask.Configuration()
       configuration.tableSeed = tableSeed
-      return try MarkovTextTask(
+      return MarkovTextTask(
         configuration: configuration, sequenceLength: 8, seed: seed, stream: stream
       ).successors
     }

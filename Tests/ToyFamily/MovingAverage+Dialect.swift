@@ -1,3 +1,4 @@
+import Fields
 import HuggingFaceInterop
 import JSON
 import LanguageModels
@@ -17,15 +18,15 @@ struct MovingAverageDialect: ModelDialect {
 
   func claims(_ config: [JSONMember]) -> Bool { family.isNamed(by: config) }
 
-  func decodeBase(_ reader: ConfigReader) throws(InteropError) -> ModelConfiguration {
+  func decodeBase(_ reader: ConfigReader) throws(FieldError) -> ModelConfiguration {
     let layer = MovingAverageConfiguration(
-      hiddenSize: try reader.requiredInteger("hidden_size", in: ConfigLimit.width),
-      channels: try reader.requiredInteger("channels", in: ConfigLimit.channels),
+      hiddenSize: try reader.integer("hidden_size", ConfigLimit.width),
+      channels: try reader.integer("channels", ConfigLimit.channels),
       normEpsilon: try reader.singlePrecision("norm_eps", default: 1e-6))
-    let count = try reader.requiredInteger("num_hidden_layers", in: ConfigLimit.layers)
+    let count = try reader.integer("num_hidden_layers", ConfigLimit.layers)
     return ModelConfiguration(
       family: family, hiddenSize: layer.hiddenSize,
-      vocabularySize: try reader.requiredInteger("vocab_size", in: ConfigLimit.vocabulary),
+      vocabularySize: try reader.integer("vocab_size", ConfigLimit.vocabulary),
       normEpsilon: layer.normEpsilon,
       tiesEmbeddings: try reader.flag("tie_word_embeddings", default: false),
       layers: Array(repeating: LayerConfiguration(layer), count: count))
@@ -33,11 +34,11 @@ struct MovingAverageDialect: ModelDialect {
 
   func decodeLayer(
     _ reader: ConfigReader, base: LayerConfiguration
-  ) throws(InteropError) -> LayerConfiguration {
+  ) throws(FieldError) -> LayerConfiguration {
     guard var layer = base.of(MovingAverageConfiguration.self) else {
-      throw reader.error("channels", "the base layer is no moving average")
+      throw reader.refusal("channels", "the base layer is no moving average")
     }
-    layer.channels = try reader.requiredInteger("channels", in: ConfigLimit.channels)
+    layer.channels = try reader.integer("channels", ConfigLimit.channels)
     return LayerConfiguration(layer)
   }
 
