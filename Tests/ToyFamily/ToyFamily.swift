@@ -35,7 +35,7 @@ struct ToyFamily {
 
   private static func train(_ path: String, overrides: [String], debug: Bool) throws {
     let communicator = try Communicator()
-    let ranks = Ranks(communicator)
+    let ranks = try Ranks(communicator)
     let recipe = try Recipe.load(path: path, overrides: overrides)
     if debug {
       guard try DebugRun(recipe, ranks: ranks).run() else { exit(70) }
