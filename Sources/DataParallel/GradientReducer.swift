@@ -81,7 +81,7 @@ public final class GradientReducer {
   public init(
     count: Int, tree: ReductionTree, communicator: Communicator, options: ReductionOptions
   ) throws {
-    precondition(tree.ranks == communicator.size, "the tree is for another number of ranks")
+    require(tree.ranks == communicator.size, "the tree is for another number of ranks")
     self.tree = tree
     self.options = options
     self.communicator = communicator

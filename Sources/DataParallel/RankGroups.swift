@@ -1,6 +1,7 @@
 import Collectives
 import Dispatch
 import Kernels
+import TensorStorage
 
 /// How ranks share sequences: each `parts` consecutive ranks are a group that computes the same
 /// sequences, rank r part `r % parts` of those of group `r / parts`.
@@ -14,7 +15,7 @@ public struct RankGroups: Sendable, Equatable {
   ///
   /// - Precondition: `parts` divides `ranks`.
   public init(ranks: Int, parts: Int) {
-    precondition(ranks.isMultiple(of: parts), "\(ranks) ranks in groups of \(parts)")
+    require(ranks.isMultiple(of: parts), "\(ranks) ranks in groups of \(parts)")
     (self.ranks, self.parts) = (ranks, parts)
   }
 
@@ -26,28 +27,34 @@ public struct RankGroups: Sendable, Equatable {
   public func part(of rank: Int) -> Int { rank % parts }
 }
 
-/// The exchange between the parts of a sequence, over the ranks of a group.
-public final class RankSequenceExchange: SequenceExchange {
-  private let group: Communicator
+/// The group of ranks to which this one belongs.
+public final class RankGroup: SequenceGroup {
+  /// Ranks that share a sequence.
+  public let parts: Int
+  /// The part that this rank computes.
+  public let part: Int
+
+  private let communicator: Communicator
   private let fail: (any Error) -> Never
 
   /// Seconds spent in `gather` so far.
   public private(set) var seconds = 0.0
 
-  /// Makes the group of ranks that share sequences with this one.
+  /// Makes the group of this rank.
   ///
   /// Collective over all ranks.
   ///
   /// - Parameters:
   ///   - groups: who is in which.
   ///   - communicator: all ranks.
-  ///   - fail: reports an error and ends the job; see `SequenceExchange`.
+  ///   - fail: reports an error and ends the job; see `SequenceGroup`.
   /// - Throws: `CollectiveError`.
   public init(
     _ groups: RankGroups, communicator: Communicator, fail: @escaping (any Error) -> Never
   ) throws {
-    precondition(groups.ranks == communicator.size, "the groups are for another number of ranks")
-    group = try communicator.split(color: groups.group(of: communicator.rank))
+    require(groups.ranks == communicator.size, "the groups are for another number of ranks")
+    (parts, part) = (groups.parts, groups.part(of: communicator.rank))
+    self.communicator = try communicator.split(color: groups.group(of: communicator.rank))
     self.fail = fail
   }
 
@@ -56,7 +63,7 @@ public final class RankSequenceExchange: SequenceExchange {
     let start = DispatchTime.now().uptimeNanoseconds
     defer { seconds += Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9 }
     do {
-      try group.gather(inPlace: values, count: count)
+      try communicator.gather(inPlace: values, count: count)
     } catch {
       fail(error)
     }

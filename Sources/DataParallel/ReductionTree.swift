@@ -1,3 +1,5 @@
+import TensorStorage
+
 /// How the leaves of a step (its micro-batches) are shared among ranks and summed.
 ///
 /// The sum of leaves `a ..< b` is the sum of its left part plus that of its right part, the left part
@@ -20,7 +22,7 @@ public struct ReductionTree: Sendable, Equatable {
   ///
   /// - Precondition: at least one of each; `parts` divides both.
   public init(leaves: Int, ranks: Int, parts: Int = 1) {
-    precondition(
+    require(
       leaves >= 1 && ranks >= 1 && leaves.isMultiple(of: parts),
       "a tree of \(leaves) leaves on \(ranks) ranks, \(parts) a micro-batch")
     groups = RankGroups(ranks: ranks, parts: parts)

@@ -54,9 +54,6 @@ public final class BFloat16Products {
     (floats(parameterCount, backEnd), Slot.allCases.count * floats(operandCount, backEnd))
   }
 
-  /// Floats that the buffers of converted operands hold now.
-  public var operandFloats: Int { operands.reduce(0) { $0 + $1.count } }
-
   /// Converts all weights; to be called when they have changed, before the next product.
   public func convertWeights() {
     let row = 1 << 14
@@ -73,7 +70,7 @@ public final class BFloat16Products {
 
   /// Runs `body` with this in place of fp32 products, and returns what it returns.
   public func run<Result>(_ body: () throws -> Result) rethrows -> Result {
-    precondition(Self.current == nil, "bf16 products are in use already")
+    require(Self.current == nil, "bf16 products are in use already")
     Self.current = self
     defer { Self.current = nil }
     return try body()
@@ -114,7 +111,7 @@ public final class BFloat16Products {
       convert(matrix, to: target, elementBytes: bytes)
       pointer = target
     }
-    guard let pointer else { preconditionFailure("a pointer was just set") }
+    guard let pointer else { fatalError("a pointer was just set") }
     // A shared operand was converted as it was stored when it was shared.
     let isTransposed = isShared && matrix.isTransposed
     return ConvertedMatrix(
@@ -140,6 +137,6 @@ public final class BFloat16Products {
 ///   - body: takes the same matrix, marked as converted.
 /// - Returns: what `body` returns.
 public func withSharedOperand<Result>(_ matrix: Matrix, _ body: (Matrix) -> Result) -> Result {
-  precondition(!matrix.isTransposed, "a shared operand is not transposed")
+  require(!matrix.isTransposed, "a shared operand is not transposed")
   return BFloat16Products.current?.share(matrix, body) ?? body(matrix)
 }

@@ -22,7 +22,7 @@ public func convolutionShare(_ x: Floats, into share: Floats, dims: ConvolutionD
 public struct ConvolutionShares {
   let base: Floats
   let stride: Int
-  let split: SequenceSplit
+  let split: SegmentSplit
 
   /// Names the blocks.
   ///
@@ -30,7 +30,7 @@ public struct ConvolutionShares {
   ///   - base: part 0's block `[B, W - 1, D]`.
   ///   - stride: floats from one part's block to the next.
   ///   - split: how many tokens the parts have.
-  public init(_ base: Floats, stride: Int, split: SequenceSplit) {
+  public init(_ base: Floats, stride: Int, split: SegmentSplit) {
     (self.base, self.stride, self.split) = (base, stride, split)
   }
 

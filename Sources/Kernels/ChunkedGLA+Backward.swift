@@ -41,7 +41,7 @@ public struct GLAGradients {
 ///   - dims: the sizes.
 public func chunkGLABackward(
   _ dout: Floats, _ x: GLAInputs, start: Floats, dstateInPlace dstate: Floats,
-  into gradients: GLAGradients, _ part: SequencePart?, _ plan: inout MemoryPlan,
+  into gradients: GLAGradients, _ part: SegmentPart?, _ plan: inout MemoryPlan,
   dims: GLADims
 ) {
   dims.runBackward(

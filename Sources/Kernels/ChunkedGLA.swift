@@ -161,7 +161,7 @@ public struct GLAInputs {
 ///   - plan: where scratch is taken from.
 ///   - dims: the sizes.
 public func chunkGLAForward(
-  _ x: GLAInputs, start: Floats, into o: Floats, final: Floats, _ part: SequencePart?,
+  _ x: GLAInputs, start: Floats, into o: Floats, final: Floats, _ part: SegmentPart?,
   _ plan: inout MemoryPlan, dims: GLADims
 ) {
   dims.run(x, start: start, into: o, final: final, part, &plan)

@@ -161,7 +161,7 @@ extension ChunkedRecurrence {
   ///   - part: the part that these tokens are; nil when they are the whole.
   ///   - plan: where scratch is taken from; with a measuring plan nothing is computed.
   public func run(
-    _ x: Inputs, start: Floats, into o: Floats, final: Floats, _ part: SequencePart?,
+    _ x: Inputs, start: Floats, into o: Floats, final: Floats, _ part: SegmentPart?,
     _ plan: inout MemoryPlan
   ) {
     let mark = plan.used
@@ -169,7 +169,7 @@ extension ChunkedRecurrence {
     plan.run { prepare(x, s) }
     var end = final
     if let part {
-      precondition(start != final, "a part's start has memory of its own")
+      require(start != final, "a part's start has memory of its own")
       let shares = shares(&plan, parts: part.parts)
       plan.run { storeLocalState(x, s, into: shares, part: part.index) }
       part.gather(shares)
@@ -195,8 +195,11 @@ extension ChunkedRecurrence {
   ///   - plan: where scratch is taken from; with a measuring plan nothing is computed.
   public func runBackward(
     _ dout: Floats, _ x: Inputs, start: Floats, dstateInPlace dstate: Floats,
-    into gradients: Gradients, _ part: SequencePart?, _ plan: inout MemoryPlan
+    into gradients: Gradients, _ part: SegmentPart?, _ plan: inout MemoryPlan
   ) {
+    if !plan.isMeasuring {
+      requireDisjoint(start, dstate, count: stateCount, "a state and its gradient")
+    }
     let mark = plan.used
     let s = scratch(&plan, backward: true)
     let states = spanStates(&plan)

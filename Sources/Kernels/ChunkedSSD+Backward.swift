@@ -39,7 +39,7 @@ public struct SSDGradients {
 ///   - dims: sizes.
 public func chunkSSDBackward(
   _ dy: Floats, _ x: SSDInputs, start: Floats, dstateInPlace dstate: Floats,
-  into gradients: SSDGradients, _ part: SequencePart?, _ plan: inout MemoryPlan,
+  into gradients: SSDGradients, _ part: SegmentPart?, _ plan: inout MemoryPlan,
   dims: SSDDims
 ) {
   dims.runBackward(dy, x, start: start, dstateInPlace: dstate, into: gradients, part, &plan)

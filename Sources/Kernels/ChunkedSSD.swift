@@ -47,7 +47,7 @@ public struct SSDDims: Sendable {
     batch: Int, length: Int, heads: Int, headDim: Int, groups: Int, stateSize: Int,
     inputStride: Int
   ) {
-    precondition(heads % groups == 0, "\(groups) groups do not divide \(heads) heads")
+    require(heads % groups == 0, "\(groups) groups do not divide \(heads) heads")
     self.batch = batch
     self.length = length
     self.heads = heads
@@ -150,7 +150,7 @@ public struct SSDInputs {
 ///   - plan: where scratch is taken from.
 ///   - dims: sizes.
 public func chunkSSDForward(
-  _ x: SSDInputs, start: Floats, into y: Floats, final: Floats, _ part: SequencePart?,
+  _ x: SSDInputs, start: Floats, into y: Floats, final: Floats, _ part: SegmentPart?,
   _ plan: inout MemoryPlan, dims: SSDDims
 ) {
   dims.run(x, start: start, into: y, final: final, part, &plan)

@@ -1,4 +1,5 @@
 import Foundation
+import TensorStorage
 
 // The output head and the loss in one: logits exist for one block of tokens at a time.
 //
@@ -29,7 +30,7 @@ public struct LinearCrossEntropyDims {
   /// rows that count.
   public var scratchCount: Int { block * (vocabulary + width) + rows }
 
-  func parts(_ scratch: Floats) -> (logits: Floats, hidden: Floats) {
+  func areas(_ scratch: Floats) -> (logits: Floats, hidden: Floats) {
     (scratch, scratch + block * vocabulary)
   }
 
@@ -90,6 +91,9 @@ public func linearCrossEntropy(
   for row in 0..<dims.rows {
     nll[row] = 0
     if wanted.weights[row] != 0 {
+      require(
+        0..<dims.vocabulary ~= Int(wanted.targets[row]),
+        "target \(wanted.targets[row]) of a vocabulary of \(dims.vocabulary)")
       list[counted] = Int32(row)
       counted += 1
     } else if let gradients {
@@ -115,7 +119,7 @@ func gatherRows(
   _ hidden: Floats, scratch: Floats, dims: LinearCrossEntropyDims,
   rows: UnsafeMutablePointer<Int32>, count: Int
 ) -> Matrix {
-  let gathered = dims.parts(scratch).hidden
+  let gathered = dims.areas(scratch).hidden
   parallelFor(count, (hidden, gathered, rows, dims.width)) { job, i in
     let (hidden, gathered, rows, width) = job
     (gathered + i * width).update(from: hidden + Int(rows[i]) * width, count: width)
@@ -127,7 +131,7 @@ func gatherRows(
 func blockLogits(
   _ x: Matrix, weight: Floats, scratch: Floats, dims: LinearCrossEntropyDims
 ) -> Matrix {
-  let logits = Matrix(dims.parts(scratch).logits, x.rows, dims.vocabulary)
+  let logits = Matrix(dims.areas(scratch).logits, x.rows, dims.vocabulary)
   matrixProduct(x, Matrix(weight, dims.vocabulary, dims.width).transposed, into: logits)
   return logits
 }

@@ -1,4 +1,5 @@
 import COpenBLAS
+import TensorStorage
 
 /// Mutable single-precision memory, as every kernel takes it.
 public typealias Floats = UnsafeMutablePointer<Float>
@@ -100,10 +101,12 @@ public func matrixProduct(_ a: Matrix, _ b: Matrix, accumulatingInto c: Matrix) 
 }
 
 private func product(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Bool) {
-  precondition(
+  require(
     a.rows == c.rows && b.columns == c.columns && a.columns == b.rows && !c.isTransposed,
     "product of [\(a.rows), \(a.columns)] and [\(b.rows), \(b.columns)] into [\(c.rows), \(c.columns)]"
   )
+  require(
+    c.pointer != a.pointer && c.pointer != b.pointer, "a product is written over its operand")
   if let products = BFloat16Products.current {
     products.product(a, b, c, accumulate: accumulate)
   } else {

@@ -96,7 +96,7 @@ public final class ThreadPool: @unchecked Sendable {
   private var threads: [pthread_t] = []
 
   private init(threadCount: Int, spins: Int = 4000) {
-    precondition(threadCount >= 1, "a pool needs a thread")
+    require(threadCount >= 1, "a pool needs a thread")
     self.threadCount = threadCount
     self.spins = spins
     pthread_mutex_init(mutex, nil)

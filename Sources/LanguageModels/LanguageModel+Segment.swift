@@ -9,11 +9,11 @@ public struct SegmentTokens {
   /// Where documents begin among them.
   public var history: DocumentHistory
   /// The part of a shared segment that they are; nil when they are all of it.
-  public var part: SequencePart?
+  public var part: SegmentPart?
 
   /// Names the arrays.
   public init(
-    _ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none, part: SequencePart? = nil
+    _ tokens: UnsafePointer<Int32>, history: DocumentHistory = .none, part: SegmentPart? = nil
   ) {
     self.tokens = tokens
     self.history = history
@@ -37,6 +37,12 @@ extension LanguageModel {
     _ activations: SegmentActivations, dims: SegmentDims, wantsOutput: Bool = true,
     observe: ((Int, UnsafePointer<Float>) -> Void)? = nil
   ) {
+    requireFit(dims, activations)
+    for row in 0..<dims.rows {
+      require(
+        0..<vocabulary ~= Int(input.tokens[row]),
+        "token \(input.tokens[row]) of a vocabulary of \(vocabulary)")
+    }
     embeddingForward(
       input.tokens, table: parameters + embeddings, into: activations.streams[0], rows: dims.rows,
       width: width)
@@ -68,6 +74,7 @@ extension LanguageModel {
     _ wanted: CrossEntropyTargets, parameters: Floats, gradients: Floats?,
     _ activations: SegmentActivations, dims: SegmentDims
   ) -> Double {
+    requireFit(dims, activations)
     normOutput(parameters: parameters, activations, dims: dims)
     let headDims = LinearCrossEntropyDims(rows: dims.rows, width: width, vocabulary: vocabulary)
     var plan = activations.scratch
@@ -106,6 +113,7 @@ extension LanguageModel {
     dstateInPlace dstate: Floats, _ activations: SegmentActivations, dims: SegmentDims,
     observe: ((Int, UnsafePointer<Float>) -> Void)? = nil
   ) {
+    requireFit(dims, activations)
     // The head left the gradient of the normed rows there; from now on it is that of the stream.
     let dx = activations.normed
     var plan = activations.scratch
@@ -147,6 +155,15 @@ extension LanguageModel {
     matrixProduct(
       Matrix(activations.normed + row * width, 1, width),
       Matrix(parameters + head, vocabulary, width).transposed, into: Matrix(logits, 1, vocabulary))
+  }
+
+  /// Requires that activations are large enough for a segment.
+  private func requireFit(_ dims: SegmentDims, _ activations: SegmentActivations) {
+    let most = activations.dims
+    require(
+      dims.batch <= most.batch && dims.length <= most.length && dims.parts == most.parts,
+      "a segment of \(dims.batch) x \(dims.length) tokens (\(dims.parts) parts) in activations of"
+        + " \(most.batch) x \(most.length) (\(most.parts) parts)")
   }
 
   private func context(

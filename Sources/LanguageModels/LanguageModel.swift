@@ -32,7 +32,7 @@ public struct LanguageModel {
     let layout = configuration.layout(trainable: trainable)
     self.layout = layout
     func offset(_ name: String) -> Int {
-      guard let slot = layout[name] else { preconditionFailure("the layout has no \(name)") }
+      guard let slot = layout[name] else { fatalError("the layout has no \(name)") }
       return slot.offset
     }
     let family = configuration.family

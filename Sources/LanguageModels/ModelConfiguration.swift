@@ -26,7 +26,7 @@ public struct ModelConfiguration: Sendable, Equatable, Encodable {
     family: ModelFamily, hiddenSize: Int, vocabularySize: Int, normEpsilon: Float,
     tiesEmbeddings: Bool, layers: [LayerConfiguration], base: LayerConfiguration? = nil
   ) {
-    guard let base = base ?? layers.first else { preconditionFailure("a model without layers") }
+    guard let base = base ?? layers.first else { fatalError("a model without layers") }
     self.base = base
     self.family = family
     self.hiddenSize = hiddenSize

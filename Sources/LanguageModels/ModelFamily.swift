@@ -1,4 +1,5 @@
 import Synchronization
+import TensorStorage
 
 /// What a family of models is called, in `config.json` and in its checkpoints.
 ///
@@ -62,7 +63,7 @@ public enum ModelFamilies {
   public static func register(_ definition: any FamilyDefinition) {
     registered.withLock { families in
       let family = ModelFamily(definition)
-      precondition(!families.contains(family), "the family \(family.name) is there already")
+      require(!families.contains(family), "the family \(family.name) is there already")
       families.append(family)
     }
   }

@@ -23,11 +23,11 @@ public final class SegmentActivations {
   /// Floats that `dims` needs.
   public static func count(_ model: LanguageModel, dims: SegmentDims, trains: Bool) -> Int {
     var plan = MemoryPlan.measuring()
-    _ = Parts(model, dims, trains: trains, &plan)
+    _ = Areas(model, dims, trains: trains, &plan)
     return plan.peak
   }
 
-  private struct Parts {
+  private struct Areas {
     var streams: [Floats] = []
     var saved: [MemoryPlan] = []
     let normed, finalRstd, nll: Floats
@@ -68,11 +68,12 @@ public final class SegmentActivations {
       buffer.fill(.nan)
     #endif
     var plan = MemoryPlan(buffer.pointer, capacity: buffer.count)
-    let parts = Parts(model, dims, trains: trains, &plan)
-    streams = parts.streams
-    saved = parts.saved
-    (normed, finalRstd) = (parts.normed, parts.finalRstd)
-    (nll, scratch) = (parts.nll, parts.scratch)
+    let areas = Areas(model, dims, trains: trains, &plan)
+    require(plan.used == buffer.count, "\(buffer.count) floats measured and \(plan.used) taken")
+    streams = areas.streams
+    saved = areas.saved
+    (normed, finalRstd) = (areas.normed, areas.finalRstd)
+    (nll, scratch) = (areas.nll, areas.scratch)
   }
 
   /// Nats of each row of the segment that the head processed last, `[B, T]`.

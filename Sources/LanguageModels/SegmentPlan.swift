@@ -33,9 +33,9 @@ public struct SegmentPlan: Sendable, Equatable {
   public var isPossible: Bool { lastLength >= parts }
 
   /// The parts of a segment.
-  public func split(_ segment: Int) -> SequenceSplit {
+  public func split(_ segment: Int) -> SegmentSplit {
     let isLast = segment == segmentCount - 1
-    return SequenceSplit(
+    return SegmentSplit(
       length: isLast ? lastLength : segmentLength, parts: parts, capacity: capacity)
   }
 

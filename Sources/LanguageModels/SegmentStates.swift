@@ -9,7 +9,7 @@ import TensorStorage
 public enum SegmentStateStorage: Sendable, Equatable {
   /// All in memory.
   case memory
-  /// Every n-th in memory; those between are computed again, a group of n at a time, at the price of
+  /// Every n-th in memory; those between are computed again, n at a time, at the price of
   /// up to one more forward pass.
   case thinned(every: Int)
   /// All in a file without a name in that directory, made when it is first needed.
@@ -39,9 +39,11 @@ public enum SegmentStateStorage: Sendable, Equatable {
   }
 }
 
-/// How the states at segment starts are divided among the ranks that share a sequence: all of these ranks
-/// have the same states, so each keeps a part of every one, and they are gathered when they are wanted.
-public struct SegmentStateDivision: Sendable, Equatable {
+/// How much of the states at segment starts a rank keeps.
+///
+/// All ranks of a group have the same states, so each keeps some elements of every one, and they are gathered
+/// when they are wanted.
+public struct SegmentStateSizes: Sendable, Equatable {
   /// Segments of a sequence.
   public let segments: Int
   /// Floats of a state.
@@ -78,17 +80,21 @@ public struct SegmentStateDivision: Sendable, Equatable {
 /// The states at the starts of a sequence's segments.
 final class SegmentStates {
   private let storage: SegmentStateStorage
-  private let division: SegmentStateDivision
-  private let sharing: SequenceSharing?
+  private let sizes: SegmentStateSizes
+  private let group: (any SequenceGroup)?
   /// What this rank keeps of a state.
   private let own: Range<Int>
   /// All states, or the kept ones; of a spilled sequence the one that was read last.
   private let kept: FloatBuffer
-  /// Starts of a thinned group's segments but the first.
+  /// Starts of the segments between two kept ones, of a thinned sequence.
   private let window: FloatBuffer
   /// Where a divided state is put together.
   private let gathered: FloatBuffer
   private var file: ScratchFile?
+  /// Whether the sweep forward has come to the start of a segment.
+  private var isPassed: [Bool]
+  /// The kept segment whose followers' starts are in the window; nil for none.
+  private var windowFollows: Int?
 
   /// Allocates for `segments` states of `stateCount` floats.
   ///
@@ -96,15 +102,16 @@ final class SegmentStates {
   ///   - storage: where they are kept, the same on all ranks that share the sequence.
   ///   - segments: segments of the sequence.
   ///   - stateCount: floats of a state.
-  ///   - sharing: the ranks that have the same states; nil for this one alone.
+  ///   - group: the ranks that have the same states; nil for this one alone.
   init(
-    _ storage: SegmentStateStorage, segments: Int, stateCount: Int, sharing: SequenceSharing? = nil
+    _ storage: SegmentStateStorage, segments: Int, stateCount: Int,
+    group: (any SequenceGroup)? = nil
   ) {
     self.storage = storage
-    division = SegmentStateDivision(
-      segments: segments, stateCount: stateCount, parts: sharing?.parts ?? 1)
-    self.sharing = division.isDivided ? sharing : nil
-    own = division.elements(of: sharing?.part ?? 0)
+    sizes = SegmentStateSizes(
+      segments: segments, stateCount: stateCount, parts: group?.parts ?? 1)
+    self.group = sizes.isDivided ? group : nil
+    own = sizes.elements(of: group?.part ?? 0)
     var (keptCount, windowCount) = (segments, 0)
     switch storage {
     case .memory: break
@@ -113,15 +120,21 @@ final class SegmentStates {
       windowCount = min(n, segments) - 1
     case .spilled: keptCount = 1
     }
-    kept = FloatBuffer(count: keptCount * division.ownCount)
-    window = FloatBuffer(count: windowCount * division.ownCount)
-    gathered = FloatBuffer(count: division.gatheredCount)
+    kept = FloatBuffer(count: keptCount * sizes.ownCount)
+    window = FloatBuffer(count: windowCount * sizes.ownCount)
+    gathered = FloatBuffer(count: sizes.gatheredCount)
+    isPassed = Array(repeating: false, count: segments)
   }
 
   /// Keeps the state at the start of a segment, if it is one that is kept.
   ///
   /// - Throws: `.io` when it cannot be written.
   func keep(_ state: Floats, of segment: Int) throws(FileError) {
+    if segment == 0 {
+      for index in isPassed.indices { isPassed[index] = false }
+      windowFollows = nil
+    }
+    defer { isPassed[segment] = true }
     switch storage {
     case .memory: put(state, into: slot(kept, segment))
     case .thinned(let n):
@@ -130,10 +143,10 @@ final class SegmentStates {
     case .spilled(let directory):
       if file == nil {
         file = try ScratchFile(
-          directory: directory, count: division.segments * division.ownCount)
+          directory: directory, count: sizes.segments * sizes.ownCount)
       }
       try file?.write(
-        state + own.lowerBound, count: own.count, at: segment * division.ownCount)
+        state + own.lowerBound, count: own.count, at: segment * sizes.ownCount)
     }
   }
 
@@ -150,27 +163,33 @@ final class SegmentStates {
   func start(
     of segment: Int, advance: (Int, Floats) -> Void
   ) throws(FileError) -> Floats {
+    require(isPassed[segment], "the start of segment \(segment) was not passed")
     switch storage {
     case .memory: return whole(slot(kept, segment))
     case .spilled:
-      try file?.read(into: kept.pointer, count: own.count, at: segment * division.ownCount)
+      try file?.read(into: kept.pointer, count: own.count, at: segment * sizes.ownCount)
       return whole(kept.pointer)
     case .thinned(let n):
       let first = segment / n * n
-      let isLastOfGroup = segment == min(first + n, division.segments) - 1
-      if isLastOfGroup { refill(from: first, to: segment, every: n, advance: advance) }
+      if segment == min(first + n, sizes.segments) - 1 {
+        refill(from: first, to: segment, advance: advance)
+      }
+      require(
+        segment == first || windowFollows == first, "segment \(segment) is asked for too early")
       return whole(segment == first ? slot(kept, first / n) : slot(window, segment - first - 1))
     }
   }
 
   /// Computes the starts of `first + 1 ... last` again.
-  private func refill(from first: Int, to last: Int, every n: Int, advance: (Int, Floats) -> Void) {
+  private func refill(from first: Int, to last: Int, advance: (Int, Floats) -> Void) {
+    guard case .thinned(let n) = storage else { return }
+    windowFollows = first
     var state = whole(slot(kept, first / n))
     for segment in first..<last {
       let place = slot(window, segment - first)
       // A state of its own to run on: the gathered one, or its place in the window.
-      let next = sharing == nil ? place : gathered.pointer
-      if next != state { copy(state, count: division.stateCount, into: next) }
+      let next = group == nil ? place : gathered.pointer
+      if next != state { copy(state, count: sizes.stateCount, into: next) }
       advance(segment, next)
       if next != place { put(next, into: place) }
       state = next
@@ -184,14 +203,14 @@ final class SegmentStates {
 
   /// The state of which `place` holds this rank's part.
   private func whole(_ place: Floats) -> Floats {
-    guard let sharing else { return place }
+    guard let group else { return place }
     copy(
-      place, count: own.count, into: gathered.pointer + sharing.part * division.ownCount)
-    sharing.exchange.gather(inPlace: gathered.pointer, count: division.ownCount)
+      place, count: own.count, into: gathered.pointer + group.part * sizes.ownCount)
+    group.gather(inPlace: gathered.pointer, count: sizes.ownCount)
     return gathered.pointer
   }
 
   private func slot(_ buffer: FloatBuffer, _ index: Int) -> Floats {
-    buffer.pointer + index * division.ownCount
+    buffer.pointer + index * sizes.ownCount
   }
 }

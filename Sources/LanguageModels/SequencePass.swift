@@ -25,7 +25,7 @@ public final class SequencePass {
   /// Activations of the segment that ran last.
   public let activations: SegmentActivations
 
-  private let sharing: SequenceSharing?
+  private let group: (any SequenceGroup)?
   private let starts: SegmentStates
   let state: FloatBuffer
   private let dstate: FloatBuffer
@@ -80,27 +80,27 @@ public final class SequencePass {
   ///   - trains: whether gradients will be wanted.
   ///   - storage: where states at segment starts are kept.
   ///   - truncates: whether the gradient stops at segment starts.
-  ///   - sharing: the ranks that share the sequences, two or more; nil when this one computes them
+  ///   - group: the ranks that share the sequences, two or more; nil when this one computes them
   ///     alone.
   /// - Precondition: every part has a token of every segment (`SegmentPlan.isPossible`).
   public init(
     _ model: LanguageModel, batch: Int, length: Int, segmentLength: Int, trains: Bool = true,
     storage: SegmentStateStorage = .memory, truncates: Bool = false,
-    sharing: SequenceSharing? = nil
+    group: (any SequenceGroup)? = nil
   ) {
     self.model = model
     self.dims = SegmentDims(batch: batch, length: length)
     self.truncates = truncates
-    self.sharing = sharing
+    self.group = group
     plan = SegmentPlan(
-      length: length, segmentLength: segmentLength, parts: sharing?.parts ?? 1)
-    precondition(plan.isPossible, "\(length) tokens cannot be shared by \(plan.parts) ranks")
+      length: length, segmentLength: segmentLength, parts: group?.parts ?? 1)
+    require(plan.isPossible, "\(length) tokens cannot be shared by \(plan.parts) ranks")
     let segment = SegmentDims(batch: batch, length: plan.largestPart, parts: plan.parts)
     activations = SegmentActivations(model, dims: segment, trains: trains)
     let stateCount = model.stateCount(batch: batch)
     let segments = truncates ? 1 : plan.segmentCount
     starts = SegmentStates(
-      storage, segments: trains ? segments : 0, stateCount: stateCount, sharing: sharing)
+      storage, segments: trains ? segments : 0, stateCount: stateCount, group: group)
     state = FloatBuffer(count: stateCount)
     dstate = FloatBuffer(count: trains ? stateCount : 0)
     tokens = .allocate(capacity: segment.rows)
@@ -132,7 +132,7 @@ public final class SequencePass {
   }
 
   /// Which part of shared sequences is computed here; 0 where they are not shared.
-  public var part: Int { sharing?.part ?? 0 }
+  public var part: Int { group?.part ?? 0 }
 
   /// The tokens of each sequence that are computed here, in a segment.
   func range(_ segment: Int) -> Range<Int> { plan.range(segment, part: part) }
@@ -159,7 +159,7 @@ public final class SequencePass {
     let known = samples.history == nil ? nil : UnsafePointer(history)
     return SegmentTokens(
       UnsafePointer(tokens), history: DocumentHistory(known),
-      part: sharing.map { SequencePart(plan.split(segment), $0) })
+      part: group.map { SegmentPart(plan.split(segment), of: $0) })
   }
 
   /// Whether the pass goes on with another segment.

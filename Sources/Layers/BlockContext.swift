@@ -12,7 +12,7 @@ public struct SegmentDims: Sendable, Equatable {
 
   /// Describes `[batch, length]` tokens.
   public init(batch: Int, length: Int, parts: Int = 1) {
-    precondition(batch >= 1 && length >= 1 && parts >= 1, "no tokens: \(batch) x \(length)")
+    require(batch >= 1 && length >= 1 && parts >= 1, "no tokens: \(batch) x \(length)")
     self.batch = batch
     self.length = length
     self.parts = parts
@@ -40,18 +40,18 @@ public struct BlockContext {
   /// Where documents begin among the tokens.
   public let history: DocumentHistory
   /// The part of the segment that the tokens are; nil when they are all of it.
-  public let part: SequencePart?
+  public let part: SegmentPart?
 
   /// Names the memory.
   ///
   /// - Precondition: `part` is one of `dims.parts`, and has `dims.length` tokens.
   public init(
     parameters: Floats, gradients: Floats? = nil, saved: MemoryPlan, scratch: MemoryPlan,
-    dims: SegmentDims, history: DocumentHistory = .none, part: SequencePart? = nil
+    dims: SegmentDims, history: DocumentHistory = .none, part: SegmentPart? = nil
   ) {
-    precondition(
+    require(
       part?.parts ?? 1 == dims.parts
-        && part.map { $0.split[$0.index].count } ?? dims.length == dims.length,
+        && part?.tokens.count ?? dims.length == dims.length,
       "the tokens are not this part's")
     self.parameters = parameters
     self.gradients = gradients
@@ -98,9 +98,15 @@ public struct BlockContext {
     if gradients == nil { body(matrix, &self) } else { withSharedOperand(matrix, body) }
   }
 
+  /// Requires that two areas of `count` floats have none in common, where there is memory.
+  @inline(__always)
+  func requireDisjoint(_ a: Floats, _ b: Floats, count: Int, _ what: @autoclosure () -> String) {
+    if !scratch.isMeasuring { TensorStorage.requireDisjoint(a, b, count: count, what()) }
+  }
+
   /// Lets the parts of the segment know each other's blocks of `count` floats.
   func gather(_ values: Floats, count: Int) {
-    part?.exchange.gather(inPlace: values, count: count)
+    part?.group.gather(inPlace: values, count: count)
   }
 }
 
@@ -116,25 +122,30 @@ public struct BlockMemory: Sendable, Equatable {
   public var shared = 0
 }
 
-/// Counts what a part would tell the others.
-private final class CountingExchange: SequenceExchange {
+/// Counts what the first part would tell the others.
+private final class CountingGroup: SequenceGroup {
+  let parts: Int
+  let part = 0
   private(set) var count = 0
+
+  init(parts: Int) { self.parts = parts }
+
   func gather(inPlace values: Floats, count: Int) { self.count += count }
 }
 
 extension RecurrentBlock {
   /// Floats that a call over `dims` needs: found by a call that runs no kernel.
   public func memory(_ dims: SegmentDims) -> BlockMemory {
-    let exchange = CountingExchange()
+    let group = CountingGroup(parts: dims.parts)
     func context() -> BlockContext {
       let nowhere = MemoryPlan.nowhere
-      let sharing = SequenceSharing(parts: dims.parts, part: 0, exchange: exchange)
       let part =
         dims.parts == 1
         ? nil
-        : SequencePart(
-          SequenceSplit(
-            length: dims.parts * dims.length, parts: dims.parts, capacity: dims.length), sharing)
+        : SegmentPart(
+          SegmentSplit(
+            length: dims.parts * dims.length, parts: dims.parts, capacity: dims.length),
+          of: group)
       return BlockContext(
         parameters: nowhere, gradients: nowhere, saved: .measuring(), scratch: .measuring(),
         dims: dims, part: part)
@@ -142,11 +153,11 @@ extension RecurrentBlock {
     let nowhere = MemoryPlan.nowhere
     var (ahead, back) = (context(), context())
     forward(nowhere, into: nowhere, stateInPlace: nowhere, &ahead)
-    let shared = exchange.count
+    let shared = group.count
     backward(
       inPlace: nowhere, x: nowhere, state: nowhere, dstateInPlace: nowhere, &back)
-    precondition(exchange.count == 2 * shared, "backward shares other than forward")
-    precondition(ahead.saved.peak == back.saved.peak, "backward reads other than forward saves")
+    require(group.count == 2 * shared, "backward shares other than forward")
+    require(ahead.saved.peak == back.saved.peak, "backward reads other than forward saves")
     return BlockMemory(
       saved: ahead.saved.peak, scratch: max(ahead.scratch.peak, back.scratch.peak),
       shared: shared)

@@ -1,3 +1,5 @@
+import TensorStorage
+
 extension GLAConfiguration {
   /// The same block with its key and value channels divided into `heads` heads.
   ///
@@ -8,7 +10,7 @@ extension GLAConfiguration {
   ///
   /// - Precondition: `heads` divides `keyDim` and `valueDim`.
   public func dividedIntoHeads(_ heads: Int) -> GLAConfiguration {
-    precondition(
+    require(
       heads > 0 && keyDim % heads == 0 && valueDim % heads == 0,
       "\(heads) heads do not divide \(keyDim) key and \(valueDim) value channels")
     var divided = self

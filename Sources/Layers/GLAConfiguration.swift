@@ -2,9 +2,9 @@
 ///
 /// Every layer of a model has its own value, so an expanded layer differs from its neighbours without
 /// a flag. Field names in `config.json` (fla's `GLAConfig`) are given beside each.
-public struct GLAConfiguration: Sendable, Equatable, Codable {
+public struct GLAConfiguration: Sendable, Equatable, Encodable {
   /// Elementwise function on q and k before the recurrence (`feature_map`), by fla's names.
-  public enum FeatureMap: String, Sendable, CaseIterable, Codable {
+  public enum FeatureMap: String, Sendable, CaseIterable, Encodable {
     case relu, sigmoid, logsigmoid, swish, silu, sqrelu
     /// With the approximation by tanh.
     case gelu

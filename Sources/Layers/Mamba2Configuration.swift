@@ -2,9 +2,9 @@
 ///
 /// Every layer of a model has its own value, so an expanded layer differs from its neighbours without
 /// a flag. Field names in `config.json` (transformers' `Mamba2Config`) are given beside each.
-public struct Mamba2Configuration: Sendable, Equatable, Codable {
+public struct Mamba2Configuration: Sendable, Equatable, Encodable {
   /// The channels over which the gated norm takes its mean square.
-  public enum GatedNormSpan: String, Sendable, Equatable, Codable {
+  public enum GatedNormSpan: String, Sendable, Equatable, Encodable {
     /// Those of one group of heads: mamba_ssm, and transformers 5.23.
     case group
     /// All of them: older versions of transformers. The same for models of one group.

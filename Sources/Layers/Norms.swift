@@ -108,7 +108,7 @@ public struct GatedNorm {
       case (.gateThenNorm, let gate?, let values?):
         gatedRMSNormForward(
           x, gate: gate, weight: values, into: y, rstd: rstd, dims: dims(context))
-      case (.gateThenNorm, _, _): preconditionFailure("a norm behind a gate has gate and weight")
+      case (.gateThenNorm, _, _): fatalError("a norm behind a gate has gate and weight")
       }
     }
   }
@@ -133,7 +133,7 @@ public struct GatedNorm {
         gatedRMSNormBackward(
           dy, x: x, gate: gate, weight: values, rstd: rstd, into: x, dgate: gate,
           dweight: context.gradient(weight), scratch: partials, dims: dims)
-      case (.gateThenNorm, _, _): preconditionFailure("a norm behind a gate has gate and weight")
+      case (.gateThenNorm, _, _): fatalError("a norm behind a gate has gate and weight")
       }
     }
     context.scratch.rewind(to: mark)

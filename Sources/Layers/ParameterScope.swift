@@ -66,8 +66,8 @@ public struct ParameterScope {
       ParameterSpecification(name: name, shape: shape, initializer: initializer))
     let own = declared.append(name: name, shape: shape)
     guard let layout else { return own }
-    guard let slot = layout[name] else { preconditionFailure("the layout has no \(name)") }
-    precondition(slot.shape == shape, "the layout has \(name) as \(slot.shape), not \(shape)")
+    guard let slot = layout[name] else { fatalError("the layout has no \(name)") }
+    require(slot.shape == shape, "the layout has \(name) as \(slot.shape), not \(shape)")
     return slot
   }
 

@@ -176,6 +176,10 @@ public struct ResidualBlock<Mixer: TokenMixer>: RecurrentBlock {
   public func forward(
     _ x: Floats, into y: Floats?, stateInPlace state: Floats, _ context: inout BlockContext
   ) {
+    if let y {
+      context.requireDisjoint(
+        x, y, count: context.dims.rows * mixer.width, "a block's input and its output")
+    }
     let mark = context.saved.used
     let saved = Saved(self, &context)
     if let mlp, let kept = saved.mlp {
@@ -193,6 +197,10 @@ public struct ResidualBlock<Mixer: TokenMixer>: RecurrentBlock {
     inPlace dx: Floats, x: Floats, state: Floats, dstateInPlace dstate: Floats,
     _ context: inout BlockContext
   ) {
+    context.requireDisjoint(
+      x, dx, count: context.dims.rows * mixer.width, "a block's input and its gradient")
+    context.requireDisjoint(
+      state, dstate, count: stateCount(batch: context.dims.batch), "a state and its gradient")
     let mark = context.saved.used
     let saved = Saved(self, &context)
     if let mlp, let kept = saved.mlp {

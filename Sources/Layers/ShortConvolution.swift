@@ -21,7 +21,7 @@ public struct ShortConvolution {
     _ name: String, channels: Int, taps: Int, hasBias: Bool = false, tailOffset: Int = 0,
     _ scope: inout ParameterScope
   ) {
-    precondition(taps >= 1, "a convolution of \(taps) taps")
+    require(taps >= 1, "a convolution of \(taps) taps")
     let draw = ParameterInitializer.uniform(bound: 1 / Double(taps).squareRoot())
     weight = scope.parameter(name + ".weight", [channels, 1, taps], draw)
     bias = hasBias ? scope.parameter(name + ".bias", [channels], draw) : nil

@@ -114,7 +114,7 @@ extension TokenMixer {
 extension ShortConvolution {
   /// This convolution's blocks among those of all parts.
   fileprivate func shares(
-    _ base: Floats, stride: Int, _ part: SequencePart, _ dims: SegmentDims
+    _ base: Floats, stride: Int, _ part: SegmentPart, _ dims: SegmentDims
   ) -> ConvolutionShares {
     ConvolutionShares(tail(of: base, batch: dims.batch), stride: stride, split: part.split)
   }

@@ -125,7 +125,7 @@ public final class AdamW: Optimizer {
           p, gradient: g, moment1: m.pointer + piece.moment, moment2: v.pointer + piece.moment,
           count: piece.count, step: numbers,
           noise: RoundingNoise(step: step, firstIndex: piece.offset))
-      default: preconditionFailure("both moments are stored alike")
+      default: fatalError("both moments are stored alike")
       }
     }
   }

@@ -22,7 +22,7 @@ public final class GradientNorm {
   ///
   /// - Precondition: the partition has the standard grain.
   public init(_ partition: ArenaPartition, part: Int) {
-    precondition(partition.grain.unit == Self.block, "blocks and parts do not agree")
+    require(partition.grain.unit == Self.block, "blocks and parts do not agree")
     blockCount = (partition.count + Self.block - 1) / Self.block
     ranges = partition.ranges(of: part)
     partials = .allocate(capacity: blockCount)

@@ -31,7 +31,7 @@ public struct ExpansionSizeOption: Sendable, Hashable {
     for family in ModelFamilies.all {
       guard let option = family.expansionSizeOption else { continue }
       if let index = all.firstIndex(where: { $0.option.name == option.name }) {
-        precondition(all[index].option == option, "two options with the name \(option.name)")
+        require(all[index].option == option, "two options with the name \(option.name)")
         all[index].families.append(family)
       } else {
         all.append((option, [family]))

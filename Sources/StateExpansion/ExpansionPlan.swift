@@ -142,7 +142,7 @@ public struct ExpansionPlan: Sendable, Equatable {
     configuration: ModelConfiguration, parameters: ParameterArena,
     trainable: TrainableParameters = .all
   ) throws(ExpansionError) -> (ModelConfiguration, ParameterArena) {
-    precondition(
+    require(
       parameters.layout == configuration.layout(), "parameters of another configuration")
     let expanded = try self.configuration(expanding: configuration)
     var fills: [(ParameterArena) -> [String]] = []

@@ -94,7 +94,7 @@ struct Mamba2Expansion: LayerExpansion {
   ///
   /// - Precondition: `stateSize` is not below the layer's.
   init(of layer: Mamba2Configuration, stateSize: Int, filling: Mamba2Filling, seed: UInt64) {
-    precondition(stateSize >= layer.stateSize, "a state does not shrink")
+    require(stateSize >= layer.stateSize, "a state does not shrink")
     present = layer
     var expanded = layer
     expanded.stateSize = stateSize

@@ -53,7 +53,7 @@ extension ParameterArena {
     let rewritten = Set(rewrite(arena))
     for slot in layout.slots where !rewritten.contains(slot.name) {
       guard let source = self[slot.name], source.count == slot.count else {
-        preconditionFailure("tensor \(slot.name) changed its size without being rewritten")
+        fatalError("tensor \(slot.name) changed its size without being rewritten")
       }
       _ = arena.elements(slot).update(fromContentsOf: source)
     }

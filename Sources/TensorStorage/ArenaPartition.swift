@@ -15,7 +15,7 @@ public struct ArenaPartition: Sendable, Equatable {
     ///
     /// - Precondition: both are positive, and `bucket` is a multiple of `unit`.
     public init(bucket: Int, unit: Int) {
-      precondition(Self.isValid(bucket: bucket, unit: unit), "a bucket is a number of units")
+      require(Self.isValid(bucket: bucket, unit: unit), "a bucket is a number of units")
       self.bucket = bucket
       self.unit = unit
     }
@@ -42,7 +42,7 @@ public struct ArenaPartition: Sendable, Equatable {
   ///
   /// - Precondition: there is at least one part.
   public init(count: Int, parts: Int, grain: Grain = .standard) {
-    precondition(count >= 0 && parts >= 1, "\(count) elements in \(parts) parts")
+    require(count >= 0 && parts >= 1, "\(count) elements in \(parts) parts")
     self.count = count
     self.parts = parts
     self.grain = grain

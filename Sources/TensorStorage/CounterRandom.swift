@@ -63,7 +63,7 @@ public struct CounterRandom: RandomNumberGenerator, Sendable {
   ///
   /// - Precondition: `bound > 0`.
   public mutating func below(_ bound: Int) -> Int {
-    precondition(bound > 0, "an empty range has no random element")
+    require(bound > 0, "an empty range has no random element")
     let range = UInt64(bound)
     var product = next().multipliedFullWidth(by: range)
     if product.low < range {

@@ -21,7 +21,7 @@ public final class FloatBuffer {
   /// - Precondition: `count >= 0`. Memory that the system does not give ends the process
   ///   (`SystemResources`): sizes are checked by the plan before anything is allocated.
   public init(count: Int) {
-    precondition(count >= 0, "a buffer cannot have \(count) elements")
+    require(count >= 0, "a buffer cannot have \(count) elements")
     let page = 4096
     let bytes = max(count * MemoryLayout<Float>.stride, 1)
     let length = (bytes + page - 1) / page * page

@@ -19,7 +19,7 @@ public struct MemoryPlan {
   ///
   /// - Precondition: `base` is aligned to 64 bytes.
   public init(_ base: UnsafeMutablePointer<Float>, capacity: Int) {
-    precondition(
+    require(
       Int(bitPattern: base) % (Self.alignment * MemoryLayout<Float>.stride) == 0,
       "a plan's memory is aligned to 64 bytes")
     (self.base, self.capacity) = (base, capacity)
@@ -28,7 +28,7 @@ public struct MemoryPlan {
   /// An address that no plan hands out and nothing may follow.
   public static var nowhere: UnsafeMutablePointer<Float> {
     guard let nowhere = UnsafeMutablePointer<Float>(bitPattern: 64) else {
-      preconditionFailure("64 is an address")
+      fatalError("64 is an address")
     }
     return nowhere
   }
@@ -50,13 +50,10 @@ public struct MemoryPlan {
   ///
   /// Ends the program, with both numbers, when the plan has fewer left.
   public mutating func take(_ count: Int) -> UnsafeMutablePointer<Float> {
-    precondition(count >= 0, "\(count) elements of memory")
+    require(count >= 0, "\(count) elements of memory")
     let start = used
     used += (count + Self.alignment - 1) / Self.alignment * Self.alignment
-    // A message in release builds too: a wrong plan must not become a heap overwrite.
-    guard used <= capacity else {
-      fatalError("a plan of \(capacity) elements is asked for \(used)")
-    }
+    require(used <= capacity, "a plan of \(capacity) elements is asked for \(used)")
     peak = max(peak, used)
     return base + start
   }
@@ -69,7 +66,7 @@ public struct MemoryPlan {
 
   /// Gives back everything taken since `used` was `mark`.
   public mutating func rewind(to mark: Int) {
-    precondition(mark <= used, "a plan of which \(used) elements are used is rewound to \(mark)")
+    require(mark <= used, "a plan of which \(used) elements are used is rewound to \(mark)")
     used = mark
   }
 }

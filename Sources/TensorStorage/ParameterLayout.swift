@@ -62,8 +62,8 @@ public struct ParameterLayout: Sendable, Equatable {
   public mutating func append(
     name: String, shape: [Int], isTrainable: Bool = true
   ) -> ParameterSlot {
-    precondition(indices[name] == nil, "parameter \(name) was declared twice")
-    precondition(!isTrainable || trainableCount == count, "\(name) follows frozen parameters")
+    require(indices[name] == nil, "parameter \(name) was declared twice")
+    require(!isTrainable || trainableCount == count, "\(name) follows frozen parameters")
     let slot = ParameterSlot(name: name, shape: shape, offset: count)
     indices[name] = slots.count
     slots.append(slot)

@@ -41,7 +41,7 @@ public final class Trainer {
   private let ranks: Ranks
   private let reducer: GradientReducer
   private let pass: SequencePass
-  private let sharing: SequenceSharing?
+  private let group: (any SequenceGroup)?
   private let products: BFloat16Products?
   private let samples: StepSamples
   private let totals: SourceTotals?
@@ -65,20 +65,20 @@ public final class Trainer {
   ///   - stream: the data.
   ///   - ranks: all ranks.
   ///   - memory: what the recipe needs, and where states at segment starts are kept.
-  ///   - sharing: those that share sequences with this one, as the recipe says.
+  ///   - group: those that share sequences with this one, as the recipe says.
   ///   - precision: of the products of forward and backward passes, the same on all ranks.
   /// - Throws: `CollectiveError`.
   package init(
     _ recipe: Recipe, model: LanguageModel, parameters: ParameterArena, stream: DataStream,
-    ranks: Ranks, memory: TrainingMemory, sharing: SequenceSharing? = nil,
+    ranks: Ranks, memory: TrainingMemory, group: (any SequenceGroup)? = nil,
     precision: ProductPrecision = .fp32
   ) throws {
-    precondition(sharing?.parts ?? 1 == recipe.parallel.sequenceRanks, "ranks share otherwise")
+    precondition(group?.parts ?? 1 == recipe.parallel.sequenceRanks, "ranks share otherwise")
     self.recipe = recipe
     self.model = model
     self.parameters = parameters
     self.ranks = ranks
-    self.sharing = sharing
+    self.group = group
     schedule = recipe.train.learningRate
     let tree = recipe.reductionTree(ranks: ranks.size)
     let reducer = try GradientReducer(
@@ -91,7 +91,7 @@ public final class Trainer {
     pass = SequencePass(
       model, batch: recipe.train.microBatch, length: recipe.data.sequenceLength,
       segmentLength: recipe.train.segmentLength, storage: memory.storage,
-      truncates: recipe.train.truncatesBackpropagation, sharing: sharing)
+      truncates: recipe.train.truncatesBackpropagation, group: group)
     let microBatches = tree.microBatches(of: ranks.rank)
     let size = recipe.train.microBatch
     carried =
@@ -109,8 +109,8 @@ public final class Trainer {
         BFloat16Products(
           backEnd, parameters: parameters.buffer, operandCount: recipe.largestOperandCount(model))
       }
-    let answers = FloatBuffer(count: sharing?.parts ?? 0)
-    pass.givesUp = { [unowned ranks] in ranks.givesUp(with: sharing, answers) }
+    let answers = FloatBuffer(count: group?.parts ?? 0)
+    pass.givesUp = { [unowned ranks] in ranks.givesUp(with: group, answers) }
     samples = StepSamples(recipe, stream, tree: tree, rank: ranks.rank)
     totals =
       stream.sources.count > 1
@@ -142,7 +142,7 @@ public final class Trainer {
   ///   `TrainingError.notFinite`, before the parameters are touched; `CollectiveError`.
   public func step(_ step: Int) throws -> StepResult? {
     try ranks.agree { try samples.load(step: step) }
-    let sharedBefore = sharing?.exchange.seconds ?? 0
+    let sharedBefore = group?.seconds ?? 0
     let weight = try reducer.sum { self.samples.weight(ofLeaf: $0) }
     guard weight > 0 else {
       throw TrainingError.notFinite(step: step, what: "no target of the step has a weight")
@@ -174,7 +174,7 @@ public final class Trainer {
     return StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
       exchange: reducer.seconds,
-      sequenceExchange: sharing.map { $0.exchange.seconds - sharedBefore })
+      sequenceExchange: group.map { $0.seconds - sharedBefore })
   }
 
   /// The loss sum of a leaf; NaN when it cannot be computed on this rank, or is given up.
@@ -184,7 +184,7 @@ public final class Trainer {
     guard failure == nil else { return .nan }
     do {
       return try leaf()
-    } catch  where sharing == nil {
+    } catch  where group == nil {
       failure = error
       return .nan
     }

@@ -9,9 +9,9 @@ import TensorStorage
 /// within the recipe's budget.
 package struct TrainingMemory {
   /// Everything but the states at segment starts, in floats.
-  package let parts: [(name: String, count: Int)]
+  package let items: [(name: String, count: Int)]
   /// The states at segment starts, and how ranks that share sequences divide them.
-  package let division: SegmentStateDivision
+  package let stateSizes: SegmentStateSizes
   /// Where they are kept.
   package let storage: SegmentStateStorage
   /// Floats of both arenas while the model is expanded, before the rest is allocated; 0 without an
@@ -59,7 +59,7 @@ package struct TrainingMemory {
           backEnd, parameterCount: model.layout.count,
           operandCount: recipe.largestOperandCount(model))
       }
-    parts = [
+    items = [
       ("parameters", model.layout.count), ("gradients and their exchange", reducer),
       ("optimizer moments", train.rule.stateByteCount * updated / MemoryLayout<Float>.stride),
       ("activations of a segment", pass.activations),
@@ -69,10 +69,10 @@ package struct TrainingMemory {
       ("operands converted to bf16", converted.operands), ("evaluation", evaluation),
     ].filter { $0.1 > 0 }
     expanding = unexpanded == 0 ? 0 : unexpanded + model.layout.count
-    division = SegmentStateDivision(
+    stateSizes = SegmentStateSizes(
       segments: train.truncatesBackpropagation ? 1 : segments.segmentCount,
       stateCount: pass.state, parts: recipe.parallel.sequenceRanks)
-    storage = try Self.storage(train, used: parts.reduce(0) { $0 + $1.count }, division)
+    storage = try Self.storage(train, used: items.reduce(0) { $0 + $1.count }, stateSizes)
     if let budget = train.memoryBudget, budget < MemoryLayout<Float>.stride * expanding {
       throw .unsupported(
         "train.memory_budget: \(byteText(budget)) are less than the "
@@ -83,7 +83,7 @@ package struct TrainingMemory {
 
   /// Floats at most, at any time.
   package var peak: Int {
-    max(expanding, parts.reduce(startingStates) { $0 + $1.count })
+    max(expanding, items.reduce(startingStates) { $0 + $1.count })
   }
 
   /// Makes sure, before anything is allocated, that the system would give this much memory.
@@ -102,11 +102,11 @@ package struct TrainingMemory {
   }
 
   private static func storage(
-    _ train: Recipe.Train, used: Int, _ division: SegmentStateDivision
+    _ train: Recipe.Train, used: Int, _ stateSizes: SegmentStateSizes
   ) throws(TrainingError) -> SegmentStateStorage {
     guard let budget = train.memoryBudget else { return .memory }
-    let (segments, state) = (division.segments, division.ownCount)
-    let used = used + division.gatheredCount
+    let (segments, state) = (stateSizes.segments, stateSizes.ownCount)
+    let used = used + stateSizes.gatheredCount
     let states = (budget / MemoryLayout<Float>.stride - used) / max(state, 1)
     if states >= segments { return .memory }
     if let scratch = train.scratch, states >= 1 { return .spilled(directory: scratch) }
@@ -129,17 +129,17 @@ package struct TrainingMemory {
   /// - Throws: `.io` when the scratch directory cannot be written or has not enough room.
   func checkScratch() throws(FileError) {
     guard case .spilled(let directory) = storage else { return }
-    _ = try ScratchFile(directory: directory, count: starts * division.ownCount)
+    _ = try ScratchFile(directory: directory, count: starts * stateSizes.ownCount)
   }
 
   /// Floats of one state of a micro-batch.
-  package var state: Int { division.stateCount }
+  package var state: Int { stateSizes.stateCount }
 
   /// Segments whose starting states are wanted at one time: one when gradients are truncated.
-  package var starts: Int { division.segments }
+  package var starts: Int { stateSizes.segments }
 
   /// Floats of the states at segment starts that are in memory.
-  package var startingStates: Int { division.memory(storage) }
+  package var startingStates: Int { stateSizes.memory(storage) }
 }
 
 /// Bytes for people: `1.87 GB`.

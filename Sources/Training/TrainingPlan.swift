@@ -65,7 +65,7 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "tokens a step", value: count(tokens)),
       Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),
     ]
-    items += Self.divisionItems(recipe, model, ranks: ranks, memory.division)
+    items += Self.divisionItems(recipe, model, ranks: ranks, memory.stateSizes)
     items += [
       Item(
         name: "FLOPs a token",
@@ -77,7 +77,7 @@ public struct TrainingPlan: CustomStringConvertible {
 
   /// How ranks divide micro-batches and segments.
   private static func divisionItems(
-    _ recipe: Recipe, _ model: LanguageModel, ranks: Int, _ division: SegmentStateDivision
+    _ recipe: Recipe, _ model: LanguageModel, ranks: Int, _ sizes: SegmentStateSizes
   ) -> [Item] {
     let (parts, segments) = (recipe.parallel.sequenceRanks, recipe.segments.segmentCount)
     let groups = ranks / parts
@@ -92,7 +92,7 @@ public struct TrainingPlan: CustomStringConvertible {
     ]
     if parts > 1 {
       let share = model.shareCount(batch: recipe.train.microBatch, parts: parts)
-      let state = division.gatheredCount / parts
+      let state = sizes.gatheredCount / parts
       items.append(
         Item(
           name: "a rank's share of a segment",
@@ -124,8 +124,8 @@ public struct TrainingPlan: CustomStringConvertible {
       case .thinned(let n): "states at segment starts, one of \(n)"
       case .spilled(let directory): "a state; all starts in \(directory)"
       }
-    let parts = memory.parts + [(name: starts, count: memory.startingStates)]
-    var items = parts.map { Item(name: $0.name, value: byteText(4 * $0.count)) }
+    let all = memory.items + [(name: starts, count: memory.startingStates)]
+    var items = all.map { Item(name: $0.name, value: byteText(4 * $0.count)) }
     if memory.expanding > 0 {
       items.append(
         Item(

@@ -97,12 +97,12 @@ public final class TrainingRun {
     _ recipe: Recipe, _ inputs: RunInputs, _ start: RunStart, _ products: ProductPrecision,
     _ ranks: Ranks
   ) throws -> Trainer {
-    let sharing = try ranks.sharing(recipe.parallel.sequenceRanks)
+    let group = try ranks.group(of: recipe.parallel.sequenceRanks)
     return try ranks.agree {
       let trainer = try Trainer(
         recipe, model: inputs.model.languageModel(), parameters: start.parameters,
         stream: inputs.data.stream(phases: start.phases), ranks: ranks, memory: inputs.memory,
-        sharing: sharing, precision: products)
+        group: group, precision: products)
       for store in trainer.progress { try start.reader?.read(into: store) }
       return trainer
     }

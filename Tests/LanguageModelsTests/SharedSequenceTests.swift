@@ -34,11 +34,11 @@ struct SharedSequenceTests {
     _ model: LanguageModel, _ parameters: FloatBuffer, _ batch: NextTokenBatch, _ shape: Shape,
     scale: Float = 1, state: [Float]? = nil
   ) -> Outcome {
-    let (results, gathers) = ThreadedParts.run(shape.parts) { part, exchange in
+    let (results, gathers) = ThreadedParts.run(shape.parts) { _, group in
       let pass = SequencePass(
         model, batch: batch.batch, length: batch.length, segmentLength: shape.segment,
         storage: shape.storage, truncates: shape.truncates,
-        sharing: SequenceSharing(parts: shape.parts, part: part, exchange: exchange))
+        group: group)
       let gradients = FloatBuffer(count: model.layout.count)
       let carried = FloatBuffer(count: state?.count ?? 0)
       for (i, value) in (state ?? []).enumerated() { carried.pointer[i] = value }
@@ -151,7 +151,7 @@ struct SharedSequenceTests {
   @Test("a rank keeps its part of the states, and a place to gather one")
   func memoryOfParts() {
     func floats(_ parts: Int, _ segments: Int, _ storage: SegmentStateStorage) -> Int {
-      SegmentStateDivision(segments: segments, stateCount: 100, parts: parts).memory(storage)
+      SegmentStateSizes(segments: segments, stateCount: 100, parts: parts).memory(storage)
     }
     #expect(floats(1, 9, .memory) == 900)
     #expect(floats(3, 9, .memory) == 9 * 34 + 3 * 34)

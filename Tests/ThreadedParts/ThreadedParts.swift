@@ -37,14 +37,15 @@ public final class ThreadedParts: @unchecked Sendable {
     if left == 0 { condition.broadcast() }
   }
 
-  private final class Exchange: SequenceExchange {
-    let group: ThreadedParts
+  private final class Member: SequenceGroup {
+    let threads: ThreadedParts
     let part: Int
+    var parts: Int { threads.count }
 
-    init(_ group: ThreadedParts, _ part: Int) { (self.group, self.part) = (group, part) }
+    init(_ threads: ThreadedParts, _ part: Int) { (self.threads, self.part) = (threads, part) }
 
     func gather(inPlace values: UnsafeMutablePointer<Float>, count: Int) {
-      group.gather(values, count, part: part)
+      threads.gather(values, count, part: part)
     }
   }
 
@@ -54,10 +55,10 @@ public final class ThreadedParts: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - count: parts.
-  ///   - body: what a part does, with its number and its exchange.
+  ///   - body: what a part does, with its number and the group.
   /// - Returns: what `body` returned, in the order of the parts, and the gathers.
   public static func run<Result>(
-    _ count: Int, _ body: @escaping (Int, any SequenceExchange) -> Result
+    _ count: Int, _ body: @escaping (Int, any SequenceGroup) -> Result
   ) -> (results: [Result], gathers: [Int]) {
     nonisolated(unsafe) let body = body
     nonisolated(unsafe) var results = [Result?](repeating: nil, count: count)
@@ -67,7 +68,7 @@ public final class ThreadedParts: @unchecked Sendable {
     for part in 0..<count {
       finished.enter()
       let thread = Thread {
-        let result = body(part, Exchange(group, part))
+        let result = body(part, Member(group, part))
         lock.withLock { results[part] = result }
         finished.leave()
       }

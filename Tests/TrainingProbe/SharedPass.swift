@@ -9,7 +9,9 @@ import Training
 ///
 /// The numbers are nonsense; what is allocated is that of a real part.
 struct SharedPass {
-  private final class Echo: SequenceExchange {
+  private final class Echo: SequenceGroup {
+    let (parts, part) = (2, 0)
+
     func gather(inPlace values: UnsafeMutablePointer<Float>, count: Int) {
       (values + count).update(from: values, count: count)
     }
@@ -25,7 +27,7 @@ struct SharedPass {
     let length = recipe.data.sequenceLength
     let pass = SequencePass(
       model, batch: 1, length: length, segmentLength: recipe.train.segmentLength,
-      sharing: SequenceSharing(parts: 2, part: 0, exchange: Echo()))
+      group: Echo())
     let tokens = [Int32](repeating: 1, count: length)
     let weights = [Float](repeating: 1, count: length)
     let gradients = FloatBuffer(count: model.layout.count)

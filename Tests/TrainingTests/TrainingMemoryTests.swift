@@ -28,7 +28,7 @@ import Training
     let free = try memory()
     #expect(free.storage == .memory)
     #expect(free.starts == 100 && free.startingStates == 100 * free.state)
-    let used = 4 * free.parts.reduce(0) { $0 + $1.count }
+    let used = 4 * free.items.reduce(0) { $0 + $1.count }
     let state = 4 * free.state
     func budget(_ states: Int) -> String { "train.memory_budget=\(used + states * state)" }
     #expect(try memory(budget(100)).storage == .memory)
@@ -54,7 +54,7 @@ import Training
     let recipe = try Recipe.decode(yaml: Self.yaml)
     let model = LanguageModel(try RunModel(recipe).configuration)
     func part(_ precision: ProductPrecision, _ name: String) throws -> Int? {
-      try TrainingMemory(recipe, model, ranks: 1, precision: precision).parts
+      try TrainingMemory(recipe, model, ranks: 1, precision: precision).items
         .first { $0.name == name }?.count
     }
     let count = model.layout.count

@@ -143,7 +143,7 @@ struct ConvolutionParts {
   let tail, dtail, dweight, dbias: [Float]
 
   init(
-    split: SequenceSplit, batch: Int, taps: Int, x: [[Float]], dy: [[Float]],
+    split: SegmentSplit, batch: Int, taps: Int, x: [[Float]], dy: [[Float]],
     state: (tail: [Float], dtail: [Float]), weight: [Float], bias: [Float]
   ) {
     func dims(_ part: Int) -> ConvolutionDims {

@@ -1,9 +1,11 @@
+import TensorStorage
+
 /// The cut of consecutive tokens into parts, one a rank: who computes which tokens of a sequence.
 ///
 /// A function of the sizes only, so that every rank knows every other's share. Part j of n holds the
 /// units `j u / n ..< (j + 1) u / n` (rounded down) of all `u` units of `unit` tokens; the last unit may
 /// be short. No part is empty.
-public struct SequenceSplit: Sendable, Equatable {
+public struct SegmentSplit: Sendable, Equatable {
   /// Tokens of all parts.
   public let length: Int
   /// Parts.
@@ -18,7 +20,7 @@ public struct SequenceSplit: Sendable, Equatable {
   ///
   /// - Precondition: `parts <= length <= parts * capacity`.
   public init(length: Int, parts: Int, capacity: Int) {
-    precondition(
+    require(
       parts >= 1 && parts <= length && length <= parts * capacity,
       "\(length) tokens in \(parts) parts of at most \(capacity)")
     let chunk = GLADims.chunk

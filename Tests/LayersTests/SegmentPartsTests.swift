@@ -6,7 +6,7 @@ import ThreadedParts
 
 /// Blocks whose segment is shared by several parts, each on a thread, against the whole segment.
 @Suite("blocks in parts", .serialized)
-struct SequencePartsTests {
+struct SegmentPartsTests {
   init() { configureBLAS() }
 
   /// A block and its parameters.
@@ -63,12 +63,12 @@ struct SequencePartsTests {
     ]
   }()
 
-  static let splits: [SequenceSplit] = [
-    SequenceSplit(length: 150, parts: 2, capacity: 128),
-    SequenceSplit(length: 197, parts: 3, capacity: 66),
-    SequenceSplit(length: 190, parts: 3, capacity: 64),
-    SequenceSplit(length: 7, parts: 4, capacity: 2),
-    SequenceSplit(length: 4, parts: 4, capacity: 64),
+  static let splits: [SegmentSplit] = [
+    SegmentSplit(length: 150, parts: 2, capacity: 128),
+    SegmentSplit(length: 197, parts: 3, capacity: 66),
+    SegmentSplit(length: 190, parts: 3, capacity: 64),
+    SegmentSplit(length: 7, parts: 4, capacity: 2),
+    SegmentSplit(length: 4, parts: 4, capacity: 64),
   ]
 
   /// What a part computes.
@@ -77,14 +77,13 @@ struct SequencePartsTests {
   }
 
   @Test("outputs, states and gradients are those of the whole", arguments: models, splits)
-  func agrees(_ model: Model, _ split: SequenceSplit) {
+  func agrees(_ model: Model, _ split: SegmentSplit) {
     let job = Job(model, batch: 2, length: split.length)
     let whole = job.run(rows: 0..<split.length, part: nil)
-    let (parts, gathers) = ThreadedParts.run(split.parts) { part, exchange in
+    let (parts, gathers) = ThreadedParts.run(split.parts) { part, group in
       job.run(
         rows: split[part],
-        part: SequencePart(
-          split, SequenceSharing(parts: split.parts, part: part, exchange: exchange)))
+        part: SegmentPart(split, of: group))
     }
     func expect(_ name: String, _ mine: [Float], _ reference: [Float], _ bound: Double) {
       let largest = reference.reduce(0) { max($0, abs(Double($1))) }
@@ -113,15 +112,14 @@ struct SequencePartsTests {
 
   @Test("parts give the same bits again")
   func repeats() {
-    let split = SequenceSplit(length: 197, parts: 3, capacity: 66)
+    let split = SegmentSplit(length: 197, parts: 3, capacity: 66)
     for model in [Self.models[4], Self.models[6]] {
       let job = Job(model, batch: 2, length: split.length)
       let runs = (0..<2).map { _ in
-        ThreadedParts.run(split.parts) { part, exchange in
+        ThreadedParts.run(split.parts) { part, group in
           job.run(
             rows: split[part],
-            part: SequencePart(
-              split, SequenceSharing(parts: split.parts, part: part, exchange: exchange)))
+            part: SegmentPart(split, of: group))
         }.results
       }
       for (a, b) in zip(runs[0], runs[1]) {
@@ -203,7 +201,7 @@ struct SequencePartsTests {
     }
 
     /// Forward and backward over some rows, which are all of them when `part` is nil.
-    func run(rows: Range<Int>, part: SequencePart?) -> Results {
+    func run(rows: Range<Int>, part: SegmentPart?) -> Results {
       let dims = dims(rows.count, parts: part?.parts ?? 1)
       func cut(_ x: [Float]) -> FloatBuffer {
         buffer(
@@ -231,6 +229,7 @@ struct SequencePartsTests {
           &context)
       }
       #expect(saved.isIntact && scratch.isIntact, "written behind the end")
+      #expect(context.saved.peak == memory.saved && context.scratch.peak == memory.scratch)
       return Results(
         y: y.array(), dx: dx.array(), state: next.array(), dstate: dnext.array(),
         gradients: gradients.array())

@@ -6,7 +6,7 @@ import Testing
 /// Recurrences and convolutions that are cut into parts, one part after the other here, against the
 /// whole in `Double`.
 @Suite("parts of a sequence", .serialized)
-struct SequencePartsTests {
+struct SegmentPartsTests {
   struct Case: CustomTestStringConvertible, Sendable {
     let (batch, length, parts, capacity): (Int, Int, Int, Int)
     /// Typical log gate a step.
@@ -14,7 +14,7 @@ struct SequencePartsTests {
     /// Lengths that the split must give.
     let lengths: [Int]
     var testDescription: String { "B\(batch) \(lengths), gate \(gate)" }
-    var split: SequenceSplit { SequenceSplit(length: length, parts: parts, capacity: capacity) }
+    var split: SegmentSplit { SegmentSplit(length: length, parts: parts, capacity: capacity) }
 
     /// A part's rows of `[B, T, width]`.
     func rows<Element>(_ x: [Element], _ part: Int) -> [Element] {
@@ -57,7 +57,7 @@ struct SequencePartsTests {
     for capacity in [1, 5, 64, 100, 128, 192] {
       for parts in 1...5 {
         for length in parts...(parts * capacity) {
-          let split = SequenceSplit(length: length, parts: parts, capacity: capacity)
+          let split = SegmentSplit(length: length, parts: parts, capacity: capacity)
           var next = 0
           for part in 0..<parts {
             let range = split[part]
@@ -225,7 +225,7 @@ struct SequencePartsTests {
     let (x, dy) = (normals(count, "x"), normals(count, "dy"))
     let (tail, dtail) = (normals(tailCount, "tail"), normals(tailCount, "dtail"))
     let (weight, bias) = (normals(taps * channels, "w"), normals(channels, "b"))
-    let single = SequenceSplit(length: c.length, parts: 1, capacity: c.length)
+    let single = SegmentSplit(length: c.length, parts: 1, capacity: c.length)
     let whole = ConvolutionParts(
       split: single, batch: c.batch, taps: taps, x: [x], dy: [dy], state: (tail, dtail),
       weight: weight, bias: bias)
