@@ -58,9 +58,7 @@ let package = Package(
     .target(name: "Files", dependencies: ["ErrorReporting", system], swiftSettings: pointers),
     .target(name: "JSON", dependencies: ["Files"], swiftSettings: pointers),
     .target(name: "Fields", dependencies: ["ErrorReporting", "JSON"], swiftSettings: safe),
-    .target(
-      name: "TensorFiles", dependencies: ["Files", "JSON", "TensorStorage"],
-      swiftSettings: pointers),
+    .target(name: "TensorFiles", dependencies: ["Files", "JSON"], swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
     .target(name: "TrainingMetrics", dependencies: ["Files"], swiftSettings: safe),
     .target(

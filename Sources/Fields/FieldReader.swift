@@ -47,9 +47,11 @@ public struct FieldReader {
   /// The dotted path of a key of this mapping.
   public func path(of key: String) -> String { path.isEmpty ? key : path + "." + key }
 
-  /// Where a key was written, or the mapping if it is absent.
+  /// Where the value of a key was written, or the mapping if it is absent.
+  ///
+  /// The value and not its key: an override of a key that stands in the file writes the value only.
   public func place(of key: String) -> FieldPlace {
-    entries.first { $0.key == key }?.place ?? place
+    entries.first { $0.key == key }?.value.place ?? place
   }
 
   /// The undecoded value of a key, nil when absent.

@@ -140,6 +140,15 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     #expect(!text.contains("\n"))
   }
 
+  /// What an override says is not the file's fault, also where the file has the key.
+  @Test func anOverrideOutOfRangeIsNamed() {
+    #expect(
+      message("train.steps=0")
+        == "override `train.steps=0`: `train.steps`: must be at least 1, found 0")
+    #expect(
+      message("data.sources.0.weight=-1").hasPrefix("override `data.sources.0.weight=-1`: "))
+  }
+
   @Test func missingFilesAndFoldersAreOneLine() {
     for path in ["/nowhere/recipe.yaml", "/tmp"] {
       let error = #expect(throws: RecipeError.self) { try Recipe.load(path: path) }

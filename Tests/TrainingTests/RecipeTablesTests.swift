@@ -53,6 +53,7 @@ import Training
       })
     #expect(!vocabularies.contains("markov"))
     #expect(Recipe.help(on: "task.mqar.pair").nearest == "task.mqar.pairs")
+    #expect(Recipe.help(on: "data.sources.3.pairz").nearest == "data.sources.N.pairs")
     #expect(Recipe.help(on: "train.stepz").text == nil)
     #expect(Recipe.help(on: "train.stepz").nearest == "train.steps")
     #expect(Recipe.help(on: "lr").nearest == "train.optimizer.lr")

@@ -56,13 +56,16 @@ extension Recipe {
       generic.isEmpty || $0.path == generic || $0.path.hasPrefix(generic + ".")
     }
     let last = path.split(separator: ".").last
-    if found.isEmpty, ["data.sources.N.", "evaluation.tasks.N."].contains(where: generic.hasPrefix)
-    {
+    let place = ["data.sources.N.", "evaluation.tasks.N."].first(where: generic.hasPrefix)
+    if found.isEmpty, place != nil {
       found = taskOptions.filter { $0.path.split(separator: ".").last == last }
     }
     guard found.isEmpty else { return (found.map(\.text).joined(separator: "\n"), nil) }
-    let known = keys.map(\.path)
+    let options = place.map { place in
+      taskOptions.compactMap { $0.path.split(separator: ".").last.map { place + $0 } }
+    }
+    let known = keys.map(\.path) + (options ?? [])
     let named = known.first { $0.split(separator: ".").last == last }
-    return (nil, named ?? nearestName(to: path, among: known))
+    return (nil, named ?? nearestName(to: generic, among: known))
   }
 }
