@@ -54,6 +54,7 @@ let package = Package(
 
     // Rooms, bottom first.
     .target(name: "ErrorReporting", swiftSettings: safe),
+    .target(name: "ProgramVersion", swiftSettings: safe),
     .target(name: "TensorStorage", swiftSettings: pointers),
     .target(name: "Files", dependencies: ["ErrorReporting", system], swiftSettings: pointers),
     .target(name: "JSON", dependencies: ["Files"], swiftSettings: pointers),
@@ -98,7 +99,8 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: [
-        "Fields", "Files", "JSON", "LanguageModels", "Layers", "TensorFiles", "TensorStorage",
+        "Fields", "Files", "JSON", "LanguageModels", "Layers", "ProgramVersion", "TensorFiles",
+        "TensorStorage",
       ],
       exclude: ["README.md"], resources: [.embedInCode("Python")],
       swiftSettings: pointers),
@@ -129,14 +131,16 @@ let package = Package(
       name: "statex",
       dependencies: [
         "Checkpointing", "CommandSupport", "Evaluation", "Fields", "Files", "HuggingFaceInterop",
-        "JSON", "Kernels", "LanguageModels", "RecallTasks", "StateExpansion", "TensorFiles",
+        "JSON", "Kernels", "LanguageModels", "ProgramVersion", "RecallTasks", "StateExpansion",
+        "TensorFiles",
         "TensorStorage", "TokenData", "Training", argumentParser,
       ],
       swiftSettings: common),
     .executableTarget(
       name: "statex-train",
       dependencies: [
-        "Collectives", "CommandSupport", "ErrorReporting", "Training", argumentParser, logging,
+        "Collectives", "CommandSupport", "ErrorReporting", "ProgramVersion", "Training",
+        argumentParser, logging,
       ],
       swiftSettings: common),
 
@@ -183,7 +187,8 @@ let package = Package(
     .testTarget(
       name: "HuggingFaceInteropTests",
       dependencies: [
-        "Files", "HuggingFaceInterop", "JSON", "LanguageModels", "Layers", "TensorFiles",
+        "Files", "HuggingFaceInterop", "JSON", "LanguageModels", "Layers", "ProgramVersion",
+        "TensorFiles",
         "TensorStorage",
       ],
       swiftSettings: common),

@@ -1,11 +1,13 @@
 import Foundation
 
-/// The text of a model card: its table, its recipe, and the signature by which an untouched one is known.
+/// The text of a model card: its table, its recipe, and the signature by which an untouched one is
+/// known.
 struct CardText {
-  /// Names of facts that follow from the model itself.
+  /// Names of facts that follow from the model and from the program that writes it.
   static let modelName = "model"
   static let stateName = "recurrent state"
   static let expandedName = "expanded layers"
+  static let softwareName = "software"
 
   private static let signature =
     "<!-- Written by statex. While this text is as it was, the next export"
@@ -33,9 +35,9 @@ struct CardText {
     return String(repeating: "0", count: 16 - digits.count) + digits
   }
 
-  /// The facts of the first table, without those that follow from the model.
+  /// The facts of the first table, without those that are written anew.
   static func facts(in text: String) -> [ModelCard.Fact] {
-    let computed: Set = [modelName, stateName, expandedName]
+    let computed: Set = [modelName, stateName, expandedName, softwareName]
     return text.split(whereSeparator: \.isNewline)
       .drop { $0 != "|---|---|" }.dropFirst().prefix { $0.hasPrefix("| ") }
       .compactMap { line -> ModelCard.Fact? in

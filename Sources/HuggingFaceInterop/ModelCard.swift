@@ -1,5 +1,6 @@
 import Files
 import LanguageModels
+import ProgramVersion
 
 /// What a person should know of a model that is exported: where it comes from, what was done to it and
 /// what was measured.
@@ -114,7 +115,7 @@ extension ModelCard {
       let list = summary.expandedLayers.map(String.init).joined(separator: ", ")
       facts.append(Fact(CardText.expandedName, list))
     }
-    return facts
+    return facts + [Fact(CardText.softwareName, "statex \(programVersion)")]
   }
 
   /// A value inside a table: on one line, with bars escaped.

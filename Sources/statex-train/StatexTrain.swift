@@ -4,6 +4,7 @@ import CommandSupport
 import ErrorReporting
 import Foundation
 import Logging
+import ProgramVersion
 import Training
 
 /// `statex-train --config FILE`: the trainer, alone or under mpirun or srun.
@@ -14,8 +15,8 @@ struct StatexTrain: ParsableCommand {
     abstract: "Expand the recurrent state of a language model and post-train it.",
     discussion: """
       Runs alone, under mpirun, or under srun --mpi=pmix. Exit codes: 0 done; 64 bad usage or \
-      recipe; 65 bad input data; 74 I/O failure; 75 stopped on a signal after saving (start again \
-      to go on); 70 internal error.
+      recipe; 65 bad input data; 74 I/O failure; 75 stopped on a signal after saving (run it \
+      again to continue); 70 internal error.
       """,
     version: programVersion)
 
@@ -26,13 +27,13 @@ struct StatexTrain: ParsableCommand {
     help: "Check gradients, numbers and reproducibility on this recipe, one process; no training.")
   var debug = false
 
-  @Flag(name: .customLong("dry-run"), help: "Say what would happen; write nothing.")
+  @Flag(name: .customLong("dry-run"), help: "Show what would happen, without writing anything.")
   var dryRun = false
 
-  @Option(help: "auto: from the newest checkpoint of run.output, if any; never; or a PATH.")
+  @Option(help: "auto: the newest checkpoint of run.output, if any; never; or a PATH.")
   var resume = "auto"
 
-  @Argument(help: "Overrides of the recipe, for example train.steps=20.")
+  @Argument(help: "Recipe overrides, for example train.steps=20.")
   var overrides: [String] = []
 
   static func main() {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CommandSupport
+import ProgramVersion
 
 /// `statex`: everything but training.
 struct Statex: ParsableCommand {

@@ -2,6 +2,7 @@ import Foundation
 import HuggingFaceInterop
 import LanguageModels
 import Layers
+import ProgramVersion
 import TensorStorage
 import Testing
 
@@ -41,6 +42,7 @@ import Testing
     let text = try text()
     #expect(text.contains("| model | statex_gla, 2 layers, "))
     #expect(text.contains("| expanded layers | 0 |"))
+    #expect(text.contains("| software | statex \(programVersion) |"))
     #expect(text.contains("trust_remote_code=True"))
     // The same card and model give the same bytes.
     try export(card)

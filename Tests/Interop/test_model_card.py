@@ -54,7 +54,7 @@ def test_a_run_says_what_it_did(trained, command):
     assert (trained / "recipe.yaml").read_text() in card.text
     found = json.loads(command("statex", "inspect", trained / "export", "--json").stdout)
     for name, text in said.items():
-        if name not in ("model", "recurrent state", "expanded layers"):
+        if name not in ("model", "recurrent state", "expanded layers", "software"):
             assert found["card_" + name.replace(" ", "_")] == text
 
 
@@ -72,6 +72,6 @@ def test_somebodys_own_readme_is_kept(trained, command, tmp_path):
         assert "README.statex.md" not in done.stderr
     (tmp_path / "x" / "README.md").write_text("# Mine\n")
     done = command("statex", "convert", "--model", trained / "export", "--output", tmp_path / "x")
-    assert "README.md is not one that statex wrote: kept" in done.stderr
+    assert "README.md was not written by statex and is kept" in done.stderr
     assert (tmp_path / "x" / "README.md").read_text() == "# Mine\n"
     assert "| training |" in (tmp_path / "x" / "README.statex.md").read_text()
