@@ -70,6 +70,8 @@ struct GeneratedSequence {
   let stopTokens: Set<Int32>
   let maximumNewTokens: Int
   private(set) var isDone = false
+  /// Tokens that were asked of the model so far, one that ended it included.
+  private(set) var steps = 0
   private var generated: [Int32] = []
   private var text: String?
   private var isFinite = true
@@ -86,6 +88,7 @@ struct GeneratedSequence {
 
   /// Takes the next token, or ends with it.
   mutating func append(_ token: Int32, _ tokenizer: (any Tokenizer)?) {
+    steps += 1
     guard token >= 0 else {
       isFinite = false
       isDone = true

@@ -6,15 +6,16 @@ import TokenData
 
 /// Answers scoring requests about one model.
 ///
-/// Requests are answered many at a time: sorted, those with a common start forked from its state, and the
-/// rest of similar lengths side by side. An answer does not depend on the others but for rounding. Memory
-/// depends on the segment and the state, not on lengths.
+/// Requests are answered many at a time: they are sorted, continue from the state after a common
+/// prefix, and run side by side with others of similar length. Apart from rounding, an answer does
+/// not depend on the other requests. Memory depends on the segment and the state, not on lengths.
 public final class RequestScorer {
   /// What a request is answered with.
   public enum Answer: Sendable, Equatable {
     /// Nats; whether the continuation is the greedy one, if that was asked.
     case likelihood(Double, isGreedy: Bool?)
-    /// Generated ids, without the one that ended them; the text up to the first stop, given a tokenizer.
+    /// Generated ids, without the one that ended them; the text up to the first stop, given a
+    /// tokenizer.
     case generation([Int32], text: String?)
   }
 
@@ -24,8 +25,14 @@ public final class RequestScorer {
   /// The model's token ids are below this number.
   public var vocabulary: Int { prefixes.evaluated.model.vocabulary }
 
-  /// Tokens that went through the model so far.
-  public var computedTokens: Int { prefixes.computedTokens }
+  /// What was asked so far, and what it took to answer.
+  public var work: ScoringWork {
+    ScoringWork(
+      requests: answeredRequests, tokens: requestedTokens, computedTokens: prefixes.computedTokens)
+  }
+
+  private var answeredRequests = 0
+  private var requestedTokens = 0
 
   /// Answers about `model`; texts need its tokenizer.
   public init(_ model: EvaluatedModel, tokenizer: (any Tokenizer)?) {
@@ -62,6 +69,9 @@ public final class RequestScorer {
     }
     score(&scored)
     generate(&generated)
+    answeredRequests += requests.count
+    requestedTokens += scored.reduce(0) { $0 + $1.tokens.count - 1 }
+    requestedTokens += generated.reduce(0) { $0 + $1.context.count - 1 + $1.steps }
     let problem = EvaluationError.notFinite(what: "the model").description
     let found = scored.map { ($0.index, $0.answer) } + generated.map { ($0.index, $0.answer) }
     for (index, answer) in found {

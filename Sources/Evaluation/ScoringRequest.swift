@@ -12,7 +12,7 @@ public struct ScoringRequest: Sendable, Equatable {
     case generation(until: [String], stopTokens: [Int32], maximumNewTokens: Int)
   }
 
-  /// What the answer is told apart by: a text or an integer, given back as it came.
+  /// Identifies the answer: a text or an integer, returned unchanged.
   public let id: JSONValue
   /// The tokens before, at least one.
   public let context: [Int32]

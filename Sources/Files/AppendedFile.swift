@@ -1,7 +1,7 @@
 import Foundation
 import SystemPackage
 
-/// A file to which whole records are appended; a record that fails to be written leaves nothing.
+/// A file to which whole records are appended; a record that cannot be written leaves no trace.
 public struct AppendedFile: ~Copyable {
   /// Where the file is.
   public let path: String

@@ -3,12 +3,14 @@ import SystemPackage
 
 /// A kind of call into the operating system; the text stands in error messages.
 package enum FileCall: String, Sendable {
+  case accept = "accept a connection at"
   case allocate = "allocate"
   case close = "close"
   case create = "create"
   case createDirectory = "create directory"
   case exchange = "exchange"
   case list = "list"
+  case listen = "listen at"
   case lock = "lock"
   case map = "map"
   case open = "open"
@@ -25,10 +27,11 @@ package enum FileCall: String, Sendable {
   }
 }
 
-/// Faults for tests: asked before every call that this room makes, on the thread that installed them.
+/// Faults for tests: asked before every call that this room makes, on the thread that installed
+/// them.
 ///
-/// A hook may let a call fail, let it write short, or "crash" the process, after which every call fails
-/// and so nothing is cleaned up.
+/// A hook can make a call fail, make it write short, or "crash" the process, after which every call
+/// fails and nothing is cleaned up.
 package final class FileFaults: @unchecked Sendable {
   /// What may happen to a call.
   package enum Fault: Sendable {
@@ -75,7 +78,8 @@ func begin(_ call: FileCall, _ path: String) throws(FileError) -> Bool {
   }
 }
 
-/// Makes a call, the only way in which this room does: faults, and the error with path and call.
+/// Makes a call; every call of this room goes through here, for faults and for errors with path and
+/// call.
 @discardableResult
 func perform<Value>(
   _ call: FileCall, _ path: String, _ body: () throws -> Value

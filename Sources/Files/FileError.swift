@@ -5,7 +5,7 @@ import SystemPackage
 public enum FileError: UserFacingError, Equatable, Sendable {
   /// The operating system refused: `operation` (for example `"open"`) on `path` gave `code`.
   ///
-  /// `missingBytes`: when the disk is full, about how much room was lacking.
+  /// `missingBytes`: how many bytes did not fit on a full disk, approximately.
   case io(path: String, operation: String, code: Int32, missingBytes: Int? = nil)
 
   /// The contents of `path` break the rules of their format at `field`.
@@ -30,17 +30,17 @@ public enum FileError: UserFacingError, Equatable, Sendable {
     }
   }
 
-  /// Whether the system answered, and the answer is that there is no such file.
+  /// Whether the system reports that there is no such file.
   ///
-  /// Any other refusal (no permission, no descriptor left, a stale handle, a failing disk) says nothing
-  /// about what is there: what could not be read is neither absent nor damaged.
+  /// After any other error (no permission, no descriptor left, a stale handle, a failing disk)
+  /// nothing is known about the file: it counts as neither absent nor damaged.
   public var saysAbsent: Bool {
     guard case .io(_, _, let code, _) = self else { return false }
     return [Errno.noSuchFileOrDirectory, .notDirectory].contains(Errno(rawValue: code))
   }
 }
 
-/// A room's error that can be one about a file.
+/// A room's error that can wrap one about a file.
 public protocol FileErrorConvertible: UserFacingError {
   /// The error about a file, unchanged.
   static func file(_ error: FileError) -> Self

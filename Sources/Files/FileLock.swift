@@ -3,7 +3,8 @@ import SystemPackage
 
 /// The kernel's lock (`flock`) on a file or directory, held until `release` or the end of the process.
 ///
-/// It goes with its holder however that dies, on every machine that shares the file system.
+/// The kernel releases it when the holder ends for any reason, on every machine that shares the file
+/// system.
 public final class FileLock {
   /// Whether the lock was free.
   public enum State: Sendable {
@@ -16,7 +17,7 @@ public final class FileLock {
   /// Where the file is.
   public let path: String
 
-  /// What came of trying.
+  /// The outcome.
   public let state: State
 
   private let descriptor: FileDescriptor
@@ -34,7 +35,7 @@ public final class FileLock {
     try self.init(path, descriptor)
   }
 
-  /// Tries to lock what is there, a directory for example.
+  /// Tries to lock an existing file or directory.
   ///
   /// - Parameters:
   ///   - path: a file or directory.
@@ -102,7 +103,7 @@ public final class FileLock {
     }
   }
 
-  /// Gives the lock free.
+  /// Releases the lock.
   public func release() {
     guard isOpen else { return }
     isOpen = false

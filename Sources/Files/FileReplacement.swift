@@ -1,12 +1,12 @@
 import Foundation
 
-/// Files that take the place of others, together, when they are complete and durable, or not at all.
+/// New files that replace old ones together, once all are complete and durable, or not at all.
 ///
 /// They are written under other names beside their targets. `commit` makes all of them durable and
-/// then renames them in order. The last one is the seal: readers open the set only if it is there. Where
-/// several files replace older ones, the old seal is moved away first and the new one comes last, so
-/// that a process that dies in between leaves a set that does not open, never a mixed one. The next
-/// replacement of the same targets finds what was left behind:
+/// then renames them in order. The last one is the seal: readers open the set only if it is there.
+/// Where several files replace older ones, the old seal is moved away first and the new one comes
+/// last, so that a process that dies in between leaves a set that does not open, never a mixed one.
+/// The next replacement of the same targets finds what was left behind:
 ///
 /// - `NAME.partial-PROCESS-NUMBER`, being written; locked by its writer as long as that lives, and
 ///   removed once it does not;
@@ -25,7 +25,7 @@ public final class FileReplacement {
   /// Creates new files to be written.
   ///
   /// - Parameter targets: where they will be, the seal last; links are followed.
-  /// - Throws: `.io`, also when something that is no file stands there.
+  /// - Throws: `.io`, also when something other than a file is there.
   public init(_ targets: [String]) throws(FileError) {
     precondition(!targets.isEmpty, "nothing to write")
     var resolved: [String] = []
@@ -128,7 +128,7 @@ public final class FileReplacement {
     }
   }
 
-  /// Locks a new file; false when another process took it for a remain before it was locked.
+  /// Locks a new file; false when another process took it for a leftover before it was locked.
   private static func isOurs(_ file: OutputFile) throws(FileError) -> Bool {
     do throws(FileError) {
       switch try file.lock() {
@@ -142,7 +142,8 @@ public final class FileReplacement {
     }
   }
 
-  /// Commits to one directory take turns: without locks, two at once must not happen.
+  /// Serializes commits to one directory; on a file system without locks, callers must not run two
+  /// at once.
   private static func lock(_ directories: [String]) -> [FileLock] {
     directories.compactMap { try? FileLock(existing: $0, waiting: true) }
   }
@@ -151,7 +152,7 @@ public final class FileReplacement {
     for directory in directories { try FileSystem.synchronize(directory: directory) }
   }
 
-  /// Removes the partial files of dead processes, and ends their commits.
+  /// Removes the partial files of dead processes, and completes or undoes their commits.
   private static func removeRemains(
     of targets: [String], in directories: [String]
   ) throws(FileError) {
@@ -162,7 +163,7 @@ public final class FileReplacement {
           suffix.allSatisfy({ $0.isNumber || $0 == "-" })
         else { continue }
         let path = directory + "/" + name
-        // A file that cannot be opened or locked is not ours to judge.
+        // A file that cannot be opened or locked may belong to a living writer.
         guard let lock = try? FileLock(existing: path), lock.state == .held else { continue }
         try FileSystem.remove(path)
       }

@@ -3,7 +3,7 @@ import SystemPackage
 
 /// Operations on names: what is there, directories, renaming, removing.
 public enum FileSystem {
-  /// What a name stands for.
+  /// The kind of thing that a name refers to.
   public enum Kind: Sendable {
     case file
     case directory
@@ -21,7 +21,7 @@ public enum FileSystem {
   ///   - followingLinks: whether to look at what a symbolic link points to; one that points nowhere is
   ///     nothing then.
   /// - Returns: its kind.
-  /// - Throws: `.io` when the system does not say, which does not mean that nothing is there.
+  /// - Throws: `.io` when the system cannot tell, which does not mean that nothing is there.
   public static func kind(
     of path: String, followingLinks: Bool = true
   ) throws(FileError) -> Kind? {
@@ -52,6 +52,16 @@ public enum FileSystem {
       let two = try status(other, followingLinks: true)
     else { return false }
     return one.inode == two.inode && one.deviceID == two.deviceID
+  }
+
+  /// Whether nobody but a file's owner may read or change it.
+  ///
+  /// - Throws: `.io`, also when there is no such file.
+  public static func isPrivate(_ path: String) throws(FileError) -> Bool {
+    guard let status = try status(path, followingLinks: true) else {
+      throw FileCall.status.failure(path, ENOENT)
+    }
+    return status.permissions.rawValue & 0o077 == 0
   }
 
   static func status(_ path: String, followingLinks: Bool) throws(FileError) -> Stat? {
@@ -115,7 +125,7 @@ public enum FileSystem {
     FilePath(path).lastComponent?.string ?? path
   }
 
-  /// Where a symbolic link leads in the end; `path` itself if it is none, or leads nowhere.
+  /// The final target of a symbolic link; `path` itself if it is not a link or its target is missing.
   public static func resolved(_ path: String) throws(FileError) -> String {
     guard try kind(of: path, followingLinks: false) == .link, try exists(path) else { return path }
     return try perform(.status, path) {
@@ -125,7 +135,7 @@ public enum FileSystem {
     }
   }
 
-  /// Requires that a file can be created at `path`, before hours of work lead up to it.
+  /// Requires that a file can be created at `path`, before hours of work depend on it.
   public static func requireCreatable(_ path: String) throws(FileError) {
     try perform(.create, path) { try check(access(parent(of: path), W_OK)) }
   }
@@ -179,7 +189,7 @@ public enum FileSystem {
     try perform(.rename, path) { try check(Foundation.rename(path, target)) }
   }
 
-  /// Removes a file, or a directory with all that is in it; nothing happens if there is none.
+  /// Removes a file, or a directory with its contents; does nothing if there is none.
   public static func remove(_ path: String) throws(FileError) {
     do {
       try perform(.remove, path) { try check(unlink(path)) }

@@ -1,11 +1,14 @@
 import Foundation
 import SystemPackage
 
-/// A file that is read from front to back.
+/// A file that is read from front to back, or what comes over a connection.
 public final class InputFile {
   /// Where it is.
   public let path: String
+  /// When to give up waiting for a connection's next bytes, with `ETIMEDOUT`.
+  public var deadline: ContinuousClock.Instant?
   private let descriptor: FileDescriptor
+  private let isStopping: (() -> Bool)?
 
   /// Opens the file.
   ///
@@ -17,9 +20,11 @@ public final class InputFile {
     self.init(path, descriptor)
   }
 
-  private init(_ path: String, _ descriptor: FileDescriptor) {
+  /// Takes over a descriptor; reading is at its end once `isStopping` is true.
+  init(_ path: String, _ descriptor: FileDescriptor, isStopping: (() -> Bool)? = nil) {
     self.path = path
     self.descriptor = descriptor
+    self.isStopping = isStopping
   }
 
   /// The process's standard input.
@@ -39,7 +44,12 @@ public final class InputFile {
   /// - Returns: how many were read; 0 at the end of the file only.
   /// - Throws: `.io`.
   public func read(into output: UnsafeMutableRawBufferPointer) throws(FileError) -> Int {
-    try perform(.read, path) { try descriptor.read(into: output) }
+    if let isStopping {
+      let comes = try waitUntilReadable(
+        descriptor, path, until: deadline, isStopping: isStopping)
+      guard comes else { return 0 }
+    }
+    return try perform(.read, path) { try descriptor.read(into: output) }
   }
 
   /// A whole file; nil if there is none.

@@ -1,7 +1,7 @@
-/// The lines of a file, as they come: a pipe's are given out as soon as they are complete.
+/// The lines of a file, read one by one; a line of a pipe is returned as soon as it is complete.
 public struct LineReader {
-  /// Bytes of a line at most; what is longer comes in pieces of more than that.
-  public let limit: Int
+  /// The longest line in bytes; a longer one is returned in pieces of more than this.
+  public var limit: Int
   private let file: InputFile
   private var bytes: [UInt8] = []
   /// Where the next line begins, and up to where no line ends.

@@ -53,7 +53,7 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Whether the file that is mapped is still the one at `path`, and not its replacement.
   ///
-  /// - Throws: `.io` when the system does not say.
+  /// - Throws: `.io` when the system cannot tell.
   public func isInPlace() throws(FileError) -> Bool {
     let named = try FileSystem.status(path, followingLinks: true)
     return status.inode == named?.inode && status.deviceID == named?.deviceID

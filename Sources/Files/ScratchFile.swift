@@ -1,11 +1,11 @@
 import Foundation
 
-/// Numbers on disk that belong to this process alone and are gone with it.
+/// Numbers on disk that belong to this process and disappear with it.
 ///
-/// The file has no name as soon as it is made, so nothing is left behind however the process ends. Its
-/// space is taken at once: a full disk shows when it is made, not in the middle of the work. Reads and
-/// writes go past the process's memory: what is held there is the kernel's cache, which it gives up when
-/// memory is wanted.
+/// The file loses its name as soon as it is made, so nothing is left behind however the process
+/// ends. Its space is allocated at once, so that a full disk is noticed when the file is made and
+/// not in the middle of the work. Reads and writes do not add to the process's memory: the kernel
+/// caches the data and drops it when memory is short.
 public final class ScratchFile {
   /// The directory that the file lies in, for messages.
   public let directory: String
@@ -59,7 +59,8 @@ public final class ScratchFile {
     }
   }
 
-  /// Calls `body` (descriptor, bytes done, bytes left, file position) until all bytes have gone through.
+  /// Calls `body` (descriptor, bytes done, bytes left, file position) until all bytes have gone
+  /// through.
   private func transfer(
     _ count: Int, _ offset: Int, _ call: FileCall, _ body: (Int32, Int, Int, off_t) -> Int
   ) throws(FileError) {

@@ -59,7 +59,7 @@ public enum StopSignals {
   }
 
   /// The signal that came last; nil if this process was not asked to stop.
-  static var received: Int32? {
+  public static var received: Int32? {
     let number = last.load(ordering: .relaxed)
     return number == 0 ? nil : number
   }

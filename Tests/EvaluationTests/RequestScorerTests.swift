@@ -48,7 +48,7 @@ struct RequestScorerTests {
     let requests = (0..<8).map { likelihood($0, start, [Int32($0), 3]) }
     let scorer = RequestScorer(randomModel(vocabulary: 40), tokenizer: nil)
     let together = scorer.answers(to: requests)
-    #expect(scorer.computedTokens == 99 + 8 * 2)
+    #expect(scorer.work == ScoringWork(requests: 8, tokens: 8 * 101, computedTokens: 99 + 8 * 2))
     for (request, answer) in zip(requests, together) {
       let alone = RequestScorer(randomModel(vocabulary: 40), tokenizer: nil)
       guard case .likelihood(let nats, _) = try answer.get(),
