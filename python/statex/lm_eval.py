@@ -1,14 +1,17 @@
-"""lm-evaluation-harness on statex: `python -m statex.lm_eval --model statex --model_args path=DIR ...`.
+"""lm-evaluation-harness on statex: `lm_eval --model statex --model_args path=DIR ...`.
 
-The options are those of `lm_eval`, to whose models this module adds `statex`. It starts `statex score`, which
-loads the model once, and talks to it by lines of JSON. Texts are tokenized by the model's Hugging Face
-tokenizer, as `--model hf` does, so both score the same tokens. Needs `statex[lm-eval]`.
+The package offers the model to `lm_eval` as an entry point, which versions after 0.4.13 look for; with earlier
+ones `python -m statex.lm_eval` is the same command. The model runs in `statex score`, which is started here or
+serves a local socket. Texts are tokenized by the model's Hugging Face tokenizer, as `--model hf` does, so both
+score the same tokens. Needs `statex[lm-eval]`.
 """
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import lm_eval.models  # noqa: F401 (registers the others, which lm_eval does only while it knows of none)
 from lm_eval.api.instance import Instance
@@ -20,43 +23,89 @@ Answer = dict[str, Any]
 
 
 class Scorer:
-    """A running `statex score`."""
+    """A `statex score` that answers: its two streams of lines. Subclasses open and close them."""
 
     WINDOW = 4096
     """Requests that are sent before answers are read: as many as it answers together."""
+
+    requests: IO[str]
+    responses: IO[str]
+
+    def answers(self, requests: list[dict[str, Any]]) -> Iterator[Answer]:
+        """The answer to each request, in order. Raises `RuntimeError` with what is wrong with one."""
+        for first in range(0, len(requests), self.WINDOW):
+            window = requests[first : first + self.WINDOW]
+            try:
+                for number, request in enumerate(window, start=first):
+                    self.requests.write(json.dumps({"id": number, **request}) + "\n")
+                self.requests.write("\n")
+                self.requests.flush()
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it has ended, and reading tells how
+            for number in range(first, first + len(window)):
+                yield self.answer(f"request {number}")
+
+    def answer(self, what: str) -> Answer:
+        """The next line. Raises `RuntimeError` if it is an error about `what`, or if there is none."""
+        line = self.responses.readline()
+        if not line:
+            raise RuntimeError(self.ending())
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"{what}: {answer['error']}")
+        return answer
+
+    def ending(self) -> str:
+        """Why no more lines come."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends the conversation."""
+        raise NotImplementedError
+
+
+class ScorerProcess(Scorer):
+    """A `statex score` of our own, which ends with us."""
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self.requests, self.responses = self._process.stdin, self._process.stdout
 
-    def answers(self, requests: list[dict[str, Any]]) -> Iterator[Answer]:
-        """The answer to each request, in order. Raises `RuntimeError` with what is wrong with one."""
-        source, sink = self._process.stdin, self._process.stdout
-        assert source is not None and sink is not None
-        for first in range(0, len(requests), self.WINDOW):
-            window = requests[first : first + self.WINDOW]
-            try:
-                for number, request in enumerate(window, start=first):
-                    source.write(json.dumps({"id": number, **request}) + "\n")
-                source.write("\n")
-                source.flush()
-            except BrokenPipeError:
-                pass  # it has ended, and said why
-            for number in range(first, first + len(window)):
-                line = sink.readline()
-                if not line:
-                    raise RuntimeError(f"statex score ended with exit code {self._process.wait()}")
-                answer = json.loads(line)
-                if "error" in answer:
-                    raise RuntimeError(f"request {number}: {answer['error']}")
-                yield answer
+    def ending(self) -> str:
+        return f"statex score ended with exit code {self._process.wait()}"
 
     def close(self) -> None:
-        """Lets the process end."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self.requests.close()
         self._process.wait()
+
+
+class ScorerConnection(Scorer):
+    """A connection to a `statex score --listen ADDRESS --token-file FILE` on this machine."""
+
+    def __init__(self, address: str, token_file: str) -> None:
+        self.address = address
+        if address.startswith("unix:"):
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.connect(address.removeprefix("unix:"))
+        else:
+            host, _, port = address.rpartition(":")
+            self._socket = socket.create_connection((host.strip("[]"), int(port)))
+        self.requests = self._socket.makefile("w", encoding="utf-8")
+        self.responses = self._socket.makefile("r", encoding="utf-8")
+        token = Path(token_file).read_text(encoding="utf-8").strip()
+        self.requests.write(json.dumps({"token": token}) + "\n")
+        self.requests.flush()
+        self.vocabulary = self.answer(address)["vocabulary"]
+        """The server's model has this many token ids."""
+
+    def ending(self) -> str:
+        return f"{self.address}: the server closed the connection"
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 @register_model("statex")
@@ -64,7 +113,9 @@ class StatexLM(TemplateLM):
     """A model directory, scored by `statex score`.
 
     Model arguments: `path` (or `pretrained`), `program` (the `statex` to run), `tokenizer` (default: the
-    model's), `threads`, `segment_length`, `max_length` (tokens to which contexts are cut from the left, as
+    model's), `threads`, `segment_length`, `report` (a file for the numbers of tokens asked and computed), or in
+    place of these four `server` and `token_file` (the address of a `statex score --listen` that has the model,
+    and the file with its token); `max_length` (tokens to which contexts are cut from the left, as
     `--model hf` cuts at its `max_length`; default: none, for the state does not grow), `max_gen_toks`,
     `add_bos_token`, `trust_remote_code` (as `--model hf` needs it for an expanded export whose
     tokenizer_config.json does not name its class; statex itself runs no code of the directory).
@@ -82,6 +133,9 @@ class StatexLM(TemplateLM):
         max_gen_toks: int = 256,
         add_bos_token: bool | None = None,
         trust_remote_code: bool = False,
+        report: str | None = None,
+        server: str | None = None,
+        token_file: str | None = None,
         batch_size: Any = None,
         max_batch_size: Any = None,
         device: Any = None,
@@ -97,17 +151,23 @@ class StatexLM(TemplateLM):
         self.max_length = max_length
         self.max_gen_toks = max_gen_toks
         self.add_bos_token = add_bos_token
-        command = [program, "score", "--model", str(model)]
-        if tokenizer is not None:
-            command += ["--tokenizer", str(tokenizer)]
-        if threads is not None:
-            command += ["--threads", str(threads)]
-        if segment_length is not None:
-            command += ["--segment-length", str(segment_length)]
-        self._scorer = Scorer(command)
+        options = {"threads": threads, "segment-length": segment_length, "json": report}
+        if server is None:
+            command = [program, "score", "--model", str(model)]
+            for name, value in {"tokenizer": tokenizer, **options}.items():
+                if value is not None:
+                    command += [f"--{name}", str(value)]
+            self._scorer: Scorer = ScorerProcess(command)
+            return
+        if token_file is None or any(value is not None for value in options.values()):
+            raise ValueError("server: give token_file too, and set threads, segment_length and report there")
+        connection = ScorerConnection(server, token_file)
+        if connection.vocabulary < len(self.tokenizer):
+            raise ValueError(f"server: its model has {connection.vocabulary} ids, {model} {len(self.tokenizer)}")
+        self._scorer = connection
 
     def close(self) -> None:
-        """Ends the program."""
+        """Ends the program, or the connection to it."""
         self._scorer.close()
 
     @property
