@@ -1,12 +1,12 @@
 import CMPI
 
-/// Exchanges of floats that go on while their callers compute.
+/// Exchanges of floats that continue while their callers compute.
 ///
-/// They run on two communicators of their own, one for each kind, so each kind only has to be started
-/// in the same order on all ranks, whatever else is called in between. Open MPI moves data inside MPI
-/// calls only: `isDone` must be asked now and then.
+/// Each of the two kinds has its own communicator, so the exchanges of one kind have to be started in
+/// the same order on all ranks, whatever else is called in between. Open MPI moves data only inside MPI
+/// calls, so `isDone` must be called now and then.
 public final class NonBlockingExchanges {
-  /// How much goes where in an all-to-all exchange; MPI reads it until the exchange is done.
+  /// The blocks of an all-to-all exchange; MPI reads them until the exchange is done.
   public final class Blocks {
     /// Floats to send to each rank.
     public let sendCounts: UnsafeMutableBufferPointer<Int32>
@@ -19,7 +19,7 @@ public final class NonBlockingExchanges {
 
     private let memory: UnsafeMutableBufferPointer<Int32>
 
-    /// An exchange among `size` ranks of nothing yet.
+    /// An exchange among `size` ranks, with empty blocks.
     public init(size: Int) {
       memory = .allocate(capacity: 4 * size)
       memory.initialize(repeating: 0)
@@ -34,11 +34,11 @@ public final class NonBlockingExchanges {
     deinit { memory.deallocate() }
   }
 
-  /// An exchange under way, or none.
+  /// An exchange in progress, or none.
   public struct Operation {
     fileprivate var request: MPI_Request?
 
-    /// None: done from the start.
+    /// No exchange, which counts as done.
     public init() {}
   }
 
@@ -48,7 +48,7 @@ public final class NonBlockingExchanges {
 
   /// Makes the two communicators; collective.
   ///
-  /// MPI frees them when it is left.
+  /// MPI frees them when it is finalized.
   ///
   /// - Throws: `CollectiveError`.
   public init(_ communicator: Communicator) throws {
@@ -93,7 +93,7 @@ public final class NonBlockingExchanges {
     return operation
   }
 
-  /// Whether an exchange is done; lets all exchanges go on.
+  /// Whether an exchange is done; lets all exchanges make progress.
   public func isDone(_ operation: inout Operation) throws -> Bool {
     guard operation.request != nil else { return true }
     var flag: Int32 = 0

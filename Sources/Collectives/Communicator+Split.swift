@@ -3,7 +3,7 @@ import CMPI
 extension Communicator {
   /// The group of those ranks that name the same color, ordered by their rank here.
   ///
-  /// Collective over this communicator. The group lives until MPI is left.
+  /// Collective over this communicator. The group lives until MPI is finalized.
   ///
   /// - Parameter color: at least 0.
   /// - Returns: the group that this rank is in.

@@ -6,22 +6,21 @@ import Foundation
 public struct CollectiveError: UserFacingError {
   /// The call, for example `MPI_Alltoallv`.
   public let call: String
-  /// MPI's own words.
+  /// MPI's message.
   public let reason: String
 
   /// One line for the user.
   public var description: String { "\(call) failed: \(reason)" }
 
-  /// Internal: nothing that a user wrote makes MPI fail.
+  /// Internal, since no user input makes MPI fail.
   public var exitCode: Int32 { 70 }
 }
 
 /// The ranks of this run, or a group of them.
 ///
-/// The only place where MPI is called, extensions in this room included. Without a launcher it is one
-/// rank of one, with the same calls.
-/// Every method but the properties is collective: all ranks must call it, in the same order, from one
-/// thread.
+/// MPI is called only here and in the extensions in this room. Without a launcher the communicator has
+/// one rank and makes the same calls. Every method is collective: all ranks must call it, in the same
+/// order, from one thread.
 public final class Communicator {
   /// This process's number in the group, 0 ..< size.
   public let rank: Int
@@ -77,7 +76,7 @@ public final class Communicator {
     }
   }
 
-  /// Refuses an MPI library that allows no threads beside the one that calls it.
+  /// Refuses an MPI library that does not allow threads beside the one that calls it.
   package static func requireThreads(provided: Int32) throws {
     guard provided < Int32(MPI_THREAD_FUNNELED) else { return }
     throw CollectiveError(
@@ -89,7 +88,7 @@ public final class Communicator {
   /// For tests: makes calls fail with a reason, nil for those that do not.
   package nonisolated(unsafe) static var fault: ((_ call: String) -> String?)?
 
-  /// Turns an MPI return code into an error: the one choke point.
+  /// Turns an MPI return code into an error; every call goes through here.
   static func check(_ code: Int32, _ call: String) throws {
     if let reason = fault?(call) { throw CollectiveError(call: call, reason: reason) }
     guard code != MPI_SUCCESS else { return }
@@ -104,13 +103,14 @@ public final class Communicator {
     throw CollectiveError(call: call, reason: reason)
   }
 
-  /// Leaves MPI; nothing may be called afterwards, by any group.
+  /// Finalizes MPI; nothing may be called afterwards, by any group.
   public func finalize() throws {
     try Self.check(MPI_Finalize(), "MPI_Finalize")
   }
 
-  /// Ends every rank of the run at once, those outside the group too, with that exit code: for errors
-  /// that only one rank knows of.
+  /// Ends every rank of the run at once, including those outside the group, with that exit code.
+  ///
+  /// For errors that only one rank knows about.
   public func abort(_ code: Int32) -> Never {
     MPI_Abort(statex_mpi_comm_world(), code)
     fatalError("MPI_Abort returned")

@@ -9,7 +9,7 @@ public enum CompressionError: FileErrorConvertible, Equatable, Sendable {
   /// The input ends inside a frame.
   case truncated(offset: Int)
 
-  /// The data claims or turns out to hold more than the caller said it would accept.
+  /// The data claims to hold, or holds, more than the caller accepts.
   case tooLarge(claimed: UInt64, limit: Int)
 
   /// A frame that should declare the size of its contents does not, or declares another size.

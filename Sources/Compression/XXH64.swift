@@ -2,7 +2,7 @@ import CXXHash
 
 /// The 64-bit xxHash, fed piece by piece, by the system's libxxhash.
 ///
-/// Equals `xxhsum -H64`. It finds damage, not forgery: 64 bits miss one random corruption in 1.8e19.
+/// Equals `xxhsum -H64`. It detects damage, not tampering: it misses one random corruption in 1.8e19.
 public struct XXH64: ~Copyable {
   private let state: OpaquePointer
 

@@ -1,15 +1,15 @@
 import Foundation
 
-/// How a process that fails leaves: its exit code, and the one line that tells a user why.
+/// How a failing process ends: its exit code, and the line that tells the user why.
 public struct FailureReport: Sendable, Equatable {
   /// The process's exit code.
   public let exitCode: Int32
   /// What is wrong, without `error: `.
   public let line: String
 
-  /// What to say about any error.
+  /// The report of any error.
   ///
-  /// Errors that are not for users are internal (70).
+  /// An error that is not a `UserFacingError` counts as internal (70).
   public init(_ error: any Error) {
     if let error = error as? any UserFacingError {
       self.init(exitCode: error.exitCode, line: error.description)
@@ -18,7 +18,7 @@ public struct FailureReport: Sendable, Equatable {
     }
   }
 
-  /// A report whose text is put on one line.
+  /// Makes a report; line breaks in the text become spaces.
   public init(exitCode: Int32, line: String) {
     self.exitCode = exitCode
     self.line = line.split(whereSeparator: \.isNewline)

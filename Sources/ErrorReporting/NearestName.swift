@@ -1,12 +1,12 @@
-/// The one of `names` that `word` may have been meant as: the nearest by edit distance, ignoring the case
-/// of `word`, if it is near enough.
+/// The name that `word` is probably a misspelling of: the nearest by edit distance, ignoring the case of
+/// `word`, if it is near enough.
 ///
-/// Near enough is a distance of at most 2, or a third of the word's bytes where that is more. Words of
-/// more than 64 bytes are no misspelt names.
+/// The distance may be at most 2, or a third of the word's bytes if that is more. Words of more than 64
+/// bytes have no nearest name.
 ///
 /// - Parameters:
 ///   - word: what was written.
-///   - names: what exists; of equally near ones the first counts.
+///   - names: what exists; the first one wins a tie.
 /// - Returns: the name, or nil if none is near enough.
 package func nearestName(to word: String, among names: some Sequence<String>) -> String? {
   guard word.utf8.count <= 64 else { return nil }

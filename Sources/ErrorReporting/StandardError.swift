@@ -2,8 +2,8 @@ import Foundation
 
 /// Standard error for a program that must not depend on it.
 public enum StandardError {
-  /// Writes text; what cannot be written, for example to a full disk or to a pipe that nobody reads any
-  /// more, is lost without harm.
+  /// Writes text; text that cannot be written, for example to a full disk or a closed pipe, is
+  /// dropped.
   public static func write(_ text: String) {
     let bytes = Array(text.utf8)
     var done = 0
@@ -17,8 +17,8 @@ public enum StandardError {
     }
   }
 
-  /// Makes sure that standard input, output and error are open: a file that is opened next would otherwise
-  /// get a number of theirs, and log lines would go into it.
+  /// Makes sure that standard input, output and error are open: otherwise the next file to be
+  /// opened could get one of their descriptors, and log lines would end up in it.
   public static func occupyStandardDescriptors() {
     for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
     where fcntl(descriptor, F_GETFD) < 0 {

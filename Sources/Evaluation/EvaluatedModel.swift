@@ -34,13 +34,15 @@ public struct EvaluatedModel {
     self.segmentLength = segmentLength
   }
 
-  /// Sequences of `length` tokens that run side by side: a function of the model and the lengths only,
-  /// never of the machine, so that results repeat to the last bit.
+  /// Sequences of `length` tokens that run side by side.
+  ///
+  /// The number depends only on the model and the lengths, not on the machine, so that results are
+  /// reproducible to the last bit.
   static func batch(_ model: LanguageModel, length: Int, segmentLength: Int) -> Int {
     min(segmentLength / min(length, segmentLength), affordableStates(model))
   }
 
-  /// States of one sequence that may be held at one time: at least one, else what the budget allows.
+  /// How many states of one sequence may be held at a time: what the budget allows, but at least one.
   static func affordableStates(_ model: LanguageModel) -> Int {
     max(1, stateBudget / max(model.stateCount(batch: 1), 1))
   }

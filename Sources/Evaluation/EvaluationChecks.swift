@@ -3,13 +3,14 @@ import Layers
 import RecallTasks
 import TokenData
 
-// What can be known of a measurement without a model's weights: whether it is possible, and how much
+// What can be known about a measurement without a model's weights: whether it is possible, and how much
 // memory it takes.
 
 extension EvaluationTask {
-  /// Checks that the task fits its lengths and the model's vocabulary, before hours of work lead up to it.
+  /// Checks that the task fits its lengths and the model's vocabulary, before hours of work depend
+  /// on it.
   ///
-  /// Of a task on text the first question of each length is made.
+  /// For a task on text, the first question of each length is generated.
   ///
   /// - Parameters:
   ///   - vocabulary: ids of the model.

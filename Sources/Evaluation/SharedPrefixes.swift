@@ -3,12 +3,12 @@ import LanguageModels
 import Layers
 import TensorStorage
 
-/// Runs a model over many sequences, computing what several have in common at their start once.
+/// Runs a model over many sequences and computes their common prefixes only once.
 ///
-/// Sequences are sorted, so that those with a common start lie together. The state after a common start
-/// is kept while what follows it is computed, and copied for each of them.
+/// Sequences are sorted, so that those with a common prefix are neighbours. The state after the
+/// prefix is kept while its continuations are computed, and copied for each of them.
 final class SharedPrefixes {
-  /// Tokens that it takes for a common start to be worth a copy of the state.
+  /// The length in tokens from which a common prefix is worth a copy of the state.
   static let worthwhile = 32
   /// Starts within starts whose states may be kept at one time.
   private let maximumDepth: Int
@@ -34,8 +34,8 @@ final class SharedPrefixes {
     maximumDepth = min(EvaluatedModel.affordableStates(model.model), 8)
   }
 
-  /// Calls `body` with sequences that go on from the same state, and that state, until each was in one
-  /// call.
+  /// Calls `body` with groups of sequences that continue from the same state, and that state, until
+  /// every sequence was in one group.
   ///
   /// - Parameters:
   ///   - prefixes: of each sequence, the tokens that may be shared.

@@ -50,7 +50,7 @@ public final class AdamW: Optimizer {
   /// The elements of the arena that this rank updates.
   public let ranges: [Range<Int>]
 
-  /// A tensor, or what of it lies in one of the ranges.
+  /// A tensor, or the part of it that lies in one of the ranges.
   private struct Piece {
     /// First element in the arena.
     let offset: Int
@@ -66,8 +66,8 @@ public final class AdamW: Optimizer {
   ///
   /// - Parameters:
   ///   - configuration: the constants.
-  ///   - layout: where the parameters lie; only those that are trained are updated.
-  ///   - ranges: what this rank updates of the arena; all that is trained if nil.
+  ///   - layout: the layout of the parameters; only trained ones are updated.
+  ///   - ranges: the part of the arena that this rank updates; everything that is trained if nil.
   public init(
     _ configuration: AdamWConfiguration, layout: ParameterLayout, ranges: [Range<Int>]? = nil
   ) {

@@ -35,11 +35,11 @@ public final class GradientNorm {
     self(gradients) { _, _ in }
   }
 
-  /// The norm of a gradient of which every rank has a part; NaN or infinite when any element is.
+  /// The norm of a gradient that is divided among ranks; NaN or infinite if any element is.
   ///
   /// - Parameters:
   ///   - gradients: only this rank's part is read.
-  ///   - merge: given the sums of all blocks, 0 for those of other ranks, fills in what the others have.
+  ///   - merge: given the sums of all blocks, 0 for those of other ranks, fills in the missing ones.
   /// - Returns: the square root of the sum of all blocks.
   /// - Throws: what `merge` throws.
   public func callAsFunction(

@@ -1,14 +1,14 @@
 import TensorStorage
 
-/// A rule that turns gradients into updates, over a model's arena or one rank's part of it, with what it
-/// remembers between them.
+/// A rule that turns gradients into updates of a model's arena or one rank's part of it, and the
+/// state that it keeps between updates.
 ///
-/// The trainer, the plan and the checkpoint know no more of an optimizer than this.
+/// This is all that the trainer, the plan and the checkpoint know about an optimizer.
 public protocol Optimizer: AnyObject {
   /// The elements of the arena that this rank updates.
   var ranges: [Range<Int>] { get }
 
-  /// What it remembers; a checkpoint stores it under these names.
+  /// Its state; a checkpoint stores it under these names.
   var state: [OptimizerState] { get }
 
   /// Updates this rank's part of `parameters` with `gradients`.
@@ -24,7 +24,7 @@ public protocol Optimizer: AnyObject {
   )
 }
 
-/// One number that an optimizer remembers of each element that it updates.
+/// One number that an optimizer keeps for each element that it updates.
 public struct OptimizerState {
   /// Its name in checkpoints, for example `exp_avg`.
   public let name: String
@@ -37,12 +37,12 @@ public struct OptimizerState {
   }
 }
 
-/// The constants of an optimizer: enough to make one, and to know its size before.
+/// The constants of an optimizer, from which one is made and its size is known in advance.
 public protocol OptimizerConfiguration: Sendable {
-  /// Bytes that it remembers of each element that it updates.
+  /// Bytes of state for each element that it updates.
   var stateByteCount: Int { get }
 
-  /// Makes the optimizer, its state at zero.
+  /// Makes the optimizer with a state of zeros.
   ///
   /// - Parameters:
   ///   - layout: where the parameters lie; only those that are trained are updated.

@@ -15,8 +15,8 @@ enum CRC32C {
     return ~value
   }
 
-  /// The checksum in the disguise of TensorFlow's record files, which keeps checksums of data that
-  /// holds checksums apart.
+  /// The checksum as TensorFlow's record files mask it, so that data that contains checksums can be
+  /// checksummed safely.
   static func masked(_ bytes: [UInt8]) -> UInt32 {
     let value = checksum(bytes)
     return ((value >> 15) | (value << 17)) &+ 0xA282_EAD8

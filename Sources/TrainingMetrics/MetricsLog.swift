@@ -5,8 +5,8 @@ import Foundation
 ///
 /// A run that resumes after step `s` opens the log with that step. Rows of later steps, which the
 /// interrupted run wrote and the resumed one will write again, and a line torn by a crash are dropped
-/// first, so that no step stands there twice. So that none is missing, `synchronize()` before the
-/// checkpoint of a step is committed. One process writes the log.
+/// first, so that no step appears twice. Call `synchronize()` before the checkpoint of a step is
+/// committed, so that none is missing. One process writes the log.
 public struct MetricsLog: ~Copyable {
   /// Where the log is.
   public let path: String
@@ -17,7 +17,7 @@ public struct MetricsLog: ~Copyable {
 
   /// Opens a log for the steps after `step`, 0 for a new run.
   ///
-  /// - Throws: `MetricsError.malformed` for a file that is no metrics log, which stays as it is;
+  /// - Throws: `MetricsError.malformed` for a file that is not a metrics log, which is left unchanged;
   ///   `MetricsError.file`, also when it cannot be read.
   public init(path: String, resumingAfter step: Int) throws(MetricsError) {
     let previous = Data(
@@ -59,7 +59,7 @@ public struct MetricsLog: ~Copyable {
     try MetricsError.from(try file.synchronize())
   }
 
-  /// The rows up to a step; where a step stands twice, what was written last counts.
+  /// The rows up to a step; if a step appears twice, the row that was written last counts.
   private static func rows(
     of contents: Data, path: String, upTo step: Int
   ) throws(MetricsError) -> (contents: Data, dropped: Int, lastStep: Int) {

@@ -1,10 +1,10 @@
 import Foundation
 
-/// What is logged of one optimizer step.
+/// What is logged for one optimizer step.
 public struct MetricsRow: Sendable, Equatable {
   /// The step, counted from 1.
   public var step: Int
-  /// Mean loss over the step's weighted targets, nats a token.
+  /// Mean loss over the step's weighted targets, in nats per token.
   public var loss: Double
   /// Global gradient norm before clipping.
   public var gradientNorm: Double
@@ -12,7 +12,7 @@ public struct MetricsRow: Sendable, Equatable {
   public var learningRate: Double
   /// Tokens trained on since the run began, this step included.
   public var tokens: Int
-  /// Tokens a second over the recent steps, all ranks together.
+  /// Tokens per second over the recent steps, all ranks together.
   public var tokensPerSecond: Double
   /// Duration of the step in seconds.
   public var seconds: Double
@@ -34,7 +34,7 @@ public struct MetricsRow: Sendable, Equatable {
     self.extras = extras
   }
 
-  /// Whether every number is equal, not-a-number being equal to itself, as the JSON text shows it.
+  /// Whether every number is equal; NaN counts as equal to itself, as in the JSON text.
   public static func == (left: MetricsRow, right: MetricsRow) -> Bool { left.json == right.json }
 
   /// The named numbers in the order in which they are logged; `tokens` as a number too.
@@ -70,7 +70,7 @@ public struct MetricsRow: Sendable, Equatable {
     return "{" + fields.joined(separator: ", ") + "}"
   }
 
-  /// The step of a line that begins with it, nil if the line is not whole or no row.
+  /// The step that a line begins with; nil if the line is torn or not a row.
   static func step(ofLine line: Data) -> Int? {
     guard line.first == UInt8(ascii: "{"), line.last == UInt8(ascii: "}") else { return nil }
     let fields = line.dropFirst().drop { $0 == UInt8(ascii: " ") }

@@ -1,14 +1,14 @@
-/// One record of a TensorBoard event file: TensorFlow's `Event` message, by hand.
+/// One record of a TensorBoard event file: TensorFlow's `Event` message, encoded by hand.
 ///
 /// The few fields that scalars need: `Event` {1 wall_time: double, 2 step: int64, 3 file_version:
 /// string, 5 summary, 7 session_log}, `Summary` {1 value: repeated {1 tag, 2 simple_value: float}},
 /// `SessionLog` {1 status: enum, START = 1}.
 package struct TensorBoardEvent {
-  /// What the record says.
+  /// The record's contents.
   package enum Content {
     /// The format; the first record of a file.
     case version
-    /// The run starts here: readers forget what earlier files say of this step and later ones.
+    /// The run starts here: readers discard what earlier files say about this step and later ones.
     case start
     case scalars([(tag: String, value: Float)])
   }

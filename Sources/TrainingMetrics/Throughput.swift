@@ -15,7 +15,7 @@ public struct Throughput: Sendable {
     steps.append((tokens, seconds))
   }
 
-  /// Tokens a second over the window; 0 before the first step.
+  /// Tokens per second over the window; 0 before the first step.
   public var tokensPerSecond: Double {
     let tokens = steps.reduce(0) { $0 + $1.tokens }
     let seconds = steps.reduce(0) { $0 + $1.seconds }

@@ -9,7 +9,7 @@ extension ExportFormat: ExpressibleByArgument {}
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Rewrite a model directory: other element type, other shards, current tensor names.")
+    abstract: "Rewrite a model directory with another element type, shard size or layout.")
 
   @Option(help: "A Hugging Face model directory.")
   var model: String

@@ -6,7 +6,7 @@ import TokenData
 /// `statex data`: token files.
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "data", abstract: "Make and look at token files.",
+    commandName: "data", abstract: "Create and inspect token files.",
     subcommands: [Tokenize.self, Inspect.self, Make.self])
 
   /// `statex data tokenize`: text to tokens.
@@ -53,12 +53,12 @@ struct DataCommand: ParsableCommand {
     @Option(help: "PREFIX of PREFIX.bin and PREFIX.idx.")
     var output: String
 
-    @Option(help: "The member of each line's object that holds the text.")
+    @Option(help: "The JSON member that holds the text.")
     var field = "text"
 
     @Option(
       defaultAsFlag: .lines, parsing: .next,
-      help: "Leave out documents that cannot be read: `lines`, or mend their text first: `replace`."
+      help: "Skip documents that cannot be read (`lines`), or repair their text first (`replace`)."
     )
     var skipBad: SkipBad?
 
@@ -136,16 +136,16 @@ struct DataCommand: ParsableCommand {
     @Option(help: "Number of samples.")
     var samples: Int
 
-    @Option(help: "Tokens of a sample.")
+    @Option(help: "Tokens per sample.")
     var sequenceLength: Int
 
     @Option(help: "PREFIX of PREFIX.bin and PREFIX.idx.")
     var output: String
 
-    @Option(help: "What the samples are drawn from.")
+    @Option(help: "The random seed of the samples.")
     var seed: UInt64 = 0
 
-    @Option(help: "Samples as for training, or others, as for evaluation.")
+    @Option(help: "Write samples of training, or those of evaluation.")
     var stream = Stream.training
 
     @Option(help: "Tasks on text: a directory with a tokenizer.json, or `byte`.")

@@ -21,28 +21,28 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Text to measure the loss on: PREFIX of PREFIX.bin and PREFIX.idx.")
   var perplexity: String?
 
-  @Option(help: "Tokens of a sample.")
+  @Option(help: "Tokens per sample.")
   var sequenceLength = 2048
 
-  @Option(help: "Measure the loss on this many sequences only, from the first on.")
+  @Option(help: "Measure the loss on the first N sequences only.")
   var sequences: Int?
 
   @Flag(help: "Also report the loss of each token of the first sequence.")
   var perToken = false
 
-  @Option(help: "A recall task: NAME or NAME:key=value,...; may be given several times.")
+  @Option(help: "A recall task: NAME or NAME:key=value,... (repeatable).")
   var task: [TaskArgument] = []
 
-  @Option(help: "Samples of each task and length.")
+  @Option(help: "Samples per task and length.")
   var samples = 100
 
-  @Option(help: "The tokenizer of tasks on text: a directory or `byte` (default: the model's).")
+  @Option(help: "The tokenizer for text tasks: a directory or `byte` (default: the model's).")
   var tokenizer: String?
 
-  @Option(help: "What the tasks' samples are drawn from.")
+  @Option(help: "The random seed of the tasks' samples.")
   var seed: UInt64 = 0
 
-  @Option(help: "Write the report to this file.")
+  @Option(help: "Write the report to this file, as JSON.")
   var json: String?
 
   @OptionGroup var compute: ComputeOptions

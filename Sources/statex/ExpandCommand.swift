@@ -28,10 +28,10 @@ struct ExpandCommand: ParsableCommand {
   @Option(help: "Mamba2: how many times larger the state becomes (default: 4).")
   var stateFactor: Int?
 
-  @Option(name: .customLong("init"), help: "How expanded layers start.")
+  @Option(name: .customLong("init"), help: "How expanded layers are initialised.")
   var initialization = ExpansionInitialization.reinitialize
 
-  @Option(help: "What new weights are drawn from.")
+  @Option(help: "The random seed of new weights.")
   var seed: UInt64 = 0
 
   func validate() throws {

@@ -21,7 +21,7 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "The text to continue.")
   var prompt: String?
 
-  @Option(help: "A file with the text to continue, all of it; `-` is standard input.")
+  @Option(help: "The file with the text to continue; `-` is standard input.")
   var promptFile: String?
 
   @Option(help: "The token ids to continue, for example 1,2,3.")
@@ -30,19 +30,19 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "A directory with a tokenizer.json, or `byte` (default: the model's).")
   var tokenizer: String?
 
-  @Option(help: "Tokens to generate at most.")
+  @Option(help: "The maximum number of tokens to generate.")
   var maxNewTokens = 64
 
-  @Option(help: "End before this text; may be given several times. Needs text as prompt.")
+  @Option(help: "Stop before this text (repeatable); needs a text prompt.")
   var stop: [String] = []
 
   @Option(help: "Draw tokens from softmax(logits / temperature).")
   var temperature: Double?
 
-  @Option(help: "What tokens are drawn from.")
+  @Option(help: "The random seed.")
   var seed: UInt64 = 0
 
-  @Option(help: "Also write the generated ids, and the text if there is one, to this file.")
+  @Option(help: "Also write the generated ids and any text to this file, as JSON.")
   var json: String?
 
   @OptionGroup var compute: ComputeOptions

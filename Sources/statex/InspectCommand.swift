@@ -8,7 +8,7 @@ import JSON
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Say what a model, checkpoint, run, safetensors or token file holds.",
+    abstract: "Describe a model, checkpoint, run, safetensors file or token file.",
     discussion: "Reads headers and configurations only, no weights; nothing is verified.")
 
   @Argument(help: "A directory, a .safetensors file, or the prefix of a Megatron pair.")

@@ -5,15 +5,15 @@ import Training
 /// `statex plan`: what a recipe would do; the same as `statex-train --dry-run`.
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "plan", abstract: "Say what a recipe would do; write nothing.")
+    commandName: "plan", abstract: "Show what a recipe would do, without writing anything.")
 
   @Option(help: "The recipe, a YAML file.")
   var config: String
 
-  @Option(help: "Ranks that would train.")
+  @Option(help: "The number of ranks.")
   var ranks = 1
 
-  @Argument(help: "Overrides of the recipe, for example train.steps=20.")
+  @Argument(help: "Recipe overrides, for example train.steps=20.")
   var overrides: [String] = []
 
   func validate() throws {

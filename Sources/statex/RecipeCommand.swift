@@ -5,7 +5,7 @@ import Training
 /// `statex recipe`, also `statex help recipe`: what the keys of a recipe are.
 struct RecipeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "recipe", abstract: "Say what a recipe's keys are.",
+    commandName: "recipe", abstract: "Describe the keys of a recipe.",
     discussion:
       "With a key, such as train.optimizer or data.sources.0.loss, that key and those below it.")
 

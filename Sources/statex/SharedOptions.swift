@@ -9,10 +9,10 @@ import TensorStorage
 
 /// Options of commands that run a model.
 struct ComputeOptions: ParsableArguments {
-  @Option(help: "Compute threads; results do not depend on it (default: all processors).")
+  @Option(help: "Compute threads; does not affect results (default: all processors).")
   var threads: Int?
 
-  @Option(help: "Tokens processed at a time; bounds the memory.")
+  @Option(help: "Tokens processed at a time, which limits memory.")
   var segmentLength = EvaluatedModel.defaultSegmentLength
 
   func validate() throws {
@@ -48,7 +48,7 @@ struct ExportOptions: ParsableArguments {
     }
   }
 
-  @Option(help: "The new model directory; an export that stands there is replaced.")
+  @Option(help: "The new model directory; an existing export there is replaced.")
   var output: String
 
   @Option(help: "Element type of all weights (default: each tensor's own).")
@@ -92,7 +92,7 @@ struct ExportOptions: ParsableArguments {
     let kind = summary.modelType.map { "model_type \($0)" } ?? "as mamba_ssm has it"
     print("wrote \(output): \(count) parameters, \(types.description), \(kind)")
     if let file = summary.cardFile, file != "README.md" {
-      warn(["\(output)/README.md is not one that statex wrote: kept; the model card is \(file)"])
+      warn(["\(output)/README.md was not written by statex and is kept; the model card is \(file)"])
     }
     guard !summary.expandedLayers.isEmpty else { return }
     print(
