@@ -83,3 +83,32 @@ def program():
     if not binaries:
         pytest.skip("STATEX_BIN is not set")
     return str(Path(binaries).resolve() / "statex")
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    """The token that clients of `statex score --listen` send."""
+    (tmp_path / "token").write_text("a token of the tests\n")
+    (tmp_path / "token").chmod(0o600)
+    return tmp_path / "token"
+
+
+@pytest.fixture
+def serve(program, token_file):
+    """Starts `statex score --listen` and returns the process, with the address in `address`."""
+    started = []
+
+    def run(model, address, *options):
+        words = [program, "score", "--model", model, "--listen", address, "--token-file", token_file, *options]
+        process = subprocess.Popen([*map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        line = process.stdout.readline()
+        if not line and "Cannot assign" in (reason := process.stderr.read()):
+            pytest.skip(reason)  # a machine without IPv6
+        process.address = line.strip().removeprefix("listening at ")
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()

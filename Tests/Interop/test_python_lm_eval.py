@@ -92,6 +92,22 @@ def test_local_tasks(assert_same):
     assert_same(["statex_choice", "statex_text", "statex_generate"], Path(__file__).parent / "lm_eval_tasks")
 
 
+def test_a_server_answers_like_a_program(model, evaluate, serve, program, token_file, tmp_path):
+    folder, tasks = Path(__file__).parent / "lm_eval_tasks", ["statex_choice", "statex_generate"]
+    server = serve(model, f"unix:{tmp_path}/socket")
+    found = []
+    for options in (dict(program=program), dict(server=server.address, token_file=str(token_file))):
+        scorer = StatexLM(path=str(model), trust_remote_code=True, **options)
+        found.append(evaluate(scorer, tasks, folder)[1])
+        scorer.close()
+    assert found[0] == found[1]
+    (tmp_path / "other").write_text("some other token of the tests")
+    for options, message in ((dict(token_file=str(tmp_path / "other")), "token: "), (dict(), "token_file"),
+                             (dict(token_file=str(token_file), threads=1), "threads")):
+        with pytest.raises((RuntimeError, ValueError), match=message):
+            StatexLM(path=str(model), trust_remote_code=True, server=server.address, **options)
+
+
 # The tasks that come with lm-evaluation-harness, as their files say: prompts, examples, filters, metrics. Their
 # data lies on a server, so rows of the same columns stand for it.
 

@@ -99,28 +99,11 @@ class Client:
         self.socket.close()
 
 
-@pytest.fixture
-def token_file(tmp_path):
-    (tmp_path / "token").write_text(TOKEN + "\n")
-    (tmp_path / "token").chmod(0o600)
-    return tmp_path / "token"
-
-
 @pytest.fixture(params=["127.0.0.1:0", "[::1]:0", "unix"])
-def server(request, program, token_file, tmp_path):
-    """A server of the GLA fixture: its process, address and report."""
+def server(request, serve, tmp_path):
+    """A server of the GLA fixture, which reports its work."""
     address = f"unix:{tmp_path}/socket" if request.param == "unix" else request.param
-    process = subprocess.Popen(
-        [program, "score", "--model", str(GLA_FIXTURES / "expanded"), "--listen", address,
-         "--token-file", str(token_file), "--json", str(tmp_path / "report.json")],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    line = process.stdout.readline()
-    if not line and "Cannot assign" in (reason := process.stderr.read()):
-        pytest.skip(reason)
-    process.address = line.strip().removeprefix("listening at ")
-    yield process
-    process.kill()
-    process.communicate()
+    return serve(GLA_FIXTURES / "expanded", address, "--json", tmp_path / "report.json")
 
 
 def test_clients_one_after_the_other(server, tmp_path):
@@ -168,19 +151,19 @@ def test_strangers_and_lost_clients(server):
     assert client.answer() is None
 
 
-def test_a_socket_in_use_and_one_left_behind(program, token_file, tmp_path):
-    words = [program, "score", "--model", str(GLA_FIXTURES / "expanded"), "--token-file", str(token_file),
-             "--listen", f"unix:{tmp_path}/socket"]
-    first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert first.stdout.readline().startswith("listening at unix:")
+def test_a_socket_in_use_and_one_left_behind(serve, program, token_file, tmp_path):
+    model, address = GLA_FIXTURES / "expanded", f"unix:{tmp_path}/socket"
+    first = serve(model, address)
+    assert first.address == address
     assert (tmp_path / "socket").stat().st_mode & 0o777 == 0o600
+    words = [program, "score", "--model", str(model), "--token-file", str(token_file), "--listen", address]
     second = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert second.returncode == 74 and "cannot listen at unix:" in second.stderr
     first.kill()
     first.wait()
     assert (tmp_path / "socket").exists()
-    third = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert third.stdout.readline().startswith("listening at unix:")
+    third = serve(model, address)
+    assert third.address == address
     third.send_signal(signal.SIGINT)
     assert third.wait(timeout=60) == 0
 

@@ -6,6 +6,7 @@ serves a local socket. Texts are tokenized by the model's Hugging Face tokenizer
 score the same tokens. Needs `statex[lm-eval]`.
 """
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -98,14 +99,21 @@ class ScorerConnection(Scorer):
         token = Path(token_file).read_text(encoding="utf-8").strip()
         self.requests.write(json.dumps({"token": token}) + "\n")
         self.requests.flush()
-        self.vocabulary = self.answer(address)["vocabulary"]
-        """The server's model has this many token ids."""
+        try:
+            self.vocabulary = self.answer(address)["vocabulary"]
+            """The server's model has this many token ids."""
+        except RuntimeError:
+            self.close()
+            raise
 
     def ending(self) -> str:
         return f"{self.address}: the server closed the connection"
 
     def close(self) -> None:
-        self._socket.close()
+        # The socket stays open as long as one of its files does, and other clients would wait.
+        for part in (self.requests, self.responses, self._socket):
+            with contextlib.suppress(OSError):
+                part.close()
 
 
 @register_model("statex")
@@ -163,6 +171,7 @@ class StatexLM(TemplateLM):
             raise ValueError("server: give token_file too, and set threads, segment_length and report there")
         connection = ScorerConnection(server, token_file)
         if connection.vocabulary < len(self.tokenizer):
+            connection.close()
             raise ValueError(f"server: its model has {connection.vocabulary} ids, {model} {len(self.tokenizer)}")
         self._scorer = connection
 
