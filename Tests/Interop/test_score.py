@@ -151,6 +151,19 @@ def test_strangers_and_lost_clients(server):
     assert client.answer() is None
 
 
+def test_a_client_that_says_nothing_is_dropped(serve):
+    """After ten seconds, so that it cannot keep the others waiting."""
+    server = serve(GLA_FIXTURES / "expanded", "127.0.0.1:0")
+    host, _, port = server.address.rpartition(":")
+    with socket.create_connection((host, int(port))) as silent:
+        client = Client(server.address)
+        assert "model" in client.answer()
+        assert silent.recv(1) == b""
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(timeout=60) == 0
+    assert server.stderr.read().startswith("warning: cannot read the client at 127.0.0.1:")
+
+
 def test_a_socket_in_use_and_one_left_behind(serve, program, token_file, tmp_path):
     model, address = GLA_FIXTURES / "expanded", f"unix:{tmp_path}/socket"
     first = serve(model, address)
