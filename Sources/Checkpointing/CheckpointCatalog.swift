@@ -81,6 +81,51 @@ public enum CheckpointCatalog {
     }
   }
 
+  /// Gives checkpoints of a run that are newer than a step names that no longer count,
+  /// `step-00001000.aside-1`: the run goes on from the older one.
+  ///
+  /// The caller holds the run's lock.
+  ///
+  /// - Returns: where they are now, newest first.
+  /// - Throws: `.file`.
+  public static func setAside(newerThan step: Int, in run: String) throws(CheckpointError)
+    -> [String]
+  {
+    let directory = CheckpointDirectory(run: run)
+    return try CheckpointError.from { () throws(FileError) in
+      var paths: [String] = []
+      for checkpoint in try directory.committed() where checkpoint.step > step {
+        var number = 1
+        while try FileSystem.exists(
+          directory.path(.aside(step: checkpoint.step, number: number)))
+        {
+          number += 1
+        }
+        let path = directory.path(.aside(step: checkpoint.step, number: number))
+        try FileSystem.rename(checkpoint.path, to: path)
+        paths.append(path)
+      }
+      return paths
+    }
+  }
+
+  /// The run that each committed checkpoint belongs to, newest first, as its manifest says.
+  ///
+  /// Checkpoints whose manifest is missing or damaged are left out.
+  ///
+  /// - Throws: `.file` when a directory or manifest cannot be read.
+  public static func owners(in run: String) throws(CheckpointError) -> [(Entry, runID: String)] {
+    var owners: [(Entry, runID: String)] = []
+    for entry in try entries(in: run) {
+      do throws(CheckpointError) {
+        owners.append((entry, try CheckpointReader(path: entry.path).manifest.runID))
+      } catch  where error.isDamage {
+        continue
+      }
+    }
+    return owners
+  }
+
   /// The newest checkpoint that verifies.
   ///
   /// - Parameters:

@@ -13,6 +13,10 @@ enum CheckpointName: Equatable {
   /// `step-00001000.damaged`: a committed checkpoint that did not verify when a run was resumed.
   case damaged(step: Int)
 
+  /// `step-00001000.aside-1`: a committed checkpoint from which the run did not go on, because it was
+  /// told to go on from an older one; numbered from 1.
+  case aside(step: Int, number: Int)
+
   /// `step-00001000.deleting`: on its way out.
   case deleting(step: Int)
 
@@ -33,6 +37,9 @@ enum CheckpointName: Equatable {
       self = .damaged(step: step)
     } else if suffix == "deleting" {
       self = .deleting(step: step)
+    } else if suffix.hasPrefix("aside-") {
+      guard let number = Int(suffix.dropFirst(6)), number >= 1 else { return nil }
+      self = .aside(step: step, number: number)
     } else if suffix.hasPrefix("partial-") {
       self = .partial(step: step, runID: String(suffix.dropFirst(8)))
     } else {
@@ -47,6 +54,7 @@ enum CheckpointName: Equatable {
     case .replaced(let step): "step-" + zeroPadded(step, 8) + ".replaced"
     case .partial(let step, let runID): "step-" + zeroPadded(step, 8) + ".partial-" + runID
     case .damaged(let step): "step-" + zeroPadded(step, 8) + ".damaged"
+    case .aside(let step, let number): "step-" + zeroPadded(step, 8) + ".aside-\(number)"
     case .deleting(let step): "step-" + zeroPadded(step, 8) + ".deleting"
     }
   }

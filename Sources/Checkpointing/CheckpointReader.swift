@@ -35,7 +35,7 @@ public final class CheckpointReader {
     let directory = path.split(separator: "/").last.map(String.init) ?? ""
     switch CheckpointName(directory) {
     case .committed(let step), .replaced(let step), .partial(let step, _), .damaged(let step),
-      .deleting(let step):
+      .aside(let step, _), .deleting(let step):
       guard step == manifest.step else {
         throw .invalid(
           path: manifestPath, field: "step", reason: "is \(manifest.step), not the directory's")

@@ -65,17 +65,19 @@ public final class CheckpointWriter {
 
   let directory: CheckpointDirectory
   let runID: String
-  let keep: Int
   let compressor: FrameCompressor
+
+  /// Which checkpoints stay when a new one is saved.
+  public var retention: Retention
 
   /// Prepares to save into `<run>/checkpoints`.
   ///
   /// - Parameters:
   ///   - run: the run's directory; it must exist when something is saved.
   ///   - runID: the run's identity, the same over its restarts: letters, digits, `-` and `_`.
-  ///   - keep: how many checkpoints to keep, at least 1.
-  /// - Throws: `.invalid` on a run identity or a number that cannot be.
-  public init(run: String, runID: String, keep: Int) throws(CheckpointError) {
+  ///   - retention: which checkpoints to keep.
+  /// - Throws: `.invalid` on a run identity that cannot be.
+  public init(run: String, runID: String, retention: Retention) throws(CheckpointError) {
     let isPlain = runID.utf8.allSatisfy { byte in
       let character = Unicode.Scalar(byte)
       return byte < 0x80
@@ -86,12 +88,9 @@ public final class CheckpointWriter {
       throw .invalid(
         path: run, field: "run id", reason: "\"\(runID)\" is not 1 to 64 letters, digits, - or _")
     }
-    guard keep >= 1 else {
-      throw .invalid(path: run, field: "keep", reason: "\(keep) is not at least 1")
-    }
     directory = CheckpointDirectory(run: run)
     self.runID = runID
-    self.keep = keep
+    self.retention = retention
     compressor = try translatingErrors(path: run) { () throws(CompressionError) in
       try FrameCompressor(level: Self.compressionLevel)
     }
@@ -104,7 +103,7 @@ public final class CheckpointWriter {
   /// saved before is touched until the new checkpoint is durable under its final name.
   ///
   /// - Parameters:
-  ///   - contents: what to save; must not change meanwhile.
+  ///   - contents: what to save.
   ///   - coordination: the way to the other processes.
   /// - Returns: what was done.
   /// - Throws: `.notSaved` with the failures of all ranks, among them impossible contents, or
@@ -113,8 +112,25 @@ public final class CheckpointWriter {
   public func save(
     _ contents: CheckpointContents, coordination: some ShardCoordination = SingleProcess()
   ) throws(CheckpointError) -> SaveReport {
+    try begin(contents, coordination: coordination, inBackground: false).finish()
+  }
+
+  /// Begins to save a checkpoint together with the other processes.
+  ///
+  /// Every process calls this, and later `finish`, with the same step, layout and store names. The values
+  /// are those of now: whoever changes them calls `PendingSave.detach` before. One save at a time.
+  ///
+  /// - Parameters:
+  ///   - contents: what to save.
+  ///   - coordination: the way to the other processes.
+  ///   - inBackground: whether to write on a thread of its own; otherwise, or when the system gives no
+  ///     thread, `finish` writes.
+  /// - Returns: the save under way.
+  /// - Throws: as `save`.
+  public func begin(
+    _ contents: CheckpointContents, coordination: some ShardCoordination, inBackground: Bool
+  ) throws(CheckpointError) -> PendingSave {
     let agreement = RankAgreement(coordination, step: contents.step)
-    let leads = coordination.localShards.contains(0)
     let transaction = SaveTransaction(self, contents, shardCount: coordination.shardCount)
     do throws(CheckpointError) {
       let fingerprints = try agreement.share { shard throws(CheckpointError) in
@@ -126,29 +142,12 @@ public final class CheckpointWriter {
         throw .coordination(
           "they save different things: \(Set(fingerprints.compactMap(\.string)).sorted())")
       }
-      let answers = try agreement.share { shard throws(CheckpointError) in
-        try transaction.writeShard(shard).json
-      }
-      let records = try answers.map { answer throws(CheckpointError) in
-        let value = FieldValue(json: answer, place: .source(transaction.partial))
-        return try CheckpointError.reading { () throws(FieldError) in
-          try FieldReader(value, keys: nil).shard()
-        }
-      }
-      try agreement.share { shard throws(CheckpointError) in
-        if shard == 0 { try transaction.commit(records) }
-        return .null
-      }
-      var report = SaveReport(
-        path: transaction.final, byteCount: records.reduce(0) { $0 + $1.byteCount })
-      if leads { transaction.cleanUp(&report) }
-      return report
     } catch {
-      // All ranks are past their writing here, unless they cannot be reached: then the next save
-      // removes what is left.
-      if leads, case .notSaved = error { transaction.abandon() }
+      if coordination.localShards.contains(0), case .notSaved = error { transaction.abandon() }
       throw error
     }
+    return PendingSave(
+      transaction, agreement, shards: coordination.localShards, inBackground: inBackground)
   }
 
   private func check(

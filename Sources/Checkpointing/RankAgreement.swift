@@ -2,11 +2,13 @@ import Files
 import JSON
 
 /// Lets all ranks do a part of the work and learn whether all succeeded.
-struct RankAgreement<Coordination: ShardCoordination> {
-  private let coordination: Coordination
-  private let step: Int
+struct RankAgreement {
+  /// The step that is saved.
+  let step: Int
 
-  init(_ coordination: Coordination, step: Int) {
+  private let coordination: any ShardCoordination
+
+  init(_ coordination: any ShardCoordination, step: Int) {
     self.coordination = coordination
     self.step = step
   }

@@ -78,7 +78,7 @@ final class SaveTransaction {
         } else {
           try FileSystem.rename(directory.path(name), to: current)
         }
-      case .committed, .damaged, .partial: break
+      case .committed, .damaged, .aside, .partial: break
       }
     }
   }
@@ -131,7 +131,8 @@ final class SaveTransaction {
         try retire(old, step: contents.step)
       }
       let others = try directory.committed().filter { $0.step != contents.step }
-      for checkpoint in others.dropFirst(writer.keep - 1).reversed() {
+      for checkpoint in others.dropFirst(writer.retention.newest - 1).reversed()
+      where !writer.retention.keepsForGood(checkpoint.step) {
         try retire(checkpoint.path, step: checkpoint.step)
         report.prunedSteps.append(checkpoint.step)
       }
@@ -150,11 +151,16 @@ final class SaveTransaction {
 
   // MARK: Every rank
 
+  /// The values of one shard, as they are now.
+  func snapshot(_ shard: Int) -> ShardSnapshot {
+    ShardSnapshot(plan(shard).1, stores: contents.stores)
+  }
+
   /// Writes one shard and makes it durable.
-  func writeShard(_ shard: Int) throws(CheckpointError) -> ShardRecord {
+  func writeShard(_ shard: Int, _ values: ShardSnapshot) throws(CheckpointError) -> ShardRecord {
     let (identity, plan) = plan(shard)
     return try ShardWriter.write(
-      plan, identity: identity, stores: contents.stores, to: partial + "/" + identity.fileName,
+      plan, identity: identity, values: values, to: partial + "/" + identity.fileName,
       compressor: writer.compressor)
   }
 }

@@ -50,6 +50,9 @@ struct ShardPlan {
   /// The pieces in the order of their bytes; piece `i` is tensor `i` of the header.
   let pieces: [Piece]
 
+  /// Where the first value lies in the uncompressed shard.
+  var valueStart: Int { pieces.first?.byteRange.lowerBound ?? header.fileByteCount }
+
   init(
     identity: ShardIdentity, layout: ParameterLayout, stores: [StoreRecord],
     grain: ArenaPartition.Grain

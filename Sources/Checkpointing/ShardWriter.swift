@@ -34,7 +34,7 @@ struct ShardWriter: ~Copyable {
   /// - Returns: sizes and hashes of what was written.
   /// - Throws: `.file` naming the path.
   static func write(
-    _ plan: ShardPlan, identity: ShardIdentity, stores: [CheckpointStore], to path: String,
+    _ plan: ShardPlan, identity: ShardIdentity, values: ShardSnapshot, to path: String,
     compressor: FrameCompressor
   ) throws(CheckpointError) -> ShardRecord {
     let file = try CheckpointError.from(
@@ -43,8 +43,18 @@ struct ShardWriter: ~Copyable {
     try withBytes(of: plan.header.encoded()) { bytes throws(CheckpointError) in
       try writer.append(bytes)
     }
+    let block = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: FrameCompressor.chunkByteCount, alignment: 64)
+    defer { block.deallocate() }
     for piece in plan.pieces {
-      try writer.append(UnsafeRawBufferPointer(stores[piece.store].bytes(of: piece.range)))
+      var offset = 0
+      while offset < piece.byteRange.count {
+        let count = min(block.count, piece.byteRange.count - offset)
+        let bytes = UnsafeMutableRawBufferPointer(rebasing: block[..<count])
+        values.read(piece, at: offset, into: bytes)
+        try writer.append(UnsafeRawBufferPointer(bytes))
+        offset += count
+      }
     }
     try writer.finish()
     return ShardRecord(

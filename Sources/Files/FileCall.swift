@@ -59,6 +59,12 @@ package final class FileFaults: @unchecked Sendable {
     try Self.$current.withValue(self, operation: body)
   }
 
+  /// `body`, with the faults of this thread when it runs on another one.
+  package static func inherited(_ body: @escaping () -> Void) -> () -> Void {
+    guard let current else { return body }
+    return { current.during(body) }
+  }
+
   fileprivate func fault(_ call: FileCall, _ path: String) -> Fault? {
     if isDead { return .crash }
     let fault = hook(call, path)

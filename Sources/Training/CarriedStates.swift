@@ -88,7 +88,6 @@ package final class CarriedStates {
   /// Floats that a rank holds while states are saved, besides those of its own lanes: its shard of all
   /// states, and a bucket on the way there.
   static func savingCount(_ model: LanguageModel, lanes: Int, ranks: Int) -> Int {
-    guard ranks > 1 else { return 0 }
     let count = layout(extending: model, lanes: lanes).states.count
     let partition = ArenaPartition(count: count, parts: ranks)
     let shard = (0..<ranks).map { partition.count(of: $0) }.max() ?? 0
@@ -101,10 +100,9 @@ package final class CarriedStates {
   /// - Parameters:
   ///   - gives: whether this rank gives its lanes' states; each lane's are given by one rank.
   ///   - communicator: the ranks.
-  /// - Returns: what to save; a copy when there are several ranks.
+  /// - Returns: what to save, a copy.
   /// - Throws: `CollectiveError`.
   func shardStore(gives: Bool, _ communicator: Communicator) throws -> CheckpointStore {
-    guard communicator.size > 1 else { return ownStore }
     let partition = ArenaPartition(count: states.count, parts: communicator.size)
     let shard = FloatBuffer(count: partition.count(of: communicator.rank))
     let bucket = FloatBuffer(count: min(states.count, partition.grain.bucket))

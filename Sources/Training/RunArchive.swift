@@ -18,16 +18,20 @@ final class RunArchive {
   private let products: ProductPrecision
   private let phases: [Mixture.Phase]
   private let trainer: Trainer
-  private let checkpoints: CheckpointWriter
-  /// For the step that a run with an error leaves: it pushes no older checkpoint out.
-  private let lastCheckpoint: CheckpointWriter
+  private let writer: CheckpointWriter
   private var metrics: RunMetrics?
+  /// What the run directory says about the run; on the lead rank.
+  private var status: RunStatus?
+
+  /// The checkpoints.
+  private(set) lazy var saves = makeSaves()
+  private let savedStep: Int
 
   /// Opens the files; collective.
   ///
   /// - Throws: `AgreedError`, `CheckpointError`.
   init(
-    _ recipe: Recipe, runID: String, inputs: RunInputs, start: RunStart, trainer: Trainer,
+    _ recipe: Recipe, point: StartingPoint, inputs: RunInputs, start: RunStart, trainer: Trainer,
     products: ProductPrecision, ranks: Ranks, log: Logger
   ) throws {
     self.recipe = recipe
@@ -37,49 +41,80 @@ final class RunArchive {
     self.products = products
     self.trainer = trainer
     phases = start.phases
-    let (output, keep) = (recipe.run.output, recipe.checkpoint.keep)
-    checkpoints = try CheckpointWriter(run: output, runID: runID, keep: keep)
-    lastCheckpoint = try CheckpointWriter(run: output, runID: runID, keep: keep + 1)
+    let output = recipe.run.output
+    savedStep = point.isOwn || start.reader == nil ? start.step : -1
+    writer = try CheckpointWriter(
+      run: output, runID: point.runID, retention: recipe.checkpoint.retention)
     metrics = try ranks.agree {
       guard ranks.leads else { return nil }
       try CheckpointCatalog.removeInterruptedSaves(in: output)
       try FileReplacement.write(Array(recipe.resolvedYAML().utf8), to: output + "/recipe.yaml")
       return try RunMetrics(recipe, resumingAfter: start.step)
     }
+    guard ranks.leads else { return }
+    status = RunStatus(
+      runID: point.runID, savedStep: max(savedStep, 0), steps: recipe.train.steps,
+      ranks: ranks.size, after: point.status)
+    tell { _ in }
+  }
+
+  private func makeSaves() -> RunSaves {
+    RunSaves(
+      recipe.checkpoint, writer: writer, savedStep: savedStep, ranks: ranks, log: log,
+      hooks: .init(
+        contents: { [unowned self] in try contents($0) },
+        synchronize: { [unowned self] in try ranks.agree { try metrics?.synchronize() } },
+        committed: { [unowned self] step in
+          tell { status in
+            status.savedStep = step
+            status.idleLaunches = 0
+          }
+        },
+        spareMemory: { [unowned self] in inputs.memory.spare(ranks: ranks.size, recipe.train) }))
+  }
+
+  /// Writes what became of the run; a status that cannot be written stops nothing.
+  private func tell(_ change: (inout RunStatus) -> Void) {
+    guard var status else { return }
+    change(&status)
+    do throws(FileError) {
+      try status.write(in: recipe.run.output)
+    } catch {
+      log.warning("\(error); \(RunStatus.fileName) is not up to date")
+    }
+    self.status = status
+  }
+
+  /// Writes how the run ended.
+  func end(_ state: RunStatus.State, failure: (line: String, exitCode: Int32)? = nil) {
+    tell { status in (status.state, status.failure) = (state, failure) }
   }
 
   /// Writes a step's row, and logs it.
   func record(_ step: Int, _ result: Trainer.StepResult, seconds: Double) throws {
+    let costs = saves.takeCosts()
     try ranks.agree {
       guard let metrics else { return }
+      let hadProblem = metrics.problem != nil
       try metrics.record(
         step: step, result, sources: trainer.sources, seconds: seconds,
-        tokensPerStep: trainer.tokensPerStep)
+        tokensPerStep: trainer.tokensPerStep, saving: costs)
+      if let problem = metrics.problem, !hadProblem {
+        log.warning("\(problem); rows wait in memory until they can be written")
+      }
       if step == 1 || step.isMultiple(of: recipe.metrics.logEvery) { log.info("\(metrics.line)") }
     }
   }
 
-  /// Saves a checkpoint.
-  ///
-  /// - Parameters:
-  ///   - step: steps done.
-  ///   - leaving: whether the run ends with an error: then no older checkpoint is removed, and metrics
-  ///     that cannot be written stop nothing.
-  /// - Throws: `CheckpointError`, `AgreedError`, `CollectiveError`.
-  func save(_ step: Int, leaving: Bool) throws {
-    if !leaving { try ranks.agree { try metrics?.synchronize() } }
-    let contents = CheckpointContents(
+  /// What is saved after a step; collective.
+  private func contents(_ step: Int) throws -> CheckpointContents {
+    CheckpointContents(
       step: step, layout: recipe.checkpointLayout(trainer.model).layout,
       stores: try trainer.storesToSave(), training: try record(step).json,
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
         time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription(),
         products: products.description))
-    let report = try (leaving ? lastCheckpoint : checkpoints).save(
-      contents, coordination: RankCoordination(communicator: ranks.communicator))
-    guard ranks.leads else { return }
-    for warning in report.warnings { log.warning("\(warning)") }
-    log.info("saved \(report.path)")
   }
 
   private func record(_ step: Int) throws -> TrainingRecord {

@@ -8,16 +8,17 @@ package protocol RunWork: AnyObject {
   func train(_ step: Int) throws -> Bool
   /// Writes down what the step did that ran last.
   func record(_ step: Int) throws
-  /// Saves everything after a step; `leaving` when the run ends with an error, and metrics may be what
-  /// failed.
-  func save(_ step: Int, leaving: Bool) throws
+  /// Looks after the saves of a run that trains on after a step, and begins one that is due.
+  func tendSaves(after step: Int) throws
+  /// Returns when the step is saved, whether it was before or is now.
+  func save(_ step: Int) throws
   /// Measures the model after a step, unless somebody asks to stop; with `unlessDone` a row of that step
   /// that stands already is enough.
   func evaluate(_ step: Int, unlessDone: Bool) throws
-  /// Whether, after an error, all ranks have it and hold the whole state after the last step.
-  func canSave(after error: any Error) -> Bool
-  /// What stopped the run, and what kept its last step from being saved, as one error.
-  func joined(_ error: any Error, _ second: any Error) -> any Error
+  /// Saves what can be saved after an error that came when `step` steps were done.
+  ///
+  /// Returns the error with which the run ends: that one, with what kept the step from being saved.
+  func rescue(_ step: Int, after error: any Error) -> any Error
 }
 
 /// The order of what happens in a run: train, record, save, evaluate.
@@ -27,24 +28,17 @@ package protocol RunWork: AnyObject {
 package struct RunLoop {
   /// Steps altogether.
   package let steps: Int
-  /// Steps between two checkpoints; 0 saves at the end only.
-  package let saveEvery: Int
   /// Whether the model is measured after that step.
   package let isEvaluationDue: (_ step: Int) -> Bool
   /// Steps done.
   package private(set) var step: Int
-  /// The step saved last.
-  package private(set) var savedStep: Int
 
   /// A loop that goes on after `step`.
   package init(
-    steps: Int, saveEvery: Int, after step: Int, savedStep: Int,
-    isEvaluationDue: @escaping (_ step: Int) -> Bool
+    steps: Int, after step: Int, isEvaluationDue: @escaping (_ step: Int) -> Bool
   ) {
     self.steps = steps
-    self.saveEvery = saveEvery
     self.step = step
-    self.savedStep = savedStep
     self.isEvaluationDue = isEvaluationDue
   }
 
@@ -53,16 +47,7 @@ package struct RunLoop {
   /// - Returns: whether all steps are done.
   /// - Throws: what stopped it, after saving where that is possible.
   package mutating func run(_ work: some RunWork) throws -> Bool {
-    do {
-      return try advance(work)
-    } catch  where step != savedStep && work.canSave(after: error) {
-      do {
-        try save(work, leaving: true)
-      } catch let second {
-        throw work.joined(error, second)
-      }
-      throw error
-    }
+    do { return try advance(work) } catch { throw work.rescue(step, after: error) }
   }
 
   private mutating func advance(_ work: some RunWork) throws -> Bool {
@@ -70,7 +55,7 @@ package struct RunLoop {
     var isResumed = true
     while true {
       if try work.isAskedToStop() {
-        if step != savedStep { try save(work) }
+        try work.save(step)
         return false
       }
       if step > 0 && isEvaluationDue(step) {
@@ -83,15 +68,9 @@ package struct RunLoop {
       guard try work.train(step + 1) else { continue }
       step += 1
       try work.record(step)
-      let isDue = saveEvery > 0 && step.isMultiple(of: saveEvery)
-      if isDue || step == steps { try save(work) }
+      if step < steps { try work.tendSaves(after: step) } else { try work.save(step) }
     }
-    if step != savedStep { try save(work) }
+    try work.save(step)
     return true
-  }
-
-  private mutating func save(_ work: some RunWork, leaving: Bool = false) throws {
-    try work.save(step, leaving: leaving)
-    savedStep = step
   }
 }

@@ -7,9 +7,15 @@ final class RunMetrics {
   private var board: TensorBoardWriter?
   private var throughput = Throughput(window: 20)
   private let every: Int
+  /// Whether rows may wait in memory while they cannot be written.
+  private let mayWait: Bool
+  private var unwritten: [MetricsRow] = []
+  private var unshown: [MetricsRow] = []
 
   /// The last row, for a person.
   private(set) var line = ""
+  /// What keeps rows from being written; nil when all are.
+  private(set) var problem: String?
 
   /// Opens the files and drops rows of steps after `step`.
   init(_ recipe: Recipe, resumingAfter step: Int) throws {
@@ -19,12 +25,16 @@ final class RunMetrics {
         directory: recipe.run.output + "/tensorboard", resumingAfter: step)
     }
     every = recipe.metrics.logEvery
+    mayWait = recipe.checkpoint.onFailure == .continue
   }
 
   /// Adds a step; writes it when it is one that is logged, with what each source of a mixture gave.
+  ///
+  /// - Throws: `MetricsError` when it cannot be written, and the recipe says that a run ends that cannot
+  ///   save; otherwise it waits in memory, and `problem` says so.
   func record(
     step: Int, _ result: Trainer.StepResult, sources: [SourceTotal], seconds: Double,
-    tokensPerStep: Int
+    tokensPerStep: Int, saving: RunSaves.Costs = .init()
   ) throws {
     throughput.record(tokens: tokensPerStep, seconds: seconds)
     guard step == 1 || step.isMultiple(of: every) else { return }
@@ -34,6 +44,10 @@ final class RunMetrics {
     ]
     if let seconds = result.sequenceExchange {
       extras.append((name: "sequence_exchange_seconds", value: seconds))
+    }
+    if saving.seconds > 0 { extras.append((name: "save_seconds", value: saving.seconds)) }
+    if saving.failures > 0 {
+      extras.append((name: "failed_saves", value: Double(saving.failures)))
     }
     for source in sources {
       if let loss = source.loss { extras.append((name: "loss.\(source.name)", value: loss)) }
@@ -45,18 +59,40 @@ final class RunMetrics {
       learningRate: result.learningRate, tokens: step * tokensPerStep,
       tokensPerSecond: throughput.tokensPerSecond, seconds: seconds,
       extras: extras)
-    try log.append(row)
-    try board?.append(row)
+    unwritten.append(row)
+    if board != nil { unshown.append(row) }
+    do {
+      try write()
+      problem = nil
+    } catch  where mayWait && unwritten.count < Self.mostWaiting {
+      problem = "\(error)"
+    }
     line = String(
       format: "step %d  loss %.4f  grad_norm %.3f  lr %.2e  %.0f tokens/s", step, result.loss,
       result.gradientNorm, result.learningRate, throughput.tokensPerSecond)
     if result.exchange.exposed > 0.0005 {
       line += String(format: "  exchange %.3f s", result.exchange.exposed)
     }
+    if saving.failures > 0 { line += "  NOT SAVED (\(saving.failures) failed)" }
+  }
+
+  private static let mostWaiting = 1_000_000
+
+  /// Writes the rows that wait, in their order.
+  private func write() throws {
+    while let row = unwritten.first {
+      try log.append(row)
+      unwritten.removeFirst()
+    }
+    while let row = unshown.first {
+      try board?.append(row)
+      unshown.removeFirst()
+    }
   }
 
   /// Returns once every row is on the disk.
   func synchronize() throws {
+    try write()
     try log.synchronize()
     try board?.synchronize()
   }

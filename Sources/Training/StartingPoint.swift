@@ -27,27 +27,40 @@ struct StartingPoint {
   var checkpoint: String?
   /// The run's identity, the same over its restarts.
   var runID: String
+  /// Whether the checkpoint is one of the run directory's own.
+  var isOwn = true
   /// What the user should know.
-  var warnings: [String]
+  var warnings: [String] = []
   /// Newer checkpoints of the run that do not verify.
   var rejected: [CheckpointCatalog.Rejected] = []
+  /// The step that was asked for although newer ones are there, which are to be kept aside.
+  var goesBackTo: Int?
+  /// What earlier launches wrote about the run.
+  var status: RunStatus?
 
-  /// As text for the other ranks: path and run identity.
-  var message: String { runID + "\n" + (checkpoint ?? "") }
+  /// As text for the other ranks: run identity, whose the checkpoint is, and its path.
+  var message: String {
+    [runID, isOwn ? "own" : "other", checkpoint ?? ""].joined(separator: "\n")
+  }
 
   init(message: String) {
-    let lines = message.split(separator: "\n", omittingEmptySubsequences: false)
+    let lines = message.split(separator: "\n", maxSplits: 2, omittingEmptySubsequences: false)
     runID = String(lines.first ?? "")
-    checkpoint = lines.count > 1 && !lines[1].isEmpty ? String(lines[1]) : nil
-    warnings = []
+    isOwn = lines.count > 1 && lines[1] == "own"
+    checkpoint = lines.count > 2 && !lines[2].isEmpty ? String(lines[2]) : nil
   }
 
   /// Decides where a run starts; on the lead rank only.
   ///
-  /// - Throws: `CheckpointError`; `TrainingError.runExists` when nothing may be overwritten.
+  /// - Throws: `CheckpointError`; `FileError`; `TrainingError.runExists` when nothing may be overwritten, or
+  ///   when checkpoints of another run lie in the directory.
   init(_ mode: ResumeMode, output: String) throws {
-    warnings = []
     let entries = try CheckpointCatalog.entries(in: output)
+    let (status, doubt) = try RunStatus.find(in: output)
+    self.status = status
+    if let doubt { warnings.append("\(doubt); it is written anew") }
+    runID = status?.runID ?? Self.newID()
+    if mode != .never { try Self.requireOneRun(in: output, status?.runID) }
     switch mode {
     case .never:
       guard entries.isEmpty else {
@@ -55,12 +68,9 @@ struct StartingPoint {
           "\(output) already holds checkpoints; resume with --resume auto, or choose another "
             + "run.output")
       }
-      runID = Self.newID()
+      (runID, self.status) = (Self.newID(), nil)
     case .auto:
-      guard !entries.isEmpty else {
-        runID = Self.newID()
-        return
-      }
+      guard !entries.isEmpty else { return }
       let reader: CheckpointReader
       (reader, rejected) = try Self.newest(in: output, &warnings)
       (checkpoint, runID) = (reader.path, reader.manifest.runID)
@@ -69,15 +79,53 @@ struct StartingPoint {
       let reader =
         try isStep ? CheckpointReader(path: path) : Self.newest(in: path, &warnings).reader
       (checkpoint, runID) = (reader.path, reader.manifest.runID)
+      isOwn = try FileSystem.isSame(reader.path + "/..", output + "/checkpoints")
       // They would be taken for this run's own by the next restart.
-      let isOwn = try FileSystem.isSame(reader.path + "/..", output + "/checkpoints")
-      let foreign = entries.filter { $0.step > reader.manifest.step || !isOwn }
-      if let other = foreign.first {
+      if !isOwn, let other = entries.first {
         throw TrainingError.runExists(
           "\(output) holds other checkpoints (\(other.path)); move them away or choose another "
             + "run.output")
       }
+      if !isOwn { self.status = nil }
+      if isOwn, entries.contains(where: { $0.step > reader.manifest.step }) {
+        goesBackTo = reader.manifest.step
+      }
     }
+  }
+
+  /// Refuses a directory in which checkpoints of several runs lie: going on from the newest of them would
+  /// silently be another run.
+  private static func requireOneRun(in output: String, _ known: String?) throws {
+    let owners = try CheckpointCatalog.owners(in: output)
+    guard let runID = known ?? owners.last?.runID,
+      let other = owners.first(where: { $0.runID != runID })
+    else { return }
+    let own = owners.first { $0.runID == runID }?.0.path ?? RunStatus.fileName
+    throw TrainingError.runExists(
+      "\(other.0.path) belongs to run \(other.runID), \(own) to run \(runID): \(output) is one run's "
+        + "directory; move the other's checkpoints away, or choose another run.output")
+  }
+
+  /// Renames what the run does not go on from; on the lead rank only, when nothing can refuse any more.
+  ///
+  /// - Returns: what the user should know.
+  /// - Throws: `CheckpointError`, `FileError`.
+  func setAside(in output: String) throws -> [String] {
+    try CheckpointCatalog.setAside(rejected, in: output)
+    guard let goesBackTo else { return [] }
+    let paths = try CheckpointCatalog.setAside(newerThan: goesBackTo, in: output)
+    var notes = [
+      "going back to step \(goesBackTo); newer checkpoints are kept as \(paths.joined(separator: ", "))"
+    ]
+    for name in ["metrics", "evaluation"] {
+      let path = "\(output)/\(name).jsonl"
+      guard let rows = try InputFile.contentsIfPresent(of: path) else { continue }
+      var number = 1
+      while try FileSystem.exists("\(output)/\(name).aside-\(number).jsonl") { number += 1 }
+      try FileReplacement.write(rows, to: "\(output)/\(name).aside-\(number).jsonl")
+      notes.append("its rows so far are kept in \(name).aside-\(number).jsonl")
+    }
+    return notes
   }
 
   /// The newest checkpoint that verifies; newer damaged ones are warned of.

@@ -54,6 +54,8 @@ public final class Trainer {
   /// Whether parameters, moments and the states that lanes carry are those after a whole step: not so
   /// in the middle of an update.
   private(set) var isBetweenSteps = true
+  /// Called before parameters or moments change: a checkpoint may still be read from them.
+  var valuesWillChange: () -> Void = {}
   private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
   /// Allocates everything that training needs; collective.
@@ -165,6 +167,7 @@ public final class Trainer {
     try checkFinite(step, loss, gradientNorm)
     let learningRate = schedule[step]
     isBetweenSteps = false
+    valuesWillChange()
     optimizer.update(
       parameters.buffer, gradients: reducer.gradient, step: step, lr: learningRate,
       gradientNorm: gradientNorm)

@@ -101,6 +101,13 @@ package struct TrainingMemory {
     munmap(mapped, bytes)
   }
 
+  /// Bytes that a copy of values may take while a checkpoint is written: what the machine has left for
+  /// each of the ranks, within the recipe's budget.
+  func spare(ranks: Int, _ train: Recipe.Train) -> Int {
+    let rest = train.memoryBudget.map { max($0 - MemoryLayout<Float>.stride * peak, 0) }
+    return min(SpareMemory.byteCount / ranks, rest ?? .max)
+  }
+
   private static func storage(
     _ train: Recipe.Train, used: Int, _ stateSizes: SegmentStateSizes
   ) throws(TrainingError) -> SegmentStateStorage {

@@ -1,5 +1,6 @@
 import Checkpointing
 import Collectives
+import ErrorReporting
 import Files
 import Foundation
 import Kernels
@@ -63,13 +64,12 @@ public final class TrainingRun {
     }
     trainer = try Self.trainer(recipe, inputs, start, precision.products, ranks)
     archive = try RunArchive(
-      recipe, runID: point.runID, inputs: inputs, start: start, trainer: trainer,
+      recipe, point: point, inputs: inputs, start: start, trainer: trainer,
       products: precision.products, ranks: ranks, log: log)
-    let isOwn = resume == .auto || start.reader == nil
-    loop = RunLoop(
-      steps: recipe.train.steps, saveEvery: recipe.checkpoint.every, after: start.step,
-      savedStep: isOwn ? start.step : -1
-    ) { inputs.evaluation.isDue(step: $0, last: recipe.train.steps) }
+    loop = RunLoop(steps: recipe.train.steps, after: start.step) {
+      inputs.evaluation.isDue(step: $0, last: recipe.train.steps)
+    }
+    trainer.valuesWillChange = { [archive] in archive.saves.valuesWillChange() }
     announce(inputs, threads: threads, precision)
     announce(start, inputs)
   }
@@ -83,11 +83,11 @@ public final class TrainingRun {
     }
     for warning in inputs.model.warnings + (found?.warnings ?? []) { log.warning("\(warning)") }
     try ranks.stopIfAsked()
-    let point = StartingPoint(message: try ranks.fromLead(found?.message ?? ""))
+    var point = StartingPoint(message: try ranks.fromLead(found?.message ?? ""))
+    if let found { point = found }
     let start = try ranks.agree { try RunStart(point.checkpoint, recipe, inputs) }
-    try ranks.agree {
-      try CheckpointCatalog.setAside(found?.rejected ?? [], in: recipe.run.output)
-    }
+    let notes = try ranks.agree { try found?.setAside(in: recipe.run.output) ?? [] }
+    for note in notes { log.notice("\(note)") }
     try ranks.stopIfAsked()
     return (point, start)
   }
@@ -112,6 +112,18 @@ public final class TrainingRun {
   ///
   /// - Throws: what stopped it; checkpoints committed before stay valid.
   public func run() throws -> Outcome {
+    do {
+      let outcome = try advance()
+      archive.end(outcome == .finished ? .finished : .saved)
+      return outcome
+    } catch {
+      let failure = FailureReport(error)
+      archive.end(.failed, failure: (failure.line, failure.exitCode))
+      throw error
+    }
+  }
+
+  private func advance() throws -> Outcome {
     guard try loop.run(self), try archive.export() else {
       if try ranks.areAskedToStop(), ranks.leads, let reason = ranks.stopReason {
         log.notice("stopped by \(reason) after step \(loop.step); start again to go on")
@@ -148,23 +160,34 @@ extension TrainingRun: RunWork {
     try archive.record(step, result.step, seconds: result.seconds)
   }
 
-  package func save(_ step: Int, leaving: Bool) throws { try archive.save(step, leaving: leaving) }
+  package func tendSaves(after step: Int) throws { try archive.saves.tend(after: step) }
+
+  package func save(_ step: Int) throws { try archive.saves.finish(step, leaving: false) }
 
   package func evaluate(_ step: Int, unlessDone: Bool) throws {
     try archive.evaluate(step, unlessDone: unlessDone)
   }
 
-  package func canSave(after error: any Error) -> Bool {
-    // A save that failed is not tried again.
-    guard Ranks.isShared(error), !(error is CheckpointError), trainer.isBetweenSteps else {
-      return false
+  package func rescue(_ step: Int, after error: any Error) -> any Error {
+    // After any other error ranks do not know where the others are.
+    guard Ranks.isShared(error) else { return error }
+    do {
+      if canSave(after: error) {
+        try archive.saves.finish(step, leaving: true)
+      } else {
+        try archive.saves.settle()
+      }
+      return error
+    } catch let second {
+      return ranks.joined(error, second)
     }
-    guard case .notFinite? = error as? TrainingError else { return true }
-    return trainer.parameters.buffer.elements.allSatisfy(\.isFinite)
   }
 
-  package func joined(_ error: any Error, _ second: any Error) -> any Error {
-    ranks.joined(error, second)
+  /// Whether all ranks hold the whole state after the last step, and saving it is not what failed.
+  private func canSave(after error: any Error) -> Bool {
+    guard !(error is CheckpointError), trainer.isBetweenSteps else { return false }
+    guard case .notFinite? = error as? TrainingError else { return true }
+    return trainer.parameters.buffer.elements.allSatisfy(\.isFinite)
   }
 }
 

@@ -132,7 +132,7 @@ enum Scenario: CaseIterable, Sendable {
   @Test func aWriterOutlivesItsFailures() throws {
     let run = try TemporaryRun(inMemory: true)
     let counter = Counter()
-    let writer = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
+    let writer = try CheckpointWriter(run: run.path, runID: "run1", retention: Retention(newest: 1))
     let large = Sample(sizes: [[3_000_000]], seed: 1)
     #expect(throws: CheckpointError.self) {
       try FileFaults { operation, _ in
@@ -178,7 +178,8 @@ enum Scenario: CaseIterable, Sendable {
     try run.save(old, step: 10, shards: 4)
     let results = onThreads(4) { coordination in
       let rank = coordination.rank
-      let writer = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
+      let writer = try CheckpointWriter(
+        run: run.path, runID: "run1", retention: Retention(newest: 1))
       try FileFaults { operation, _ in
         rank == 2 && operation == .sync ? .fail(EIO) : nil
       }.during { _ = try writer.save(new.contents(step: 20), coordination: coordination) }
@@ -192,7 +193,7 @@ enum Scenario: CaseIterable, Sendable {
   @Test func ranksMustSaveTheSameThing() throws {
     let run = try TemporaryRun(inMemory: true)
     let results = onThreads(2) { coordination in
-      _ = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
+      _ = try CheckpointWriter(run: run.path, runID: "run1", retention: Retention(newest: 1))
         .save(new.contents(step: 20 + coordination.rank), coordination: coordination)
     }
     #expect(results.allSatisfy { $0.contains("save different things") }, "\(results)")

@@ -14,6 +14,40 @@ import Testing
     #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [5, 4])
   }
 
+  @Test func everyNthStaysForGood() throws {
+    let run = try TemporaryRun()
+    let writer = try CheckpointWriter(
+      run: run.path, runID: "run1", retention: Retention(newest: 2, every: 4))
+    for step in 1...11 { _ = try writer.save(sample.contents(step: step)) }
+    #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [11, 10, 8, 4])
+  }
+
+  /// Going on from an older step keeps the newer ones, under names that do not count.
+  @Test func newerOnesAreKeptAside() throws {
+    let run = try TemporaryRun()
+    for round in 1...2 {
+      for step in [10, 20, 30] { try run.save(sample, step: step) }
+      let paths = try CheckpointCatalog.setAside(newerThan: 10, in: run.path)
+      #expect(paths == [30, 20].map { run.stepPath($0) + ".aside-\(round)" })
+      #expect(try CheckpointCatalog.entries(in: run.path).map(\.step) == [10])
+    }
+    try run.save(sample, step: 15, keep: 1)
+    #expect(
+      try run.names() == [
+        "step-00000015", "step-00000020.aside-1", "step-00000020.aside-2",
+        "step-00000030.aside-1", "step-00000030.aside-2",
+      ])
+    #expect(complaints(run.stepPath(30) + ".aside-2") == "")
+  }
+
+  @Test func owners() throws {
+    let run = try TemporaryRun()
+    try run.save(sample, step: 1, runID: "a")
+    try run.save(sample, step: 2, runID: "b")
+    try write([1], run.stepPath(1) + "/manifest.json")
+    #expect(try CheckpointCatalog.owners(in: run.path).map(\.runID) == ["b"])
+  }
+
   /// Going back to an older step must not remove what is saved from there on.
   @Test func neverPrunesWhatWasJustSaved() throws {
     let run = try TemporaryRun()
@@ -75,17 +109,17 @@ import Testing
     for runID in ["", "a/b", "a.b", String(repeating: "x", count: 65)] {
       #expect(throws: CheckpointError.self) { try run.save(sample, step: 1, runID: runID) }
     }
-    #expect(throws: CheckpointError.self) { try run.save(sample, step: 1, keep: 0) }
     #expect(throws: CheckpointError.self) { try run.save(sample, step: -1) }
     let short = CheckpointStore("parameters", FloatBuffer(count: 16))
     let cut = CheckpointContents(
       step: 1, layout: sample.layout, stores: [short], training: .null,
       creation: CheckpointCreation(host: "here", ranks: 1), grain: Sample.grain)
-    let writer = try CheckpointWriter(run: run.path, runID: "r", keep: 1)
+    let writer = try CheckpointWriter(run: run.path, runID: "r", retention: Retention(newest: 1))
     let text = message { try writer.save(cut) }
     #expect(text.contains("store parameters: holds elements 0..<16, shard 0 needs 0..<48"))
     let missing = message {
-      try CheckpointWriter(run: "/nowhere", runID: "r", keep: 1).save(sample.contents(step: 1))
+      try CheckpointWriter(run: "/nowhere", runID: "r", retention: Retention(newest: 1)).save(
+        sample.contents(step: 1))
     }
     #expect(missing.contains("/nowhere/checkpoints: No such file or directory"))
   }

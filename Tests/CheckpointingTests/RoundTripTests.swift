@@ -83,7 +83,7 @@ import Testing
         CheckpointStore(name, values, ranges)
       }
       let whole = sample.contents(step: 4)
-      _ = try CheckpointWriter(run: run.path, runID: "run1", keep: 1).save(
+      _ = try CheckpointWriter(run: run.path, runID: "run1", retention: Retention(newest: 1)).save(
         CheckpointContents(
           step: 4, layout: sample.layout, stores: stores, training: whole.training,
           creation: whole.creation, grain: grain), coordination: coordination)
@@ -123,7 +123,7 @@ import Testing
         training: .null,
         creation: CheckpointCreation(host: "here", ranks: 1), grain: sample.grain)
     }
-    let writer = try CheckpointWriter(run: run.path, runID: "run1", keep: 1)
+    let writer = try CheckpointWriter(run: run.path, runID: "run1", retention: Retention(newest: 1))
     try writer.save(
       contents(store(half, count: end)), coordination: SingleProcess(shards: shards))
     let reader = try CheckpointReader(path: run.stepPath(4))

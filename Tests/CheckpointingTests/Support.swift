@@ -88,7 +88,7 @@ extension TemporaryRun {
     _ sample: Sample, step: Int, shards: Int = 2, keep: Int = 10, runID: String = "run1",
     hook: FileFaults.Hook? = nil
   ) throws -> SaveReport {
-    let writer = try CheckpointWriter(run: path, runID: runID, keep: keep)
+    let writer = try CheckpointWriter(run: path, runID: runID, retention: Retention(newest: keep))
     return try FileFaults(hook ?? { _, _ in nil }).during {
       try writer.save(sample.contents(step: step), coordination: SingleProcess(shards: shards))
     }

@@ -130,6 +130,9 @@ public final class ChildProcess {
     while !condition() && !hasEnded && seconds < 60 { usleep(1000) }
   }
 
+  /// What it has written to standard error so far.
+  public var errorOutput: String { text(".err") }
+
   private var seconds: Double { Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9 }
 
   private func text(_ suffix: String) -> String {

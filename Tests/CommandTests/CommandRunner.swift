@@ -98,7 +98,7 @@ extension Workplace {
     layout.append(name: "weight", shape: [30, 20])
     try FileManager.default.createDirectory(
       atPath: file(name), withIntermediateDirectories: true)
-    let writer = try CheckpointWriter(run: file(name), runID: "r1", keep: 5)
+    let writer = try CheckpointWriter(run: file(name), runID: "r1", retention: Retention(newest: 5))
     for step in [2, 4] {
       let values = FloatBuffer(count: layout.count)
       for i in 0..<600 { values.pointer[i] = Float(i * step) }

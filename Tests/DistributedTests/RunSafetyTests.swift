@@ -73,21 +73,11 @@ extension DistributedTests {
 
     // MARK: Files that cannot be written
 
-    /// Lets ranks write no file beyond a size.
-    private func limitFiles(of ranks: [pid_t], to bytes: Int) throws {
-      for rank in ranks {
-        let limit = try ChildProcess(
-          ["prlimit", "--pid", "\(rank)", "--fsize=\(bytes)"], directory: NSTemporaryDirectory()
-        ).wait()
-        #expect(limit.code == 0, "\(limit.stderr)")
-      }
-    }
-
     @Test("metrics that cannot be written: the step is saved")
     func metricsFail() throws {
       let job = try TrainingJob([
         "checkpoint.every=0", "metrics.tensorboard=false", "train.steps=400",
-        "train.schedule={kind: constant, warmup_steps: 0}",
+        "train.schedule={kind: constant, warmup_steps: 0}", "checkpoint.on_failure=stop",
       ])
       let whole = try job.finish(.alone, run: "whole")
       _ = try job.finish(.alone, run: "run", ["train.steps=2"])
@@ -99,7 +89,7 @@ extension DistributedTests {
         .write(toFile: path, atomically: true, encoding: .utf8)
       let process = try job.start(.alone, run: "run")
       process.wait { job.rows("run").count >= 4 }
-      try limitFiles(of: process.ranks(.alone), to: 1_001_000)
+      try process.limitFiles(.alone, to: 1_001_000)
       let result = process.wait()
       #expect(result.code == 74 && result.errorLines.count == 1, "\(result.stderr)")
       #expect(result.errorLines.first?.contains("metrics.jsonl") == true)
@@ -113,10 +103,11 @@ extension DistributedTests {
     func savingFailsToo(_ launch: TrainingJob.Launch) throws {
       let job = try TrainingJob([
         "checkpoint.every=0", "metrics.tensorboard=false", "train.steps=100000",
+        "checkpoint.on_failure=stop",
       ])
       let process = try job.start(launch, run: "run")
       process.wait { job.rows("run").count >= 4 }
-      try limitFiles(of: process.ranks(launch), to: 1000)
+      try process.limitFiles(launch, to: 1000)
       let result = process.wait()
       #expect(result.code == 74 && result.errorLines.count == 1, "\(result.stderr)")
       let line = try #require(result.errorLines.first)
@@ -207,6 +198,20 @@ extension DistributedTests {
 }
 
 extension ChildProcess {
+  /// Lets the trainer's processes write no file beyond a size; nil lifts the limit.
+  func limitFiles(_ launch: TrainingJob.Launch, to bytes: Int?) throws {
+    for rank in ranks(launch) {
+      let limit = try ChildProcess(
+        [
+          "prlimit", "--pid", "\(rank)",
+          "--fsize=\(bytes.map(String.init) ?? "unlimited"):unlimited",
+        ],
+        directory: NSTemporaryDirectory()
+      ).wait()
+      #expect(limit.code == 0, "\(limit.stderr)")
+    }
+  }
+
   /// The trainer's processes.
   func ranks(_ launch: TrainingJob.Launch) -> [pid_t] {
     if case .alone = launch { [pid] } else { children }

@@ -1,3 +1,4 @@
+import Checkpointing
 import Fields
 
 extension Recipe {
@@ -61,19 +62,49 @@ extension Recipe {
 
   /// When the run is saved, besides at its end and on a signal.
   public struct Checkpoint: Sendable, Equatable, FieldSection {
+    /// What a run does that cannot save.
+    public enum OnFailure: String, Sendable, Equatable, CaseIterable {
+      /// Warn, train on, and try again.
+      case `continue`
+      /// End.
+      case stop
+    }
+
     /// Steps between two checkpoints; 0 saves at the end only; default 1000.
     public var every = 1000
+    /// Time after which a checkpoint is due whatever the number of steps; default nil (`off`).
+    public var interval: RecipeDuration?
     /// Checkpoints kept, at least 1; the oldest is deleted after a newer one is complete; default 3.
     public var keep = 3
+    /// Checkpoints of multiples of that many steps are never deleted; 0, the default, for none.
+    public var keepEvery = 0
+    /// Whether training goes on while a checkpoint is written; default true.
+    public var isAsynchronous = true
+    /// Default `continue`.
+    public var onFailure = OnFailure.continue
+
+    /// Which checkpoints stay.
+    var retention: Retention { Retention(newest: keep, every: keepEvery > 0 ? keepEvery : nil) }
 
     package static var fields: [Field<Checkpoint>] {
       [
         .integer(
           "every", \.every, .atLeast(0), unit: "steps", standard: "1000",
           "steps between checkpoints; 0: at the end only"),
+        .duration(
+          "interval", \.interval, standard: "`off`", "time between checkpoints, beside `every`"),
         .integer(
           "keep", \.keep, .atLeast(1), unit: "checkpoints", standard: "3",
           "how many are kept, the newest"),
+        .integer(
+          "keep_every", \.keepEvery, .atLeast(0), unit: "steps", standard: "0",
+          "checkpoints of multiples of it are never deleted; 0: none"),
+        .flag(
+          "asynchronous", \.isAsynchronous, standard: "true",
+          "train on while a checkpoint is written"),
+        .choice(
+          "on_failure", \.onFailure, standard: "`continue`",
+          "when a checkpoint cannot be written: warn, train on and try again, or end"),
       ]
     }
   }
