@@ -1,5 +1,4 @@
 import Compression
-import Fields
 import Foundation
 import JSON
 import TensorFiles

@@ -308,7 +308,11 @@ let leastRecipe = """
           overlap: true
         checkpoint:
           every: 1000
+          interval: off
           keep: 3
+          keep_every: 0
+          asynchronous: true
+          on_failure: continue
         evaluation:
           every: 1000
           tasks: []
