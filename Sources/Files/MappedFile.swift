@@ -4,8 +4,8 @@ import SystemPackage
 /// A whole file, mapped read-only into memory.
 ///
 /// Pages are read when they are first touched. The mapping lives as long as this object; a slice must
-/// not outlive it. Shrinking the file while it is mapped makes the process die on the next touch of
-/// the missing part (SIGBUS), as with any mapping.
+/// not outlive it. When the file is made shorter while it is mapped, the next touch of the missing part ends
+/// the process with one line (`MappingFault`).
 public final class MappedFile: @unchecked Sendable {
   /// The path given to `init`.
   public let path: String
@@ -43,10 +43,12 @@ public final class MappedFile: @unchecked Sendable {
       return mapped
     }
     bytes = UnsafeRawBufferPointer(start: mapped, count: size)
+    MappingFault.watch(bytes, path: path)
   }
 
   deinit {
     if let start = bytes.baseAddress {
+      MappingFault.forget(bytes)
       munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
     }
   }
