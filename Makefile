@@ -33,7 +33,7 @@ export OPENBLAS_NUM_THREADS := 1
 SWIFT_BUILD_FLAGS := -c release --scratch-path $(SCRATCH) $(if $(PARALLEL),--jobs $(PARALLEL))
 SWIFT_DIRS := Sources Tests Package.swift
 
-.PHONY: help setup packages setup-slurm check-tools build test test-slurm interop interop-env lint format demo bench bench-env clean
+.PHONY: help setup packages setup-slurm check-tools build test test-slurm test-hosts interop interop-env lint format demo bench bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -63,6 +63,9 @@ test: packages ## Set up if needed, then run every Swift and MPI test (release)
 
 test-slurm: build ## Signal, requeue and resume on a private Slurm (after setup-slurm, as root)
 	Tests/Slurm/run.sh
+
+test-hosts: build ## Cut a host off in the middle of a run, with network namespaces (as root)
+	Tests/Hosts/run.sh "$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)"
 
 interop: build interop-env ## Compare with PyTorch, transformers and TensorBoard
 	STATEX_BIN="$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" \

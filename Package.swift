@@ -67,6 +67,7 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "Collectives", dependencies: ["CMPI", "ErrorReporting"], swiftSettings: pointers),
+    .target(name: "Watchdog", swiftSettings: pointers),
     .target(
       name: "Compression", dependencies: ["CZstd", "CXXHash", "Files"], swiftSettings: pointers),
     .target(
@@ -117,7 +118,7 @@ let package = Package(
         "Checkpointing", "Collectives", "DataParallel", "ErrorReporting", "Evaluation",
         "Fields", "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers",
         "Optimizers", "RecallTasks", "ReferenceKernels", "StateExpansion", "TensorStorage",
-        "TokenData", "TrainingMetrics", yams, logging,
+        "TokenData", "TrainingMetrics", "Watchdog", yams, logging,
       ],
       swiftSettings: pointers),
 
@@ -176,6 +177,7 @@ let package = Package(
     .testTarget(
       name: "TrainingMetricsTests", dependencies: ["Files", "TrainingMetrics"],
       swiftSettings: common),
+    .testTarget(name: "WatchdogTests", dependencies: ["Watchdog"], swiftSettings: common),
     .testTarget(
       name: "CompressionTests", dependencies: ["Compression", "Files"], swiftSettings: common),
     .testTarget(

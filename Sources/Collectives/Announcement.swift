@@ -49,7 +49,7 @@ public final class Announcement {
     try Communicator.check(
       MPI_Iprobe(
         statex_mpi_any_source(), 0, communicator, &isThere, statex_mpi_status_ignore()),
-      "MPI_Iprobe")
+      "MPI_Iprobe", bytes: nil)
     guard isThere != 0 else { return nil }
     try Communicator.check(
       MPI_Recv(

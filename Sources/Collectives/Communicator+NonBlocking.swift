@@ -69,7 +69,8 @@ public final class NonBlockingExchanges {
       MPI_Ialltoallv(
         send, blocks.sendCounts.baseAddress, blocks.sendOffsets.baseAddress, statex_mpi_float(),
         receive, blocks.receiveCounts.baseAddress, blocks.receiveOffsets.baseAddress,
-        statex_mpi_float(), exchanges, &operation.request), "MPI_Ialltoallv")
+        statex_mpi_float(), exchanges, &operation.request), "MPI_Ialltoallv",
+      bytes: 4 * blocks.sendCounts.reduce(0) { $0 + Int($1) })
     return operation
   }
 
@@ -89,7 +90,8 @@ public final class NonBlockingExchanges {
     try Communicator.check(
       MPI_Iallgatherv(
         statex_mpi_in_place(), 0, statex_mpi_float(), values, counts.baseAddress,
-        offsets.baseAddress, statex_mpi_float(), shares, &operation.request), "MPI_Iallgatherv")
+        offsets.baseAddress, statex_mpi_float(), shares, &operation.request), "MPI_Iallgatherv",
+      bytes: 4 * counts.reduce(0) { $0 + Int($1) })
     return operation
   }
 
@@ -98,7 +100,7 @@ public final class NonBlockingExchanges {
     guard operation.request != nil else { return true }
     var flag: Int32 = 0
     try Communicator.check(
-      MPI_Test(&operation.request, &flag, statex_mpi_status_ignore()), "MPI_Test")
+      MPI_Test(&operation.request, &flag, statex_mpi_status_ignore()), "MPI_Test", bytes: nil)
     if flag != 0 { operation.request = nil }
     return flag != 0
   }

@@ -39,6 +39,6 @@ extension Communicator {
     try Self.check(
       MPI_Allgather(
         statex_mpi_in_place(), 0, statex_mpi_float(), values, Int32(count), statex_mpi_float(),
-        handle), "MPI_Allgather")
+        handle), "MPI_Allgather", bytes: 4 * count)
   }
 }

@@ -7,7 +7,7 @@ extension Communicator {
       try Self.check(
         MPI_Allreduce(
           statex_mpi_in_place(), values + first, Int32(length), statex_mpi_double(),
-          statex_mpi_sum(), handle), "MPI_Allreduce")
+          statex_mpi_sum(), handle), "MPI_Allreduce", bytes: 8 * length)
     }
   }
 
@@ -25,6 +25,6 @@ extension Communicator {
     try Self.check(
       MPI_Reduce_scatter(
         values, result, counts.baseAddress, statex_mpi_float(), statex_mpi_sum(), handle),
-      "MPI_Reduce_scatter")
+      "MPI_Reduce_scatter", bytes: 4 * counts.reduce(0) { $0 + Int($1) })
   }
 }

@@ -45,10 +45,11 @@ public final class Communicator {
     try Self.check(
       MPI_Init_thread(nil, nil, Int32(MPI_THREAD_FUNNELED), &provided), "MPI_Init_thread")
     try Self.requireThreads(provided: provided)
-    handle = statex_mpi_comm_world()
+    let world: MPI_Comm = statex_mpi_comm_world()
+    handle = world
     try Self.check(
-      MPI_Comm_set_errhandler(handle, statex_mpi_errors_return()), "MPI_Comm_set_errhandler")
-    (rank, size) = try Self.place(in: handle)
+      MPI_Comm_set_errhandler(world, statex_mpi_errors_return()), "MPI_Comm_set_errhandler")
+    (rank, size) = try Self.place(in: world)
     library = Self.libraryVersion()
   }
 
@@ -88,9 +89,20 @@ public final class Communicator {
   /// For tests: makes calls fail with a reason, nil for those that do not.
   package nonisolated(unsafe) static var fault: ((_ call: String) -> String?)?
 
-  /// Turns an MPI return code into an error; every call goes through here.
-  static func check(_ code: Int32, _ call: String) throws {
-    if let reason = fault?(call) { throw CollectiveError(call: call, reason: reason) }
+  /// Makes an MPI call and turns its return code into an error; every call goes through here.
+  ///
+  /// - Parameters:
+  ///   - code: the call.
+  ///   - call: its name.
+  ///   - bytes: what it sends from this rank; nil for a call that only asks, which is no exchange.
+  /// - Throws: `CollectiveError`.
+  static func check(
+    _ code: @autoclosure () -> Int32, _ call: StaticString, bytes: Int? = 0
+  ) throws {
+    if let reason = fault?("\(call)") { throw CollectiveError(call: "\(call)", reason: reason) }
+    if let bytes { CallRecord.begin(call, bytes: bytes) }
+    let code = code()
+    if bytes != nil { CallRecord.end() }
     guard code != MPI_SUCCESS else { return }
     let reason = withUnsafeTemporaryAllocation(
       of: CChar.self, capacity: Int(MPI_MAX_ERROR_STRING)
@@ -100,7 +112,7 @@ public final class Communicator {
       else { return "error \(code)" }
       return String(cString: base)
     }
-    throw CollectiveError(call: call, reason: reason)
+    throw CollectiveError(call: "\(call)", reason: reason)
   }
 
   /// Finalizes MPI; nothing may be called afterwards, by any group.
@@ -150,7 +162,7 @@ public final class Communicator {
       try Self.check(
         MPI_Allreduce(
           statex_mpi_in_place(), values + first, Int32(length), statex_mpi_float(),
-          statex_mpi_sum(), handle), "MPI_Allreduce")
+          statex_mpi_sum(), handle), "MPI_Allreduce", bytes: 4 * length)
     }
   }
 
@@ -164,7 +176,7 @@ public final class Communicator {
     try Self.check(
       MPI_Allgather(
         statex_mpi_in_place(), 0, statex_mpi_double(), values, Int32(count), statex_mpi_double(),
-        handle), "MPI_Allgather")
+        handle), "MPI_Allgather", bytes: 8 * count)
   }
 
   /// Every rank's bytes, ordered by rank, on every rank.
@@ -183,7 +195,7 @@ public final class Communicator {
     let width = Int32(padded.count)
     try Self.check(
       MPI_Allgather(padded, width, statex_mpi_byte(), &all, width, statex_mpi_byte(), handle),
-      "MPI_Allgather")
+      "MPI_Allgather", bytes: padded.count)
     return (0..<size).map {
       Array(all[($0 * padded.count)..<($0 * padded.count + Int(lengths[$0]))])
     }
@@ -198,7 +210,7 @@ public final class Communicator {
       var request: MPI_Request?
       try Self.check(
         MPI_Iallreduce(mine, result, 1, statex_mpi_int64(), statex_mpi_max(), handle, &request),
-        "MPI_Iallreduce")
+        "MPI_Iallreduce", bytes: 8)
       try wait(for: &request, resting: true)
       return Int(result.pointee)
     }
@@ -213,11 +225,17 @@ public final class Communicator {
   /// - Throws: `CollectiveError`.
   func wait(for request: inout MPI_Request?, resting: Bool = false) throws {
     guard let whileWaiting else {
-      return try Self.check(MPI_Wait(&request, statex_mpi_status_ignore()), "MPI_Wait")
+      CallRecord.resume()
+      defer { CallRecord.end() }
+      return try Self.check(
+        MPI_Wait(&request, statex_mpi_status_ignore()), "MPI_Wait", bytes: nil)
     }
     var (isDone, looks): (Int32, UInt32) = (0, 0)
+    CallRecord.resume()
+    defer { CallRecord.end() }
     while true {
-      try Self.check(MPI_Test(&request, &isDone, statex_mpi_status_ignore()), "MPI_Test")
+      try Self.check(
+        MPI_Test(&request, &isDone, statex_mpi_status_ignore()), "MPI_Test", bytes: nil)
       guard isDone == 0 else { return }
       whileWaiting()
       looks &+= 1

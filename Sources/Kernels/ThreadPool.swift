@@ -16,6 +16,7 @@ import TensorStorage
 @inline(__always)
 public func parallelFor<Job>(_ count: Int, _ job: Job, _ body: @escaping (Job, Int) -> Void) {
   ThreadPool.betweenJobs?()
+  ThreadPool.countJob()
   let pool = ThreadPool.shared
   if pool.threadCount == 1 || count <= 1 {
     for index in 0..<count { body(job, index) }
@@ -66,6 +67,17 @@ public final class ThreadPool: @unchecked Sendable {
   /// Lets communication go on during long computations. It may call `parallelFor` itself, and must be
   /// quick.
   public nonisolated(unsafe) static var betweenJobs: (() -> Void)?
+
+  private static let jobs = Atomic<Int>(0)
+
+  /// Jobs begun so far, for any thread that wants to see whether something is done.
+  public static var jobCount: Int { jobs.load(ordering: .relaxed) }
+
+  /// Counts a job; one thread at a time begins them.
+  @usableFromInline
+  static func countJob() {
+    jobs.store(jobs.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+  }
 
   /// Replaces the shared pool.
   ///

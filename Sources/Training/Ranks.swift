@@ -3,13 +3,21 @@ import Collectives
 import ErrorReporting
 import Foundation
 import TensorStorage
+import Watchdog
 
 /// The ranks of a run and what they need to agree on.
 public final class Ranks {
   /// The way to the other ranks.
   public let communicator: Communicator
 
-  private let stop: StopRequest
+  /// When this rank began.
+  let startTime = RunClock.seconds
+  /// What this rank is doing.
+  let activity = Activity()
+
+  let stop: StopRequest
+  /// Whoever watches over the ranks, once there are several and it was asked for.
+  var watch: RankWatch?
 
   /// Joins the run's ranks; collective.
   ///
@@ -20,8 +28,8 @@ public final class Ranks {
     stop = try StopRequest(communicator)
     // A rank that waits passes on what it is asked.
     communicator.whileWaiting = { [unowned self] in _ = isAskedToStop }
-    SystemResources.whenExhausted = { [communicator] line in
-      Self.endJob(communicator, FailureReport(exitCode: 74, line: line))
+    SystemResources.whenExhausted = { [unowned self] line in
+      endJob(FailureReport(exitCode: 74, line: line))
     }
   }
 
@@ -31,6 +39,32 @@ public final class Ranks {
   public var size: Int { communicator.size }
   /// Whether this is the rank that writes what is written once.
   public var leads: Bool { rank == 0 }
+
+  /// Prepares for MPI's start what Slurm's environment says to it; before it.
+  ///
+  /// Where srun started nobody with PMIx, Open MPI takes a process inside of an allocation for one that it
+  /// did, and ends it with a page of text: a single process then runs alone.
+  ///
+  /// - Throws: `TrainingError.launch` for several processes, which could not find each other.
+  public static func prepareLaunch() throws(TrainingError) {
+    if try isMistakenForAStep(ProcessInfo.processInfo.environment) { unsetenv("SLURM_NODELIST") }
+  }
+
+  /// Whether Open MPI would wait for a server of srun's that is not there.
+  package static func isMistakenForAStep(
+    _ environment: [String: String]
+  ) throws(TrainingError) -> Bool {
+    let servers = ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_FD"]
+    guard environment["SLURM_NODELIST"] != nil, servers.allSatisfy({ environment[$0] == nil })
+    else { return false }
+    let tasks = environment["SLURM_STEP_NUM_TASKS"].flatMap { Int($0) } ?? 1
+    guard environment["SLURM_STEP_ID"] == nil || tasks == 1 else {
+      throw .launch(
+        "srun started \(tasks) processes without PMIx, so they cannot find each other; use `srun "
+          + "--mpi=pmix` or mpirun")
+    }
+    return true
+  }
 
   /// Refuses processes that a launcher started side by side without MPI knowing: each would train
   /// alone and write over the others (open-mpi/ompi#13523).
@@ -89,6 +123,14 @@ public final class Ranks {
       description: "\(first.line); and the steps since the last checkpoint are lost: \(then.line)")
   }
 
+  /// Leaves MPI and the watch, at the end of a run.
+  ///
+  /// - Throws: `CollectiveError`.
+  public func leave() throws {
+    watch?.leave()
+    try communicator.finalize()
+  }
+
   /// Reports the error that ends the run and leaves MPI.
   ///
   /// An error of all ranks is told by the first of them; after any other the whole job is ended.
@@ -99,7 +141,7 @@ public final class Ranks {
     let failure = FailureReport(error)
     if leads { StandardError.write("error: \(failure.line)\n") }
     do {
-      try communicator.finalize()
+      try leave()
     } catch {
       communicator.abort(failure.exitCode)
     }
@@ -107,19 +149,18 @@ public final class Ranks {
   }
 
   /// Says what happened and ends the whole job: for an error that only this rank has.
-  public func endJob(because error: any Error) -> Never {
-    Self.endJob(communicator, FailureReport(error))
-  }
+  public func endJob(because error: any Error) -> Never { endJob(FailureReport(error)) }
 
-  private static func endJob(_ communicator: Communicator, _ failure: FailureReport) -> Never {
+  private func endJob(_ failure: FailureReport) -> Never {
+    watch?.leave(endingAll: true)
+    StandardError.write("error: \(errorPrefix)\(failure.line)\n")
     // Alone there is nobody to end, and MPI would say more than one line.
-    if communicator.size == 1 {
-      StandardError.write("error: \(failure.line)\n")
-      _exit(failure.exitCode)
-    }
-    StandardError.write("error: rank \(communicator.rank): \(failure.line)\n")
+    if size == 1 { _exit(failure.exitCode) }
     communicator.abort(failure.exitCode)
   }
+
+  /// Says which rank has an error that only one has; empty where there is only one rank.
+  var errorPrefix: String { size == 1 ? "" : "rank \(rank): " }
 
   /// The lead's text, on every rank.
   public func fromLead(_ text: String) throws -> String {
@@ -130,16 +171,22 @@ public final class Ranks {
   /// Whether this rank was asked to stop, or heard that another one was; not collective.
   ///
   /// When MPI fails the whole job ends.
-  var isAskedToStop: Bool {
-    do { return try stop.isMade() } catch { endJob(because: error) }
+  var isAskedToStop: Bool { isAskedToStop(before: 0) }
+
+  private func isAskedToStop(before work: Double) -> Bool {
+    do { return try stop.isMade(before: work) } catch { endJob(because: error) }
   }
 
   /// Why the run stops, once `areAskedToStop` was true.
   public var stopReason: StopReason? { stop.reason }
 
-  /// Whether any rank was asked to stop; collective.
-  func areAskedToStop() throws -> Bool {
-    let mine = isAskedToStop ? stop.reason?.code ?? 0 : 0
+  /// Agrees on whether any rank was asked to stop; collective.
+  ///
+  /// - Parameter work: seconds of what would come next, for which there may be no time.
+  /// - Returns: whether one was.
+  /// - Throws: `CollectiveError`.
+  func areAskedToStop(before work: Double = 0) throws -> Bool {
+    let mine = isAskedToStop(before: work) ? stop.reason?.code ?? 0 : 0
     guard let agreed = StopReason(code: try communicator.maximum(mine)) else { return false }
     stop.accept(agreed)
     return true

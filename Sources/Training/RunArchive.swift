@@ -147,6 +147,7 @@ final class RunArchive {
   ///
   /// - Returns: whether it stands.
   func export() throws -> Bool {
+    ranks.activity.enter(.exporting)
     let answer = try ranks.agree {
       do {
         return try exportFromLead()

@@ -56,6 +56,7 @@ final class RunSaves {
     self.ranks = ranks
     self.log = log
     self.hooks = hooks
+    if savedStep > 0 { ranks.activity.hasSaved(savedStep) }
   }
 
   /// What training paid since this was asked last.
@@ -169,6 +170,7 @@ final class RunSaves {
     pending = nil
     let report = try save.finish()
     savedStep = save.step
+    ranks.activity.hasSaved(savedStep)
     failures = 0
     let took = RunClock.seconds - pendingSince
     longestSave = max(longestSave, took)

@@ -143,7 +143,9 @@ public final class Trainer {
   /// - Throws: `AgreedError` when data or spilled states cannot be read on some rank;
   ///   `TrainingError.notFinite`, before the parameters are touched; `CollectiveError`.
   public func step(_ step: Int) throws -> StepResult? {
+    ranks.activity.enter(.reading, step: step)
     try ranks.agree { try samples.load(step: step) }
+    ranks.activity.enter(.computing)
     let sharedBefore = group?.seconds ?? 0
     let weight = try reducer.sum { self.samples.weight(ofLeaf: $0) }
     guard weight > 0 else {
@@ -167,6 +169,7 @@ public final class Trainer {
     try checkFinite(step, loss, gradientNorm)
     let learningRate = schedule[step]
     isBetweenSteps = false
+    ranks.activity.enter(.updating)
     valuesWillChange()
     optimizer.update(
       parameters.buffer, gradients: reducer.gradient, step: step, lr: learningRate,

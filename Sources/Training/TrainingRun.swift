@@ -35,6 +35,9 @@ public final class TrainingRun {
   ///   ranks when any was asked to stop.
   public init(_ recipe: Recipe, resume: ResumeMode, ranks: Ranks, log: Logger) throws {
     (self.recipe, self.ranks, self.log) = (recipe, ranks, log)
+    try ranks.startWatch(recipe, log)
+    ranks.explainMappingFaults()
+    ranks.setDeadline(recipe.run.timeLimit, log)
     configureBLAS()
     let threads = try ranks.configureThreads(recipe.parallel.threadsPerRank, log)
     let precision = try RunPrecision(recipe.train.precision, ranks: ranks)
@@ -66,10 +69,14 @@ public final class TrainingRun {
     archive = try RunArchive(
       recipe, point: point, inputs: inputs, start: start, trainer: trainer,
       products: precision.products, ranks: ranks, log: log)
+    ranks.activity.enter(.starting, step: start.step)
     loop = RunLoop(steps: recipe.train.steps, after: start.step) {
       inputs.evaluation.isDue(step: $0, last: recipe.train.steps)
     }
     trainer.valuesWillChange = { [archive] in archive.saves.valuesWillChange() }
+    ranks.stop.savingTakes = { [archive] in
+      archive.saves.longestSave > 0 ? archive.saves.longestSave : nil
+    }
     announce(inputs, threads: threads, precision)
     announce(start, inputs)
   }
@@ -146,7 +153,9 @@ public final class TrainingRun {
 }
 
 extension TrainingRun: RunWork {
-  package func isAskedToStop() throws -> Bool { try ranks.areAskedToStop() }
+  package func isAskedToStop() throws -> Bool {
+    try ranks.areAskedToStop(before: result?.seconds ?? 0)
+  }
 
   package func train(_ step: Int) throws -> Bool {
     let start = DispatchTime.now().uptimeNanoseconds
@@ -157,14 +166,22 @@ extension TrainingRun: RunWork {
 
   package func record(_ step: Int) throws {
     guard let result else { return }
+    ranks.activity.enter(.recording)
     try archive.record(step, result.step, seconds: result.seconds)
   }
 
-  package func tendSaves(after step: Int) throws { try archive.saves.tend(after: step) }
+  package func tendSaves(after step: Int) throws {
+    ranks.activity.enter(.saving)
+    try archive.saves.tend(after: step)
+  }
 
-  package func save(_ step: Int) throws { try archive.saves.finish(step, leaving: false) }
+  package func save(_ step: Int) throws {
+    ranks.activity.enter(.saving)
+    try archive.saves.finish(step, leaving: false)
+  }
 
   package func evaluate(_ step: Int, unlessDone: Bool) throws {
+    ranks.activity.enter(.evaluating)
     try archive.evaluate(step, unlessDone: unlessDone)
   }
 

@@ -73,6 +73,13 @@ struct StatexTrain: ParsableCommand {
     StandardError.occupyStandardDescriptors()
     if dryRun || debug { StopSignals.remove() }
     LoggingSystem.bootstrap { PlainLogHandler(label: $0) }
+    do {
+      try Ranks.prepareLaunch()
+    } catch {
+      // Every process has the same to say.
+      if Self.launcherRank == 0 { fail(FailureReport(error)) }
+      return error.exitCode
+    }
     let ranks: Ranks
     do {
       ranks = try Ranks(Communicator())
@@ -81,7 +88,7 @@ struct StatexTrain: ParsableCommand {
     }
     do {
       let code = try run(ranks)
-      try ranks.communicator.finalize()
+      try ranks.leave()
       return code
     } catch {
       return ranks.leave(because: error)

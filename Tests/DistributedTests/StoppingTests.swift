@@ -101,8 +101,8 @@ extension DistributedTests {
     @Test("SIGQUIT saves, and a second SIGINT ends the run at once with its last checkpoint")
     func terminals() throws {
       let job = try TrainingJob([
-        "train.steps=100000", "checkpoint.every=2", "data.sequence_length=65536",
-        "train.segment_length=65536", "train.sequences_per_step=1",
+        "train.steps=100000", "checkpoint.every=2", "data.sequence_length=131072",
+        "train.segment_length=131072", "train.sequences_per_step=1",
         "train.schedule={kind: constant, warmup_steps: 0}",
       ])
       let process = try job.start(.alone, run: "run")
@@ -114,6 +114,8 @@ extension DistributedTests {
       #expect(try job.checkpoints("run").last?.hasSuffix("0\(last)") == true)
       let again = try job.start(.alone, run: "run")
       again.wait { job.rows("run").count >= last + 3 }
+      // In the middle of a segment, which takes a second.
+      usleep(200_000)
       again.send(SIGINT)
       usleep(100_000)
       again.send(SIGINT)

@@ -13,12 +13,13 @@ import Training
 ///     training-probe shared-allocations RECIPE [key.path=value ...]
 ///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
 ///     training-probe failing-save RECIPE [key.path=value ...]
+///     training-probe mismatch RECIPE [key.path=value ...]
 ///     training-probe profile RECIPE [key.path=value ...]
 ///
 /// The first prints how often memory was asked for during five warm steps, the second does so for a
 /// part of shared sequences, the third sums known gradients of COUNT elements over the ranks and says
 /// whether every bit is right. The fourth is a run in which MPI fails on rank 1 while a checkpoint is
-/// saved. The last runs three warm steps and tells `perf record --control` on the
+/// saved, the fifth one in which rank 1 waits for another exchange than the rest. The last runs three warm steps and tells `perf record --control` on the
 /// fifo STATEX_PERF_CONTROL when they begin and end.
 @main
 struct TrainingProbe {
@@ -38,6 +39,9 @@ struct TrainingProbe {
     case "failing-save" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       exit(failingSave(recipe, try Ranks(communicator)))
+    case "mismatch" where arguments.count > 1:
+      let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
+      exit(try mismatch(recipe, Ranks(communicator)))
     case "shared-allocations" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       print("allocations: \(try SharedPass.allocations(recipe))")
@@ -107,6 +111,35 @@ struct TrainingProbe {
     } catch {
       return ranks.leave(because: error)
     }
+  }
+
+  /// Trains, and on rank 1 waits inside the third step for ranks that never come.
+  private static func mismatch(_ recipe: Recipe, _ ranks: Ranks) throws -> Int32 {
+    var log = Logger(label: "training-probe")
+    log.logLevel = .error
+    let run = try TrainingRun(recipe, resume: .auto, ranks: ranks, log: log)
+    let other = try NonBlockingExchanges(ranks.communicator)
+    let blocks = NonBlockingExchanges.Blocks(size: ranks.size)
+    let numbers = UnsafeMutablePointer<Float>.allocate(capacity: 2 * ranks.size)
+    for rank in 0..<ranks.size {
+      (blocks.sendCounts[rank], blocks.sendOffsets[rank]) = (1, Int32(rank))
+      (blocks.receiveCounts[rank], blocks.receiveOffsets[rank]) = (1, Int32(rank))
+    }
+    var exchanges = 0
+    if ranks.rank == 1 {
+      Communicator.fault = { call in
+        if call == "MPI_Ialltoallv" { exchanges += 1 }
+        guard exchanges == 3 else { return nil }
+        exchanges += 1
+        do {
+          var operation = try other.startExchange(numbers, into: numbers + ranks.size, blocks)
+          try other.wait(&operation)
+        } catch {}
+        return nil
+      }
+    }
+    _ = try run.run()
+    return 0
   }
 
   private static func profile(_ recipe: Recipe, _ communicator: Communicator) throws {

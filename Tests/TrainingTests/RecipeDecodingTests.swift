@@ -261,6 +261,8 @@ let leastRecipe = """
           name: demo
           output: runs/demo
           seed: 0
+          time_limit: off
+          watchdog: "30s"
         model:
           init: models/gla
         expansion:

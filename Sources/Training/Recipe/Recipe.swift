@@ -128,9 +128,21 @@ extension Recipe {
     public var output = ""
     /// Seed of every random choice: data order, tasks, initialisation; default 0.
     public var seed: UInt64 = 0
+    /// After how long the run saves and stops by itself; nil (`off`, the default) never.
+    public var timeLimit: RecipeDuration?
+    /// After how long a silent rank counts as lost; nil (`off`) watches nobody; default 30 s.
+    public var watchdog: RecipeDuration? = RecipeDuration(seconds: 30)
 
     package static var fields: [Field<Run>] {
-      [title, .text("output", \.output, type: "path", "the run directory"), origin]
+      [
+        title, .text("output", \.output, type: "path", "the run directory"), origin,
+        .duration(
+          "time_limit", \.timeLimit, standard: "`off`",
+          "when the run saves and stops by itself, counted from its start"),
+        .duration(
+          "watchdog", \.watchdog, standard: "30s", least: RecipeDuration(seconds: 2),
+          "silence after which a rank counts as lost and the run ends"),
+      ]
     }
 
     private static var title: Field<Run> {
