@@ -55,8 +55,11 @@ extension Ranks {
       limit, ProcessInfo.processInfo.environment, start: startTime, now: now,
       wallTime: Date().timeIntervalSince1970)
     guard let deadline = stop.deadline else { return }
-    let minutes = String(format: "%.1f", deadline.remaining(at: now) / 60)
-    log.info("stops by itself within \(minutes) minutes: \(deadline.reason)")
+    let seconds = deadline.remaining(at: now)
+    let time =
+      seconds < 7200
+      ? String(format: "%.1f minutes", seconds / 60) : String(format: "%.1f hours", seconds / 3600)
+    log.info("stops by itself within \(time): \(deadline.reason)")
   }
 
   /// What this process has done so far, from any thread.

@@ -36,6 +36,8 @@ public enum StopSignals {
 
   /// Stops watching: signals do what they do to any program, those received meanwhile too.
   public static func remove() {
+    signal(SIGPIPE, SIG_DFL)
+    signal(SIGXFSZ, SIG_DFL)
     for number in watched {
       var action = sigaction()
       guard sigaction(number, nil, &action) == 0, !isIgnored(action) else { continue }

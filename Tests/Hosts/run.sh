@@ -58,6 +58,7 @@ for host in "${hosts[@]}"; do
   ip -n "$id-$host" link set eth0 up
 done
 
+# shellcheck disable=SC2016  # The inner shell expands these.
 # inside HOST COMMAND...: runs a command on a host, which has a name of its own.
 inside() {
   local host=$1
