@@ -157,7 +157,7 @@ let package = Package(
     .testTarget(name: "FieldsTests", dependencies: ["Fields", "JSON"], swiftSettings: common),
     .testTarget(name: "JSONTests", dependencies: ["Files", "JSON"], swiftSettings: common),
     .testTarget(
-      name: "TensorFilesTests", dependencies: ["Files", "JSON", "TensorFiles"],
+      name: "TensorFilesTests", dependencies: ["Files", "JSON", "TensorFiles", "TensorStorage"],
       swiftSettings: common),
     .testTarget(
       name: "KernelsTests", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
