@@ -50,7 +50,8 @@ extension HuggingFaceModel {
   ///   - rawConfig: a `config.json` to keep the other fields of, as `load` returned it.
   ///   - directory: where; folders above it are created.
   ///   - dtype: the weights' types.
-  ///   - maxShardBytes: weights beyond this size are split over several files.
+  ///   - maxShardBytes: weights beyond this size are split over several files, or refused where `format`
+  ///     knows one file only.
   ///   - extras: tokenizer files, a model card, and whose own code must open the export.
   ///   - isInterrupted: asked between tensors; once it says true the export is given up, and what stood at
   ///     `directory` stays.
@@ -88,7 +89,7 @@ extension HuggingFaceModel {
       try WeightWriter(
         parameters, StoredParameter.all(of: configuration, dialect: encoder.dialect), types: dtype,
         maxShardBytes: maxShardBytes
-      ).write(to: export.path, isInterrupted: isInterrupted)
+      ).write(encoder.dialect.weightFormat, to: export.path, isInterrupted: isInterrupted)
       if let card = extras.card, let file = summary.cardFile {
         let text = card.text(of: encoder.configuration, types: dtype, summary: summary)
         try InteropError.from(

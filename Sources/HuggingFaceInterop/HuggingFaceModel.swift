@@ -5,7 +5,7 @@ import LanguageModels
 import TensorFiles
 import TensorStorage
 
-/// A model as a Hugging Face directory holds it: `config.json` and safetensors weights.
+/// A model as a Hugging Face directory holds it: `config.json` and weights.
 public struct HuggingFaceModel {
   /// The model's configuration, expanded layers included.
   public let configuration: ModelConfiguration
@@ -21,8 +21,9 @@ public struct HuggingFaceModel {
 
   /// Reads a model directory.
   ///
-  /// The weights are `model.safetensors`, or the shards that `model.safetensors.index.json` names, in
-  /// F32, BF16 or F16, converted exactly. They are mapped, not copied, before the conversion. Both of
+  /// The weights are `model.safetensors`, or the shards that `model.safetensors.index.json` names; where
+  /// neither is there, `pytorch_model.bin` or its shards, in which nothing is run. Their types are F32,
+  /// BF16 or F16, converted exactly. They are mapped, not copied, before the conversion. Both of
   /// fla's names of the output norm, gate and up projections in one tensor, a stored tied head, a tied
   /// head without the embeddings, and the prefixes of wrappers (`module.`, `_orig_mod.`, a doubled
   /// `model.model.`) are understood. Weights that are infinite or not numbers are refused.

@@ -3,6 +3,8 @@ import LanguageModels
 import Layers
 
 extension MambaSSMDialect {
+  /// `load_state_dict_hf` looks for no other.
+  var weightFormat: WeightFormat { .torch }
   var storesTiedHead: Bool { true }
 
   func checkpointName(_ parameter: String) -> String {

@@ -54,6 +54,9 @@ public protocol ModelDialect: Sendable {
   /// The name in an export of this dialect, given the arena's key.
   func checkpointName(_ parameter: String) -> String
 
+  /// What an export's weights are stored as.
+  var weightFormat: WeightFormat { get }
+
   /// Whether an export stores a head that is tied to the embeddings.
   var storesTiedHead: Bool { get }
 
@@ -78,6 +81,8 @@ extension ModelDialect {
   public func remarks(on config: [JSONMember]) -> [String] { [] }
   /// Tensors are named as in the arena.
   public func checkpointName(_ parameter: String) -> String { parameter }
+  /// Files that hold nothing but tensors.
+  public var weightFormat: WeightFormat { .safetensors }
   /// A tied head is left out.
   public var storesTiedHead: Bool { false }
   /// Every model can be written.

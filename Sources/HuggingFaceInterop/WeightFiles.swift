@@ -24,8 +24,6 @@ struct StoredTensor {
 /// The names of files in a model directory.
 enum ModelFileNames {
   static let config = "config.json"
-  static let weights = "model.safetensors"
-  static let index = "model.safetensors.index.json"
 
   /// The model card.
   static let card = "README.md"
@@ -51,6 +49,19 @@ enum ModelFileNames {
   }
 }
 
+/// The formats of weight files, in the order in which a directory is searched for them.
+public enum WeightFormat: String, Sendable, CaseIterable {
+  /// The format of most checkpoints; holds nothing but tensors.
+  case safetensors = "model.safetensors"
+  /// What `torch.save` writes.
+  case torch = "pytorch_model.bin"
+
+  /// The name of the file when there is only one.
+  var fileName: String { rawValue }
+  /// The name of the list of shards.
+  var indexName: String { rawValue + ".index.json" }
+}
+
 /// The mapped weight files of a model directory: one file, or an index with its shards.
 struct WeightFiles {
   /// The file to name when the set of tensors is wrong: the single file or the index.
@@ -60,17 +71,26 @@ struct WeightFiles {
 
   /// Maps the files and checks their headers; reads no weights.
   init(directory: String) throws(InteropError) {
-    let single = directory + "/" + ModelFileNames.weights
-    let index = directory + "/" + ModelFileNames.index
-    if try Self.exists(single) {
-      source = single
-      tensors = try Self.tensors(of: single)
-    } else if try Self.exists(index) {
-      source = index
-      tensors = try Self.shardedTensors(index: index, directory: directory)
-    } else {
-      throw try Self.noWeights(directory)
+    for format in WeightFormat.allCases {
+      let single = directory + "/" + format.fileName
+      let index = directory + "/" + format.indexName
+      if try Self.exists(single) {
+        source = single
+        tensors = try Self.tensors(of: single, format)
+        return
+      }
+      if try Self.exists(index) {
+        source = index
+        tensors = try Self.shardedTensors(index: index, directory: directory, format)
+        return
+      }
     }
+    let others = [
+      WeightFormat.safetensors.indexName, WeightFormat.torch.fileName, WeightFormat.torch.indexName,
+    ]
+    throw .malformed(
+      file: directory + "/" + WeightFormat.safetensors.fileName,
+      problem: "not found, and none of \(others.joined(separator: ", ")) either")
   }
 
   /// Whether a file is there, be it a link that leads nowhere: that is worth a message of its own.
@@ -78,40 +98,33 @@ struct WeightFiles {
     try InteropError.from(try FileSystem.exists(path, followingLinks: false))
   }
 
-  private static func noWeights(_ directory: String) throws(InteropError) -> InteropError {
-    let pickled = directory + "/pytorch_model.bin"
-    if try exists(pickled) {
-      return .malformed(
-        file: pickled,
-        problem: "pickled weights are not read; convert them in Python with: import torch;"
-          + " from safetensors.torch import save_file; save_file({k: v.clone().contiguous()"
-          + " for k, v in torch.load('pytorch_model.bin', map_location='cpu',"
-          + " weights_only=True).items()}, 'model.safetensors', {'format': 'pt'})")
-    }
-    let index = pickled + ".index.json"
-    if try exists(index) {
-      return .malformed(
-        file: index,
-        problem: "pickled weights are not read; convert them in Python with"
-          + " AutoModelForCausalLM.from_pretrained(dir).save_pretrained(new_dir)")
-    }
-    return .malformed(
-      file: directory + "/" + ModelFileNames.weights,
-      problem: "not found, and no \(ModelFileNames.index) either")
-  }
-
-  private static func tensors(of path: String) throws(InteropError) -> [StoredTensor] {
+  /// The tensors of one file, sorted by name.
+  private static func tensors(
+    of path: String, _ format: WeightFormat
+  ) throws(InteropError) -> [StoredTensor] {
     let file = try InteropError.from(try MappedFile(path: path))
-    let header = try InteropError.from(try SafetensorsHeader(file))
-    return header.tensors.map { tensor in
-      StoredTensor(
-        name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, file: file,
-        range: header.fileRange(of: tensor))
-    }.sorted { $0.name < $1.name }
+    let tensors: [StoredTensor]
+    switch format {
+    case .safetensors:
+      let header = try InteropError.from(try SafetensorsHeader(file))
+      tensors = header.tensors.map { tensor in
+        StoredTensor(
+          name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, file: file,
+          range: header.fileRange(of: tensor))
+      }
+    case .torch:
+      let checkpoint = try InteropError.from(try TorchCheckpoint(file))
+      tensors = checkpoint.tensors.map { tensor in
+        StoredTensor(
+          name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, file: file,
+          range: tensor.range)
+      }
+    }
+    return tensors.sorted { $0.name < $1.name }
   }
 
   private static func shardedTensors(
-    index: String, directory: String
+    index: String, directory: String, _ format: WeightFormat
   ) throws(InteropError) -> [StoredTensor] {
     let shards = try weightMap(index)
     for shard in shards.keys.sorted() where try !exists(directory + "/" + shard) {
@@ -119,7 +132,7 @@ struct WeightFiles {
     }
     var tensors: [StoredTensor] = []
     for (shard, names) in shards.sorted(by: { $0.key < $1.key }) {
-      let stored = try Self.tensors(of: directory + "/" + shard)
+      let stored = try Self.tensors(of: directory + "/" + shard, format)
       let found = Set(stored.map(\.name))
       if let name = names.subtracting(found).min() {
         throw .malformed(

@@ -30,11 +30,11 @@ struct StoredParameter {
   }
 }
 
-/// Writes an arena as one safetensors file, or as shards with an index.
+/// Writes an arena as one safetensors file, as shards with an index, or as `torch.save` does.
 struct WeightWriter {
-  private let parameters: ParameterArena
-  private let types: ElementTypes
-  private let shards: [[StoredParameter]]
+  let parameters: ParameterArena
+  let types: ElementTypes
+  let shards: [[StoredParameter]]
 
   /// Deals the tensors to shards of at most `maxShardBytes` in the order given; a tensor that is larger
   /// gets a shard of its own.
@@ -60,13 +60,29 @@ struct WeightWriter {
 
   /// Creates the files in a directory that has none of them.
   ///
-  /// - Throws: `.refused` for a weight that is no number of its type, `.file`, `.interrupted`.
+  /// - Throws: `.refused` for a weight that is no number of its type, or for shards of a format whose
+  ///   reader knows one file only; `.file`, `.interrupted`.
   func write(
-    to directory: String, isInterrupted: () -> Bool = { false }
+    _ format: WeightFormat, to directory: String, isInterrupted: () -> Bool = { false }
   ) throws(InteropError) {
+    switch format {
+    case .safetensors: try writeSafetensors(to: directory, isInterrupted)
+    case .torch:
+      guard shards.count == 1 else {
+        throw .refused(
+          path: directory + "/" + format.fileName,
+          problem: "must be one file, and the weights are larger than the shard size asked for")
+      }
+      try writeTorch(to: directory + "/" + format.fileName, isInterrupted)
+    }
+  }
+
+  private func writeSafetensors(
+    to directory: String, _ isInterrupted: () -> Bool
+  ) throws(InteropError) {
+    let format = WeightFormat.safetensors
     guard shards.count > 1 else {
-      return try write(
-        shards[0], to: directory + "/" + ModelFileNames.weights, isInterrupted)
+      return try write(shards[0], to: directory + "/" + format.fileName, isInterrupted)
     }
     var files: [(tensor: String, file: String)] = []
     for (index, tensors) in shards.enumerated() {
@@ -76,7 +92,7 @@ struct WeightWriter {
     }
     let list = index(of: files).encoded() + Array("\n".utf8)
     try InteropError.from(
-      try OutputFile.write(list, creating: directory + "/" + ModelFileNames.index))
+      try OutputFile.write(list, creating: directory + "/" + format.indexName))
   }
 
   private func index(of files: [(tensor: String, file: String)]) -> JSONValue {
@@ -110,18 +126,22 @@ struct WeightWriter {
     try InteropError.from(try file.write(header.encoded()))
     for tensor in header.tensors {
       if isInterrupted() { throw .interrupted(path: path) }
-      guard let slot = slots[tensor.name], let values = parameters[slot.name] else { continue }
-      try write(UnsafeBufferPointer(values), named: slot.name, to: file, path: path)
+      guard let slot = slots[tensor.name] else { continue }
+      try forEachBlock(of: slot, path: path) { block throws(InteropError) in
+        try InteropError.from(try file.write(block))
+      }
     }
     try InteropError.from(try file.commit())
   }
 
-  /// Appends one tensor's elements, each checked and rounded to the tensor's type.
-  private func write(
-    _ values: UnsafeBufferPointer<Float>, named name: String, to file: OutputFile,
-    path: String
+  /// Hands over a parameter's elements in order, each checked and rounded to the parameter's type.
+  func forEachBlock(
+    of slot: ParameterSlot, path: String,
+    _ body: (UnsafeRawBufferPointer) throws(InteropError) -> Void
   ) throws(InteropError) {
-    let type = types[name]
+    guard let elements = parameters[slot.name] else { return }
+    let values = UnsafeBufferPointer(elements)
+    let type = types[slot.name]
     let block = 1 << 20
     let rounded = UnsafeMutableRawBufferPointer.allocate(byteCount: block * 4, alignment: 64)
     defer { rounded.deallocate() }
@@ -129,12 +149,12 @@ struct WeightWriter {
       let count = min(block, values.count - start)
       let part = UnsafeBufferPointer(rebasing: values[start..<(start + count)])
       if let index = ElementConversion.firstBeyond(type, part) {
-        throw Self.beyond(type, part[index], tensor: name, at: start + index, path: path)
+        throw Self.beyond(type, part[index], tensor: slot.name, at: start + index, path: path)
       }
       let bytes = UnsafeMutableRawBufferPointer(
         rebasing: rounded[..<(count * type.dataType.byteCount)])
       ElementConversion.encode(part, as: type, into: bytes)
-      try InteropError.from(try file.write(UnsafeRawBufferPointer(bytes)))
+      try body(UnsafeRawBufferPointer(bytes))
     }
   }
 

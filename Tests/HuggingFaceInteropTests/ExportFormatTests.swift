@@ -55,6 +55,12 @@ private let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent
       #expect(model.parameters.bits == original.parameters.bits)
       #expect(model.elementTypes == original.elementTypes)
       #expect(model.warnings.isEmpty)
+      // The files of the format before are gone.
+      let files = Set(try FileManager.default.contentsOfDirectory(atPath: target))
+      let weights: Set = ["model.safetensors", "pytorch_model.bin"]
+      #expect(
+        files.intersection(weights)
+          == [format == .mambaSSM ? "pytorch_model.bin" : "model.safetensors"])
     }
   }
 
@@ -69,9 +75,11 @@ private let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent
       try HuggingFaceModel.export(
         configuration: original.configuration, parameters: original.parameters, rawConfig: raw,
         to: target, dtype: .float16, extras: ExportExtras(format: .mambaSSM))
-      let header = try SafetensorsHeader(MappedFile(path: target + "/model.safetensors"))
-      #expect(Set(header.tensors.map(\.name)) == Set(expected.tensors.map(\.name)))
-      for tensor in header.tensors { #expect(tensor.shape == expected[tensor.name]?.shape) }
+      let written = try TorchCheckpoint(MappedFile(path: target + "/pytorch_model.bin")).tensors
+      #expect(Set(written.map(\.name)) == Set(expected.tensors.map(\.name)))
+      for tensor in written { #expect(tensor.shape == expected[tensor.name]?.shape) }
+      // The tied head has no storage of its own.
+      #expect(Set(written.map(\.range)).count == written.count - 1)
       guard case .object(let fields) = try HuggingFaceModel.load(directory: target).raw,
         case .object(let known) = original.raw
       else { return #expect(Bool(false)) }
@@ -98,6 +106,39 @@ private let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent
       #expect(again.configuration == configuration)
       #expect(again.raw["model_type"] == nil && again.raw["torch_dtype"] == nil)
     }
+  }
+
+  @Test func itsWeightsAreOneFile() throws {
+    defer { remove() }
+    let (configuration, parameters) = zeros()
+    let bytes = parameters.layout.slots.reduce(0) { $0 + $1.count * 4 }
+    func write(_ limit: Int) throws(InteropError) {
+      try HuggingFaceModel.export(
+        configuration: configuration, parameters: parameters, to: target, maxShardBytes: limit,
+        extras: ExportExtras(format: .mambaSSM))
+    }
+    let error = interopError { () throws(InteropError) in try write(bytes - 1) }
+    #expect(error?.exitCode == 64)
+    #expect(error?.description.contains("pytorch_model.bin: must be one file") == true)
+    #expect(!FileManager.default.fileExists(atPath: target))
+    try write(bytes)
+  }
+
+  @Test func anInterruptedExportLeavesNothing() throws {
+    defer { remove() }
+    let (configuration, parameters) = zeros()
+    var asked = 0
+    let error = interopError { () throws(InteropError) in
+      try HuggingFaceModel.export(
+        configuration: configuration, parameters: parameters, to: target,
+        extras: ExportExtras(format: .mambaSSM),
+        isInterrupted: {
+          asked += 1
+          return asked == 3
+        })
+    }
+    #expect(error?.exitCode == 75 && asked == 3)
+    #expect(!FileManager.default.fileExists(atPath: target))
   }
 
   @Test func whatAProgramDoesNotKnowIsNamed() throws {

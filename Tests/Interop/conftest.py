@@ -22,7 +22,8 @@ MAMBA2_FIXTURES = TESTS / "Fixtures" / "mamba2"
 MAMBA2_CASES = sorted(path.parent.name for path in MAMBA2_FIXTURES.glob("*/reference.safetensors"))
 MAMBA2_DIALECTS = sorted(path.parent.name for path in MAMBA2_FIXTURES.glob("dialects/*/config.json"))
 
-sys.path[:0] = [str(REPOSITORY / "python"), str(TESTS / "Interop"), str(GLA_FIXTURES), str(MAMBA2_FIXTURES)]
+sys.path[:0] = [str(REPOSITORY / "python"), str(TESTS / "Interop"), str(GLA_FIXTURES), str(MAMBA2_FIXTURES),
+                str(TESTS / "Fixtures" / "torch")]
 
 
 def pytest_generate_tests(metafunc):

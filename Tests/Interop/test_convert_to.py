@@ -32,7 +32,8 @@ def test_mamba_ssm_gets_its_own_names(source, convert):
     """The fixture's official directory and what is made of each spelling hold the same tensors."""
     official = MAMBA2_FIXTURES / "dialects" / "mamba_ssm"
     written = convert(MAMBA2_FIXTURES / "dialects" / source, "mamba_ssm", "--dtype", "float16")
-    expected, found = load_tensors(official), load_tensors(written)
+    expected = load_tensors(official)
+    found = torch.load(written / "pytorch_model.bin", weights_only=True)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name

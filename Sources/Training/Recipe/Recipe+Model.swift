@@ -6,7 +6,7 @@ import StateExpansion
 extension Recipe {
   /// Where the model comes from.
   public enum Model: Sendable, Equatable {
-    /// `init`: a Hugging Face directory with `config.json` and safetensors.
+    /// `init`: a Hugging Face directory with `config.json` and weights.
     case pretrained(directory: String)
     /// `config`: the fields of a `config.json`, in place; parameters are drawn from `run.seed`.
     case scratch(config: FieldValue, initialization: ScratchInitialization)
@@ -17,7 +17,7 @@ extension Recipe {
       [
         FieldKey(
           path: "model.init", type: "path", standard: "-", range: "a directory",
-          meaning: "Hugging Face directory: `config.json` and safetensors"),
+          meaning: "Hugging Face directory: `config.json` and weights"),
         FieldKey(
           path: "model.config", type: "mapping", standard: "-",
           range: ModelFamilies.all.map(\.definition.title).joined(separator: " or "),
