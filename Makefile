@@ -61,8 +61,8 @@ test: packages ## Set up if needed, then run every Swift and MPI test (release)
 	swift build --build-tests $(SWIFT_BUILD_FLAGS)
 	swift test -c release --scratch-path $(SCRATCH) --skip-build --no-parallel
 
-test-slurm: build ## Signal, requeue and resume on a private Slurm (after setup-slurm, as root)
-	Tests/Slurm/run.sh
+test-slurm: build ## Train under a private Slurm (after setup-slurm, as root; LONG=1: longer cases too)
+	STATEX_TRAIN="$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)/statex-train" Tests/Slurm/run.sh
 
 test-hosts: build ## Cut a host off in the middle of a run, with network namespaces (as root)
 	Tests/Hosts/run.sh "$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)"

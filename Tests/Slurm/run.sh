@@ -1,24 +1,27 @@
 #!/usr/bin/env bash
-# Runs both batch scripts of cluster/slurm on a private one-machine Slurm: signal, save, requeue,
-# resume.
+# Runs the batch scripts of cluster/slurm with the trainer, on a private one-machine Slurm.
 #
-#   Tests/Slurm/run.sh                                       with a stand-in for the trainer
-#   STATEX_TRAIN=.build/release/statex-train Tests/Slurm/run.sh
+#   Tests/Slurm/run.sh           interrupted, not started, failed, cancelled: two to four minutes
+#   LONG=1 Tests/Slurm/run.sh    also long.sh: time limit, preemption, node failure, arrays, a chain, five
+#                                requeues: ten minutes more
 #
-# Environment: STATEX_TRAIN, the program; RECIPE (default configs/tiny-gla.yaml); OVERRIDES, more
-# key.path=value (default: enough steps to be interrupted); STEPS, how many that makes.
-# Needs root and `make setup-slurm`; takes two minutes.
+# Environment: STATEX_TRAIN, the program (default: .build/release/statex-train).
+# Needs root and `make setup-slurm`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
+recipe=$root/Tests/Slurm/recipe.yaml
+steps=40
+trainer=$(realpath "${STATEX_TRAIN:-.build/release/statex-train}")
+[ -x "$trainer" ] || { echo "slurm test: $trainer is missing; run 'make build'" >&2 && exit 1; }
 
-STATEX_TRAIN=$(realpath "${STATEX_TRAIN:-Tests/Slurm/stand-in.sh}")
-RECIPE=$(realpath "${RECIPE:-configs/tiny-gla.yaml}")
-STEPS=${STEPS:-60}
-export STATEX_TRAIN
-read -ra overrides <<< "${OVERRIDES:-train.steps=$STEPS}"
+Tests/Slurm/verdicts.sh
 
 work=$(mktemp -d /tmp/statex-slurm.XXXXXX)
+# Jobs run what this link points to.
+export STATEX_TRAIN=$work/statex-train
+ln -s "$trainer" "$STATEX_TRAIN"
+
 finish() {
   local status=$?
   "$root/cluster/slurm/one-machine-slurm.sh" stop "$work/slurm"
@@ -41,67 +44,94 @@ field() {
   scontrol show job "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"
 }
 
-# until_field JOB NAME PATTERN: waits at most 60 s.
+# until_field JOB NAME PATTERN [SECONDS]: waits at most 90 s.
 until_field() {
-  local try
-  for try in $(seq 240); do
-    [[ $(field "$1" "$2") =~ ^($3)$ ]] && return
+  local deadline=$((SECONDS + ${4:-90}))
+  until [[ $(field "$1" "$2") =~ ^($3)$ ]]; do
+    [ $SECONDS -lt $deadline ] || fail "job $1: $2 is $(field "$1" "$2"), expected $3"
     sleep 0.25
   done
-  fail "job $1: $2 is $(field "$1" "$2"), expected $3"
 }
 
-logged_steps() {
-  grep -c '"step"' "$work/$1/metrics.jsonl" 2> /dev/null || true
+last_step() {
+  sed -nE '$s/^\{"step": ([0-9]+),.*/\1/p' "$work/$1/metrics.jsonl" 2> /dev/null || true
 }
 
-# until_steps NAME COUNT: waits until a run has logged that many steps.
-until_steps() {
-  local try count
-  for try in $(seq 240); do
-    count=$(logged_steps "$1")
-    [ "${count:-0}" -ge "$2" ] && return
-    sleep 0.25
+# until_step NAME STEP: waits until a run has logged that step.
+until_step() {
+  local deadline=$((SECONDS + 90)) step
+  until step=$(last_step "$1") && [ "${step:-0}" -ge "$2" ]; do
+    [ $SECONDS -lt $deadline ] || fail "$1 has logged step ${step:-0}, expected $2"
+    sleep 0.1
   done
-  fail "$1 has logged ${count:-no} steps, expected $2"
 }
 
-# submit SCRIPT NAME [RECIPE]: starts a run of two ranks, prints its job id.
+# submit SCRIPT NAME [ARGUMENT...]: starts a run of two ranks of the recipe, prints its job id. SBATCH
+# holds more options.
 submit() {
-  (cd "$work" && sbatch --parsable --time=10 --ntasks-per-node=2 --cpus-per-task=1 \
-    --job-name="$2" --output="$work/$2.log" "$root/cluster/slurm/$1" "${3:-$RECIPE}" \
-    "run.output=$work/$2" "${overrides[@]}")
-}
-
-# Each step is logged once, none is missing.
-check_steps() {
-  sed -E 's/^\{"step": ([0-9]+),.*/\1/' "$work/$1/metrics.jsonl" > "$work/steps"
-  seq "$STEPS" | cmp -s - "$work/steps" || fail "$1: steps are missing or repeated"
-}
-
-# interrupt_and_resume SCRIPT NAME SCANCEL-FLAGS...: USR1 twice, then to the end.
-interrupt_and_resume() {
-  local script=$1 name=$2 job round
+  local script=$1 name=$2
   shift 2
+  # shellcheck disable=SC2086
+  (cd "$work" && sbatch --parsable --time=10 --ntasks-per-node=2 --cpus-per-task=1 \
+    --job-name="$name" --output="$work/$name.log" ${SBATCH:-} "$root/cluster/slurm/$script" \
+    "${RECIPE:-$recipe}" "run.output=$work/$name" "$@")
+}
+
+# restart JOB: lets a requeued job start at once, instead of after two minutes.
+restart() {
+  until_field "$1" JobState PENDING
+  sleep 2 # a restart in the second of the requeue is refused ("job credential revoked")
+  scontrol update "JobId=$1" StartTime=now
+}
+
+# until_requeued JOB COUNT: waits for a requeue, and starts the job again.
+until_requeued() {
+  until_field "$1" Restarts "$2"
+  restart "$1"
+}
+
+# check_finished JOB NAME: each step is logged once, and the weights are those of an uninterrupted run.
+check_finished() {
+  until_field "$1" JobState "COMPLETED|FAILED|TIMEOUT|CANCELLED|NODE_FAIL"
+  [ "$(field "$1" JobState)" = COMPLETED ] || fail "$2: $(field "$1" JobState)"
+  sed -E 's/^\{"step": ([0-9]+),.*/\1/' "$work/$2/metrics.jsonl" > "$work/steps"
+  seq "$steps" | cmp -s - "$work/steps" || fail "$2: steps are missing or repeated"
+  cmp "$work/$2/export/model.safetensors" "$work/reference/export/model.safetensors" ||
+    fail "$2: the weights differ from those of an uninterrupted run"
+}
+
+# What no interruption may change.
+make_reference() {
+  mpirun -n 2 --oversubscribe --bind-to none "$trainer" --config "$recipe" \
+    parallel.threads_per_rank=1 "run.output=$work/reference" > "$work/reference.log" 2>&1
+}
+
+# interrupt_and_resume ROUNDS SCRIPT NAME SCANCEL-FLAGS...: USR1 that often, a launcher that starts
+# nothing and returns 0, then to the end.
+interrupt_and_resume() {
+  local rounds=$1 script=$2 name=$3 job round
+  shift 3
   job=$(submit "$script" "$name")
-  for round in 1 2; do
+  for round in $(seq "$rounds"); do
     until_field "$job" JobState RUNNING
-    until_steps "$name" $((round * 10))
+    until_step "$name" $((round * 5))
     scancel "$@" "$job"
-    until_field "$job" Restarts $round
-    until_field "$job" JobState PENDING
-    sleep 2 # a restart in the second of the requeue is refused ("job credential revoked")
-    scontrol update "JobId=$job" StartTime=now
+    [ "$round" -lt "$rounds" ] || ln -sfn /bin/true "$STATEX_TRAIN"
+    until_requeued "$job" "$round"
   done
-  until_field "$job" JobState COMPLETED
-  check_steps "$name"
-  echo "ok: $name, interrupted twice, is complete ($script)"
+  until_field "$job" Restarts $((rounds + 1))
+  ln -sfn "$trainer" "$STATEX_TRAIN"
+  restart "$job"
+  check_finished "$job" "$name"
+  grep -q "no rank took the run; the launcher returned 0" "$work/$name.log" ||
+    fail "$name: no launch failed to start"
+  echo "ok: $name, interrupted $rounds times and once not started, has the same weights ($script)"
 }
 
 # A wrong recipe is no reason to try again.
 no_requeue_of_errors() {
   local job
-  job=$(submit "$1" "$2" /nowhere.yaml)
+  job=$(submit "$1" "$2" train.stepz=1)
   until_field "$job" JobState FAILED
   [ "$(field "$job" Restarts)" = 0 ] || fail "$2: requeued after an error"
   [ "$(field "$job" ExitCode)" = 64:0 ] || fail "$2: exit code $(field "$job" ExitCode)"
@@ -112,7 +142,7 @@ no_requeue_of_errors() {
 no_requeue_of_cancelled() {
   local job
   job=$(submit "$1" "$2")
-  until_steps "$2" 5
+  until_step "$2" 5
   scancel "$job"
   until_field "$job" JobState CANCELLED
   sleep 8 # longer than KillWait
@@ -121,16 +151,37 @@ no_requeue_of_cancelled() {
   echo "ok: $2 stays cancelled ($1)"
 }
 
-cluster/slurm/one-machine-slurm.sh start "$work/slurm" > /dev/null
+# A job whose launches train nothing is given up.
+no_endless_requeue() {
+  local job round
+  printf '#!/bin/bash\nexec timeout -s KILL 4 %q "$@"\n' "$trainer" > "$work/dies"
+  chmod +x "$work/dies"
+  job=$(STATEX_TRAIN=$work/dies submit "$1" "$2" train.steps=1000)
+  for round in 1 2; do
+    until_requeued "$job" $round
+  done
+  until_field "$job" JobState FAILED
+  grep -q "3 launches in a row have saved nothing" "$work/$2.log" || fail "$2: no word of the bound"
+  grep -q '"launches": 3,' "$work/$2/status.json" || fail "$2: $(cat "$work/$2/status.json")"
+  echo "ok: $2, killed in each launch, is given up after three ($1)"
+}
+
+"$root/cluster/slurm/one-machine-slurm.sh" start "$work/slurm" > /dev/null
 export SLURM_CONF=$work/slurm/slurm.conf
 # The batch scripts run as root here, on claimed cores.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export MPIRUN_FLAGS="--oversubscribe --bind-to none"
 
-interrupt_and_resume train.sbatch srun-run --signal=USR1
-interrupt_and_resume train-mpirun.sbatch mpirun-run --signal=USR1 --batch
+make_reference
+interrupt_and_resume 2 train.sbatch srun-run --signal=USR1
+interrupt_and_resume 1 train-mpirun.sbatch mpirun-run --signal=USR1 --batch
 no_requeue_of_errors train.sbatch srun-error
 no_requeue_of_errors train-mpirun.sbatch mpirun-error
 no_requeue_of_cancelled train.sbatch srun-cancelled
 no_requeue_of_cancelled train-mpirun.sbatch mpirun-cancelled
+no_endless_requeue train.sbatch srun-idle
+if [ -n "${LONG:-}" ]; then
+  # shellcheck source=Tests/Slurm/long.sh
+  . "$root/Tests/Slurm/long.sh"
+fi
 echo "slurm test: all passed"

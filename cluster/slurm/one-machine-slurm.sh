@@ -55,11 +55,15 @@ JobRequeue=1
 KillWait=5
 MinJobAge=600
 SchedulerParameters=sched_interval=2
+SlurmctldParameters=preempt_send_user_signal
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 NodeName=$host NodeAddr=127.0.0.1 CPUs=${SLURM_TEST_CPUS:-8} State=UNKNOWN
-PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE GraceTime=20
+PartitionName=urgent Nodes=$host MaxTime=INFINITE PriorityTier=10
 CONF
   # From 23.11 on Slurm looks for cgroups unless told not to.
   local version
@@ -90,8 +94,7 @@ start() {
   slurmctld -f "$SLURM_CONF"
   slurmd -f "$SLURM_CONF"
 
-  local try
-  for try in $(seq 60); do
+  for _ in $(seq 60); do
     if sinfo --noheader --format=%T 2> /dev/null | grep -q idle; then
       echo "export SLURM_CONF=$SLURM_CONF"
       return
@@ -103,12 +106,12 @@ start() {
 }
 
 stop() {
-  local dir=$1 name pid try
+  local dir=$1 name pid
   for name in slurmd slurmctld munged; do
     [ -s "$dir/$name.pid" ] || continue
     pid=$(cat "$dir/$name.pid")
     kill "$pid" 2> /dev/null || true
-    for try in $(seq 40); do
+    for _ in $(seq 40); do
       kill -0 "$pid" 2> /dev/null || break
       sleep 0.25
     done
