@@ -21,7 +21,14 @@ def tensors(content):
     for name, entry in header.items():
         if name != "__metadata__":
             begin, end = (8 + length + offset for offset in entry["data_offsets"])
-            yield name, entry["dtype"], entry["shape"], content[begin:end]
+            kind, shape, values = entry["dtype"], entry["shape"], content[begin:end]
+            if kind == "U8" and len(shape) == 2:  # a shard's numbers, their bytes sorted by significance
+                width, count = shape
+                numbers = bytearray(len(values))
+                for byte in range(width):
+                    numbers[byte::width] = values[byte * count : (byte + 1) * count]
+                kind, shape, values = {4: "F32", 2: "BF16"}[width], [count], bytes(numbers)
+            yield name, kind, shape, values
 
 
 def metrics(run, left_out):

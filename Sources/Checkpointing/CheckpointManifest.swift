@@ -147,14 +147,15 @@ extension CheckpointCreation {
 extension ShardRecord {
   /// The record as it stands in the manifest and in messages between ranks.
   var json: JSONValue {
-    .object([
-      JSONMember("file", .string(file)),
-      JSONMember("index", .integer(index)),
-      JSONMember("bytes", .integer(byteCount)),
-      JSONMember("xxh64", .string(XXH64.hexadecimal(hash))),
-      JSONMember("raw_bytes", .integer(rawByteCount)),
-      JSONMember("raw_xxh64", .string(XXH64.hexadecimal(rawHash))),
-    ])
+    .object(
+      [
+        JSONMember("file", .string(file)),
+        JSONMember("index", .integer(index)),
+        JSONMember("bytes", .integer(byteCount)),
+        JSONMember("xxh64", .string(XXH64.hexadecimal(hash))),
+        JSONMember("raw_bytes", .integer(rawByteCount)),
+        JSONMember("raw_xxh64", .string(XXH64.hexadecimal(rawHash))),
+      ] + (encoding == .plain ? [] : [JSONMember("encoding", .string(encoding.rawValue))]))
   }
 }
 

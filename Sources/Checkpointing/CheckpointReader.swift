@@ -146,10 +146,19 @@ public final class CheckpointReader {
     let width = target.dataType.byteCount
     for piece in shard.plan.pieces where piece.store == store && piece.range.overlaps(range) {
       let elements = piece.range.clamped(to: range)
-      let start =
-        piece.byteRange.lowerBound + (elements.lowerBound - piece.range.lowerBound) * width
+      let first = elements.lowerBound - piece.range.lowerBound
       let output = target.bytes(of: elements)
-      try shard.read(start..<(start + output.count), into: output, cache)
+      switch shard.identity.encoding {
+      case .plain:
+        let start = piece.byteRange.lowerBound + first * width
+        try shard.read(start..<(start + output.count), into: output, cache)
+      case .byteGroups:
+        let groups = UnsafeMutableRawBufferPointer(
+          rebasing: cache.groups[..<piece.byteRange.count])
+        try shard.read(piece.byteRange, into: groups, cache)
+        ByteGroups.ungroup(
+          UnsafeRawBufferPointer(groups), width: width, from: first, into: output)
+      }
     }
   }
 

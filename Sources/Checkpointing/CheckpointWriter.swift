@@ -65,6 +65,7 @@ public final class CheckpointWriter {
   let directory: CheckpointDirectory
   let runID: String
   let compressor: FrameCompressor
+  let encoding: ShardEncoding
 
   /// Which checkpoints stay when a new one is saved.
   public var retention: Retention
@@ -76,7 +77,16 @@ public final class CheckpointWriter {
   ///   - runID: the run's identity, the same over its restarts: letters, digits, `-` and `_`.
   ///   - retention: which checkpoints to keep.
   /// - Throws: `.invalid` on a run identity that cannot be.
-  public init(run: String, runID: String, retention: Retention) throws(CheckpointError) {
+  public convenience init(
+    run: String, runID: String, retention: Retention
+  ) throws(CheckpointError) {
+    try self.init(run: run, runID: runID, retention: retention, encoding: .byteGroups)
+  }
+
+  /// The same with a choice of how values are written.
+  package init(
+    run: String, runID: String, retention: Retention, encoding: ShardEncoding
+  ) throws(CheckpointError) {
     let isPlain = runID.utf8.allSatisfy { byte in
       let character = Unicode.Scalar(byte)
       return byte < 0x80
@@ -90,6 +100,7 @@ public final class CheckpointWriter {
     directory = CheckpointDirectory(run: run)
     self.runID = runID
     self.retention = retention
+    self.encoding = encoding
     compressor = try translatingErrors(path: run) { () throws(CompressionError) in
       try FrameCompressor(level: Self.compressionLevel)
     }

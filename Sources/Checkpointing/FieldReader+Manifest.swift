@@ -135,6 +135,7 @@ extension FieldReader {
       index: try count("index"), file: try text("file"),
       byteCount: try count("bytes", atMost: Limit.shardBytes), hash: try hash("xxh64"),
       rawByteCount: try count("raw_bytes", atMost: Limit.shardBytes),
-      rawHash: try hash("raw_xxh64"))
+      rawHash: try hash("raw_xxh64"), encoding: try choice("encoding", default: ShardEncoding.plain)
+    )
   }
 }

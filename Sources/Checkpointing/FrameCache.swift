@@ -5,6 +5,8 @@ final class FrameCache {
   private let path: String
   private let decompressor: FrameDecompressor
   private let memory: UnsafeMutableRawBufferPointer
+  /// Memory for one piece of grouped bytes, for whoever reads it now.
+  let groups: UnsafeMutableRawBufferPointer
   private var held: (shard: Int, frame: CompressedFrame)?
 
   /// Allocates memory for one frame; `path` is for errors.
@@ -14,9 +16,13 @@ final class FrameCache {
       try FrameDecompressor()
     }
     memory = .allocate(byteCount: FrameCompressor.chunkByteCount, alignment: 64)
+    groups = .allocate(byteCount: FrameCompressor.chunkByteCount, alignment: 64)
   }
 
-  deinit { memory.deallocate() }
+  deinit {
+    memory.deallocate()
+    groups.deallocate()
+  }
 
   /// Forgets the frame held, because its file may have changed.
   func forget() {

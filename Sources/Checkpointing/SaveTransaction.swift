@@ -40,7 +40,8 @@ final class SaveTransaction {
 
   private func plan(_ shard: Int) -> (ShardIdentity, ShardPlan) {
     let identity = ShardIdentity(
-      runID: writer.runID, step: contents.step, index: shard, count: shardCount)
+      runID: writer.runID, step: contents.step, index: shard, count: shardCount,
+      encoding: writer.encoding)
     let stores = contents.stores.map { $0.record(contents.layout) }
     let plan = ShardPlan(
       identity: identity, layout: contents.layout, stores: stores, grain: contents.grain)
@@ -160,7 +161,8 @@ final class SaveTransaction {
   func writeShard(_ shard: Int, _ values: ShardSnapshot) throws(CheckpointError) -> ShardRecord {
     let (identity, plan) = plan(shard)
     return try ShardWriter.write(
-      plan, identity: identity, values: values, to: partial + "/" + identity.fileName,
+      plan, identity: identity, stores: contents.stores, values: values,
+      to: partial + "/" + identity.fileName,
       compressor: writer.compressor)
   }
 }

@@ -1,19 +1,42 @@
 import TensorFiles
 import TensorStorage
 
+/// How a shard's values are written.
+package enum ShardEncoding: String, CaseIterable, Sendable {
+  /// As they are: what older versions wrote.
+  case plain
+  /// Their bytes sorted by significance (`ByteGroups`), a tensor `[bytes of a number, numbers]` each.
+  case byteGroups = "byte-groups"
+
+  /// The `statex_format` of the shard's header.
+  var format: String {
+    switch self {
+    case .plain: "statex-shard/1"
+    case .byteGroups: "statex-shard/2"
+    }
+  }
+
+  /// Numbers in one tensor of the shard at most: a piece is taken whole, 8 MiB of floats.
+  var longestPiece: Int {
+    switch self {
+    case .plain: .max
+    case .byteGroups: 1 << 21
+    }
+  }
+}
+
 /// Which checkpoint a shard belongs to, and which shard it is.
 struct ShardIdentity: Equatable {
   let runID: String
   let step: Int
   let index: Int
   let count: Int
-
-  static let format = "statex-shard/1"
+  let encoding: ShardEncoding
 
   /// The `__metadata__` of the shard's header.
   var metadata: [String: String] {
     [
-      "format": "pt", "statex_format": Self.format, "run_id": runID, "step": "\(step)",
+      "format": "pt", "statex_format": encoding.format, "run_id": runID, "step": "\(step)",
       "shard": "\(index)", "shards": "\(count)",
     ]
   }
@@ -62,11 +85,18 @@ struct ShardPlan {
     for (index, store) in stores.enumerated() {
       for range in store.ranges(of: identity.index, shards: identity.count, grain: grain) {
         for slot in layout.slots where slot.range.overlaps(range) {
-          let part = slot.range.clamped(to: range)
-          let name = Self.name(of: part, in: slot)
-          entries.append(
-            .init(name: "\(store.name)/\(name)", dataType: store.dataType, shape: [part.count]))
-          parts.append((index, part))
+          for part in Self.pieces(of: slot.range.clamped(to: range), identity.encoding) {
+            let name = "\(store.name)/\(Self.name(of: part, in: slot))"
+            switch identity.encoding {
+            case .plain:
+              entries.append(.init(name: name, dataType: store.dataType, shape: [part.count]))
+            case .byteGroups:
+              entries.append(
+                .init(
+                  name: name, dataType: .uint8, shape: [store.dataType.byteCount, part.count]))
+            }
+            parts.append((index, part))
+          }
         }
       }
     }
@@ -75,6 +105,14 @@ struct ShardPlan {
     self.header = header
     pieces = zip(parts, header.tensors).map { part, tensor in
       Piece(store: part.store, range: part.range, byteRange: header.fileRange(of: tensor))
+    }
+  }
+
+  /// Neighbouring elements, cut where they are too many for one tensor.
+  private static func pieces(of range: Range<Int>, _ encoding: ShardEncoding) -> [Range<Int>] {
+    guard range.count > encoding.longestPiece else { return [range] }
+    return stride(from: range.lowerBound, to: range.upperBound, by: encoding.longestPiece).map {
+      $0..<min($0 + encoding.longestPiece, range.upperBound)
     }
   }
 

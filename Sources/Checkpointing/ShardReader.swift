@@ -17,7 +17,8 @@ final class ShardReader {
     let record = manifest.shards[index]
     self.record = record
     identity = ShardIdentity(
-      runID: manifest.runID, step: manifest.step, index: index, count: manifest.shards.count)
+      runID: manifest.runID, step: manifest.step, index: index, count: manifest.shards.count,
+      encoding: record.encoding)
     plan = ShardPlan(
       identity: identity, layout: manifest.layout, stores: manifest.stores, grain: manifest.grain)
     file = try CheckpointError.from(try MappedFile(path: directory + "/" + record.file))

@@ -20,12 +20,18 @@ public struct ShardRecord: Sendable, Equatable {
 
   /// XXH64 of the decompressed file.
   public let rawHash: UInt64
+
+  /// How the values are written.
+  let encoding: ShardEncoding
 }
 
 /// Writes one shard: hashes, compresses and hashes again while the bytes pass by.
 struct ShardWriter: ~Copyable {
   private let compressor: FrameCompressor
   private let file: OutputFile
+  private let encoding: ShardEncoding
+  private let block: UnsafeMutableRawBufferPointer
+  private let groups: UnsafeMutableRawBufferPointer
   private var rawHash = XXH64()
   private var hash = XXH64()
 
@@ -34,38 +40,58 @@ struct ShardWriter: ~Copyable {
   /// - Returns: sizes and hashes of what was written.
   /// - Throws: `.file` naming the path.
   static func write(
-    _ plan: ShardPlan, identity: ShardIdentity, values: ShardSnapshot, to path: String,
+    _ plan: ShardPlan, identity: ShardIdentity, stores: [CheckpointStore], values: ShardSnapshot,
+    to path: String,
     compressor: FrameCompressor
   ) throws(CheckpointError) -> ShardRecord {
     let file = try CheckpointError.from(
       try OutputFile(creating: path, expectedByteCount: plan.header.fileByteCount))
-    var writer = ShardWriter(compressor: compressor, file: file)
+    var writer = ShardWriter(
+      compressor: compressor, file: file, encoding: identity.encoding)
     try withBytes(of: plan.header.encoded()) { bytes throws(CheckpointError) in
       try writer.append(bytes)
     }
-    let block = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: FrameCompressor.chunkByteCount, alignment: 64)
-    defer { block.deallocate() }
     for piece in plan.pieces {
-      var offset = 0
-      while offset < piece.byteRange.count {
-        let count = min(block.count, piece.byteRange.count - offset)
-        let bytes = UnsafeMutableRawBufferPointer(rebasing: block[..<count])
-        values.read(piece, at: offset, into: bytes)
-        try writer.append(UnsafeRawBufferPointer(bytes))
-        offset += count
-      }
+      try writer.append(piece, of: values, width: stores[piece.store].dataType.byteCount)
     }
     try writer.finish()
     return ShardRecord(
       index: identity.index, file: identity.fileName, byteCount: file.byteCount,
       hash: writer.hash.digest(), rawByteCount: plan.header.fileByteCount,
-      rawHash: writer.rawHash.digest())
+      rawHash: writer.rawHash.digest(), encoding: identity.encoding)
   }
 
-  private init(compressor: FrameCompressor, file: OutputFile) {
+  private init(compressor: FrameCompressor, file: OutputFile, encoding: ShardEncoding) {
     self.compressor = compressor
     self.file = file
+    self.encoding = encoding
+    block = .allocate(byteCount: FrameCompressor.chunkByteCount, alignment: 64)
+    groups = .allocate(byteCount: encoding == .plain ? 0 : block.count, alignment: 64)
+  }
+
+  deinit {
+    block.deallocate()
+    groups.deallocate()
+  }
+
+  private mutating func append(
+    _ piece: ShardPlan.Piece, of values: ShardSnapshot, width: Int
+  ) throws(CheckpointError) {
+    var offset = 0
+    while offset < piece.byteRange.count {
+      let count = min(block.count, piece.byteRange.count - offset)
+      let bytes = UnsafeMutableRawBufferPointer(rebasing: block[..<count])
+      values.read(piece, at: offset, into: bytes)
+      switch encoding {
+      case .plain: try append(UnsafeRawBufferPointer(bytes))
+      case .byteGroups:
+        precondition(count == piece.byteRange.count, "a piece is longer than a block")
+        let output = UnsafeMutableRawBufferPointer(rebasing: groups[..<count])
+        ByteGroups.group(UnsafeRawBufferPointer(bytes), width: width, into: output)
+        try append(UnsafeRawBufferPointer(output))
+      }
+      offset += count
+    }
   }
 
   private mutating func append(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {

@@ -72,6 +72,63 @@ import Testing
     #expect(try readAll(reader) == sample.arrays)
   }
 
+  /// Tensors that are cut into several of the shard's, and ranges that begin and end inside them.
+  @Test(arguments: [1, 2])
+  func longTensors(_ shards: Int) throws {
+    let run = try TemporaryRun()
+    let sample = Sample(sizes: [[63], [4_194_307], [5, 13]], seed: 3)
+    try run.save(sample, step: 1, shards: shards)
+    let reader = try CheckpointReader(path: run.stepPath(1))
+    #expect(try reader.verify(contents: true) == [])
+    #expect(try readAll(reader) == sample.arrays)
+    for range in [1..<2, 2_097_200..<2_097_301, 2_000_001..<4_194_311] {
+      let part = FloatBuffer(count: range.count)
+      part.fill(.nan)
+      try reader.read(
+        into: CheckpointStore("exp_avg", part, firstElement: range.lowerBound), range: range)
+      #expect(part.array() == Array(sample.arrays[1][range]))
+    }
+  }
+
+  /// What older versions wrote: values as they are.
+  @Test func readsPlainShards() throws {
+    let run = try TemporaryRun()
+    let sample = Sample(seed: 4)
+    let writer = try CheckpointWriter(
+      run: run.path, runID: "run1", retention: Retention(newest: 1), encoding: .plain)
+    _ = try writer.save(sample.contents(step: 7), coordination: SingleProcess(shards: 3))
+    #expect(complaints(run.stepPath(7)) == "")
+    let reader = try CheckpointReader(path: run.stepPath(7))
+    #expect(try reader.verify(contents: true) == [])
+    #expect(try readAll(reader) == sample.arrays)
+    let manifest = String(decoding: try bytes(run.stepPath(7) + "/manifest.json"), as: UTF8.self)
+    #expect(!manifest.contains("encoding"))
+  }
+
+  /// Normally distributed values, as weights are: what the format is for.
+  @Test func sizes() throws {
+    let run = try TemporaryRun()
+    let sample = Sample(sizes: [[1_500_000]], seed: 5)
+    let path = try run.save(sample, step: 1, shards: 1).path
+    let shard = try CheckpointReader(path: path).manifest.shards[0]
+    let ratio = Double(shard.byteCount) / Double(shard.rawByteCount)
+    #expect(ratio <= 0.86, "\(ratio)")
+    let half = BFloat16Buffer(count: sample.layout.count)
+    for i in 0..<half.count { half.pointer[i] = BFloat16(sample.buffers[0].pointer[i]) }
+    let store = CheckpointStore(
+      "exp_avg", dataType: .bfloat16, covered: nil,
+      parts: [.init(0..<half.count, at: UnsafeMutableRawPointer(half.pointer))], owner: half)
+    let contents = CheckpointContents(
+      step: 2, layout: sample.layout, stores: [store], training: .null,
+      creation: CheckpointCreation(host: "here", ranks: 1), grain: sample.grain)
+    let writer = try CheckpointWriter(
+      run: run.path, runID: "run1", retention: Retention(newest: 9))
+    let halfPath = try writer.save(contents).path
+    let halfShard = try CheckpointReader(path: halfPath).manifest.shards[0]
+    let halfRatio = Double(halfShard.byteCount) / Double(halfShard.rawByteCount)
+    #expect(halfRatio <= 0.69, "\(halfRatio)")
+  }
+
   /// Each rank only holds its own parts, as with a sharded optimizer, of one bucket or of many.
   @Test(arguments: [Sample.grain, .init(bucket: 64, unit: 16), .init(bucket: 96, unit: 32)])
   func savesFromPartialBuffers(_ grain: ArenaPartition.Grain) throws {
@@ -172,14 +229,17 @@ import Testing
       #expect(record.rawHash == XXH64.hash(file.bytes))
       #expect(
         header.metadata == [
-          "format": "pt", "statex_format": "statex-shard/1", "run_id": "run1", "step": "12",
+          "format": "pt", "statex_format": "statex-shard/2", "run_id": "run1", "step": "12",
           "shard": "\(shard)", "shards": "2",
         ])
       for tensor in header.tensors {
-        #expect(tensor.dataType == .float32 && tensor.shape == [tensor.count])
-        let values = try file.slice(header.fileRange(of: tensor), field: tensor.name)
-        seen[tensor.name] = values.assumingMemoryBound(to: UInt8.self).indices
-          .filter { $0 % 4 == 0 }.map { values.loadUnaligned(fromByteOffset: $0, as: Float.self) }
+        let count = tensor.count / 4
+        #expect(tensor.dataType == .uint8 && tensor.shape == [4, count])
+        let groups = try file.slice(header.fileRange(of: tensor), field: tensor.name)
+        seen[tensor.name] = (0..<count).map { i in
+          let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(groups[$1 * count + i]) << (8 * $1) }
+          return Float(bitPattern: bits)
+        }
       }
     }
     let slot = try #require(sample.layout["layers.1.w"])

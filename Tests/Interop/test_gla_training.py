@@ -30,13 +30,15 @@ def checkpoint_pieces(directory):
     """(parameter name, first element, values) of each piece in the checkpoint's shards.
 
     A shard is a safetensors file compressed by zstd; a piece is named `parameters/<name>` (whole) or
-    `parameters/<name>[start:end]` (elements start ..< end of the flattened parameter).
+    `parameters/<name>[start:end]` (elements start ..< end of the flattened parameter). It holds the bytes of the
+    numbers sorted by significance, one row for each (docs/checkpoint-format.md).
     """
     shards = sorted(directory.rglob("shard-*.safetensors.zst"))
     assert shards, f"no shard in {directory}"
     for shard in shards:
         plain = subprocess.run(["zstd", "-dc", shard], capture_output=True, check=True).stdout
-        for key, tensor in safetensors.torch.load(plain).items():
+        for key, groups in safetensors.torch.load(plain).items():
+            tensor = groups.T.contiguous().view(torch.float32 if len(groups) == 4 else torch.bfloat16)
             match = re.fullmatch(r"parameters/(.+?)(?:\[(\d+):(\d+)\])?", key)
             if match:
                 name, start, end = match.groups()
