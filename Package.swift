@@ -100,7 +100,7 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: [
-        "Fields", "Files", "JSON", "LanguageModels", "Layers", "ProgramVersion", "TensorFiles",
+        "Compression", "Fields", "Files", "JSON", "LanguageModels", "Layers", "ProgramVersion", "TensorFiles",
         "TensorStorage",
       ],
       exclude: ["README.md"], resources: [.embedInCode("Python")],

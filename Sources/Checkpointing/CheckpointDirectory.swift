@@ -30,4 +30,12 @@ struct CheckpointDirectory {
     }
     return paths.sorted { $0.key > $1.key }.map { (step: $0.key, path: $0.value) }
   }
+
+  /// Takes a checkpoint's name away, then its files: it never looks whole while it is not.
+  func retire(_ path: String, step: Int) throws(FileError) {
+    let doomed = self.path(.deleting(step: step))
+    try FileSystem.remove(doomed)
+    try FileSystem.rename(path, to: doomed)
+    try FileSystem.remove(doomed)
+  }
 }

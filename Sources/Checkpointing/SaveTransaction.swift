@@ -129,25 +129,17 @@ final class SaveTransaction {
     do {
       for old in [partial, directory.path(.replaced(step: contents.step))]
       where try FileSystem.exists(old) {
-        try retire(old, step: contents.step)
+        try directory.retire(old, step: contents.step)
       }
       let others = try directory.committed().filter { $0.step != contents.step }
       for checkpoint in others.dropFirst(writer.retention.newest - 1).reversed()
       where !writer.retention.keepsForGood(checkpoint.step) {
-        try retire(checkpoint.path, step: checkpoint.step)
+        try directory.retire(checkpoint.path, step: checkpoint.step)
         report.prunedSteps.append(checkpoint.step)
       }
     } catch {
       report.warnings.append("\(error)")
     }
-  }
-
-  /// Takes a checkpoint's name away, then its files: it never looks whole while it is not.
-  private func retire(_ path: String, step: Int) throws(FileError) {
-    let doomed = directory.path(.deleting(step: step))
-    try FileSystem.remove(doomed)
-    try FileSystem.rename(path, to: doomed)
-    try FileSystem.remove(doomed)
   }
 
   // MARK: Every rank

@@ -121,7 +121,7 @@ struct ExportDirectory: ~Copyable {
 
   /// Whether a file of that name is replaced by every export.
   private static func isExported(_ name: String) -> Bool {
-    [marker, ModelFileNames.config, ModelFileNames.secondCard].contains(name)
+    [marker, ModelFileNames.config, ModelFileNames.secondCard, ExportSums.fileName].contains(name)
       || WeightFormat.allCases.contains { [$0.fileName, $0.indexName].contains(name) }
       || (name.hasPrefix("model") && name.hasSuffix(".safetensors"))
       || PythonCode.fileNames.contains(name)

@@ -105,6 +105,7 @@ extension HuggingFaceModel {
           }
         }
       }
+      try InteropError.from(try ExportSums.write(in: export.path))
       try export.commit()
     } catch {
       export.discard()

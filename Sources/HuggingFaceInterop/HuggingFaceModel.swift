@@ -26,7 +26,8 @@ public struct HuggingFaceModel {
   /// BF16 or F16, converted exactly. They are mapped, not copied, before the conversion. Both of
   /// fla's names of the output norm, gate and up projections in one tensor, a stored tied head, a tied
   /// head without the embeddings, and the prefixes of wrappers (`module.`, `_orig_mod.`, a doubled
-  /// `model.model.`) are understood. Weights that are infinite or not numbers are refused.
+  /// `model.model.`) are understood. Weights that are infinite or not numbers are refused, and so are files that
+  /// are not what an export's `XXH64SUMS` says.
   ///
   /// - Parameters:
   ///   - directory: the directory's path.
@@ -38,8 +39,10 @@ public struct HuggingFaceModel {
     directory: String, trainable: TrainableParameters = .all
   ) throws(InteropError) -> HuggingFaceModel {
     let file = try ConfigFile(directory: directory)
+    let files = try WeightFiles(directory: directory)
+    try ExportSums.check(files.names, in: directory)
     let weights = try TensorImport(
-      WeightFiles(directory: directory), into: file.configuration, trainable: trainable,
+      files, into: file.configuration, trainable: trainable,
       dialect: file.dialect)
     return HuggingFaceModel(
       configuration: file.configuration, parameters: try weights.read(), raw: file.raw,
@@ -107,6 +110,8 @@ private struct ConfigFile {
     dialect = try InteropError.reading { () throws(FieldError) in
       try ModelDialects.find(ConfigReader(value, keys: nil))
     }
-    warnings = ConfigWarnings.lines(fields, dialect: dialect, source: path)
+    let note = try ExportSums.note(on: ModelFileNames.config, in: directory)
+    warnings =
+      ConfigWarnings.lines(fields, dialect: dialect, source: path) + (note.map { [$0] } ?? [])
   }
 }

@@ -69,6 +69,11 @@ struct WeightFiles {
   /// Every tensor, sorted by name.
   let tensors: [StoredTensor]
 
+  /// The names of the files that were read, the index of shards among them.
+  var names: [String] {
+    Set(([source] + tensors.map(\.file.path)).map(FileSystem.name)).sorted()
+  }
+
   /// Maps the files and checks their headers; reads no weights.
   init(directory: String) throws(InteropError) {
     for format in WeightFormat.allCases {

@@ -6,8 +6,9 @@ import Files
 /// `statex checkpoint`: what training saved.
 struct CheckpointCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "checkpoint", abstract: "List, verify and show checkpoints.",
-    subcommands: [List.self, Verify.self, Show.self])
+    commandName: "checkpoint",
+    abstract: "List, verify, show, compare, export and remove checkpoints.",
+    subcommands: [List.self, Verify.self, Show.self, Diff.self, Export.self, Prune.self])
 
   /// `statex checkpoint list`: the committed checkpoints of a run.
   struct List: ParsableCommand {

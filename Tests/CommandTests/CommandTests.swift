@@ -220,6 +220,50 @@ struct CommandTests {
     }
   }
 
+  @Test("checkpoint diff compares values, whatever the files are")
+  func checkpointDiff() throws {
+    let run = try place.run()
+    let steps = [2, 4].map { run + "/checkpoints/step-0000000\($0)" }
+    let found = try place.statex(["checkpoint", "diff"] + steps)
+    #expect(found.code == 0, "\(found.errors)")
+    // Element i is i times the step.
+    #expect(
+      found.output.contains("parameters/weight     599  600  1.198e+03  1.000e+00"),
+      "\(found.output)")
+    #expect(found.output.hasSuffix("1 tensors of both, 1 differ\n"), "\(found.output)")
+    let same = try place.statex("checkpoint", "diff", run, steps[1], "--all", "--json")
+    let json = try parse(same.output)
+    #expect(json["tensors"]?.array?.first?["differing"]?.integer() == 0)
+    let damaged = steps[0] + "/shard-00001-of-00002.safetensors.zst"
+    try Data([1]).write(to: URL(fileURLWithPath: place.path + "/" + damaged))
+    let refused = try place.statex(["checkpoint", "diff"] + steps)
+    #expect(refused.code == 65 && refused.errorLine?.contains(damaged) == true, "\(refused.errors)")
+  }
+
+  @Test("checkpoint prune removes the old ones, unless the newest is damaged")
+  func checkpointPrune() throws {
+    let run = try place.run()
+    let old = run + "/checkpoints/step-00000002"
+    let dry = try place.statex("checkpoint", "prune", run, "--keep", "1", "--dry-run")
+    #expect(dry.output == "would remove \(old)\n", "\(dry.errors)")
+    #expect(
+      try place.statex("checkpoint", "prune", run, "--keep", "2").output == "nothing to remove\n")
+    let kept = try place.statex("checkpoint", "prune", run, "--keep", "1", "--keep-every", "2")
+    #expect(kept.output == "nothing to remove\n")
+    let shard =
+      place.path + "/" + run + "/checkpoints/step-00000004/shard-00000-of-00002.safetensors.zst"
+    let good = try Data(contentsOf: URL(fileURLWithPath: shard))
+    try Data([1]).write(to: URL(fileURLWithPath: shard))
+    #expect(try place.statex("checkpoint", "prune", run, "--keep", "1").code == 65)
+    try good.write(to: URL(fileURLWithPath: shard))
+    #expect(try place.statex("checkpoint", "prune", run, "--keep", "0").code == 64)
+    let done = try place.statex("checkpoint", "prune", run, "--keep", "1")
+    #expect(done.output == "removed \(old)\n", "\(done.errors)")
+    #expect(
+      try place.statex("checkpoint", "verify", run).output
+        == "\(run)/checkpoints/step-00000004: good\n")
+  }
+
   @Test("checkpoint verify lists every bad file in one pass")
   func damage() throws {
     let run = try place.run()

@@ -86,6 +86,44 @@ extension DistributedTests {
       #expect(more.code == 0, "\(more.stderr)")
     }
 
+    /// The numbers of an export.
+    private func weights(_ directory: String) throws -> [Float] {
+      let data = try Data(contentsOf: URL(fileURLWithPath: directory + "/model.safetensors"))
+      let header = data.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+      return data.dropFirst(8 + header).withUnsafeBytes { bytes in
+        (0..<(bytes.count / 4)).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+      }
+    }
+
+    @Test("the model of any checkpoint, and the mean of several, as a model directory")
+    func exports() throws {
+      let job = try TrainingJob(["expansion={layers: [1], heads: 1}", "checkpoint.keep=9"])
+      let whole = try job.finish(.ranks(2), run: "run")
+      func export(_ arguments: String...) throws -> String {
+        let output = job.directory.path + "/out-\(UUID().uuidString.prefix(6))"
+        let result = try ChildProcess(
+          [TrainingJob.products + "/statex", "checkpoint", "export", "--output", output]
+            + arguments,
+          directory: job.directory.path
+        ).wait()
+        #expect(result.code == 0, "\(result.stderr)")
+        return output
+      }
+      let last = try export(job.output("run"))
+      #expect(
+        try Data(contentsOf: URL(fileURLWithPath: last + "/model.safetensors")) == whole.weights)
+      let steps = try [2, 4, 6].map {
+        try export(job.output("run") + "/checkpoints/step-0000000\($0)")
+      }
+      let mean = try weights(export(job.output("run"), "--average", "3"))
+      let all = try steps.map { try weights($0) }
+      #expect(all[0] != all[2])
+      let expected = all[0].indices.map { i in
+        Float(all.reduce(0.0) { $0 + Double($1[i]) } / 3)
+      }
+      #expect(mean == expected)
+    }
+
     @Test("checkpoints by time, whatever the steps")
     func interval() throws {
       let job = try TrainingJob([
