@@ -25,6 +25,11 @@ package enum FileCall: String, Sendable {
   func failure(_ path: String, _ code: Int32 = errno) -> FileError {
     .io(path: path, operation: rawValue, code: code)
   }
+
+  /// Whether the call only reads, so that making it once more is harmless.
+  fileprivate var canBeRepeated: Bool {
+    [.list, .map, .open, .read, .status].contains(self)
+  }
 }
 
 /// Faults for tests: asked before every call that this room makes, on the thread that installed
@@ -86,8 +91,28 @@ func begin(_ call: FileCall, _ path: String) throws(FileError) -> Bool {
 
 /// Makes a call; every call of this room goes through here, for faults and for errors with path and
 /// call.
+///
+/// A call that only reads is repeated when it fails for a reason that may pass.
 @discardableResult
 func perform<Value>(
+  _ call: FileCall, _ path: String, _ body: () throws -> Value
+) throws(FileError) -> Value {
+  var pauses = call.canBeRepeated ? pausesBeforeRepeating[...] : []
+  while true {
+    do throws(FileError) {
+      return try performOnce(call, path, body)
+    } catch {
+      guard error.mayPass, let pause = pauses.popFirst() else { throw error }
+      usleep(pause)
+    }
+  }
+}
+
+/// Microseconds between attempts. A network file system that loses its server recovers within seconds, or
+/// not soon.
+private let pausesBeforeRepeating: [UInt32] = [50_000, 200_000, 750_000]
+
+private func performOnce<Value>(
   _ call: FileCall, _ path: String, _ body: () throws -> Value
 ) throws(FileError) -> Value {
   try begin(call, path)
