@@ -1,4 +1,5 @@
 import ErrorReporting
+import Foundation
 import SystemPackage
 
 /// What can go wrong with a file.
@@ -28,6 +29,12 @@ public enum FileError: UserFacingError, Equatable, Sendable {
     case .io: 74
     case .invalid: 65
     }
+  }
+
+  /// Whether the same call may succeed a moment later: a stale handle, a failing read, no descriptor left.
+  var mayPass: Bool {
+    guard case .io(_, _, let code, _) = self else { return false }
+    return [EIO, ESTALE, EMFILE, ENFILE, EAGAIN, ETIMEDOUT].contains(code)
   }
 
   /// Whether the system reports that there is no such file.

@@ -55,6 +55,37 @@ import Testing
     }
   }
 
+  /// A network file system that loses its server for a moment costs no run.
+  @Test(arguments: [ESTALE, EIO, EMFILE])
+  func readingIsTriedAgain(_ code: Int32) throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("text", "file")
+    var calls = 0
+    let bytes = try FileFaults { _, _ in
+      calls += 1
+      return calls <= 3 ? .fail(code) : nil
+    }.during { try InputFile.contents(of: directory.file("file")) }
+    #expect(bytes == Array("text".utf8) && calls > 4)
+    // What is refused for good is refused at once, and writing is never repeated.
+    for (refusal, call) in [(EACCES, FileCall.open), (EIO, .create)] {
+      var asked = 0
+      #expect(throws: FileError.self) {
+        try FileFaults { made, _ in
+          guard made == call else { return nil }
+          asked += 1
+          return .fail(refusal)
+        }.during {
+          if call == .open {
+            _ = try InputFile.contents(of: directory.file("file"))
+          } else {
+            try OutputFile.write([1], creating: directory.file("new"))
+          }
+        }
+      }
+      #expect(asked == 1)
+    }
+  }
+
   @Test func makesAndRemovesTrees() throws {
     let directory = try TemporaryDirectory()
     let deep = directory.file("a/b/c")
