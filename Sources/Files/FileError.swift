@@ -34,7 +34,7 @@ public enum FileError: UserFacingError, Equatable, Sendable {
   /// Whether the same call may succeed a moment later: a stale handle, a failing read, no descriptor left.
   var mayPass: Bool {
     guard case .io(_, _, let code, _) = self else { return false }
-    return [EIO, ESTALE, EMFILE, ENFILE, EAGAIN, ETIMEDOUT].contains(code)
+    return [EIO, ESTALE, EMFILE, ENFILE].contains(code)
   }
 
   /// Whether the system reports that there is no such file.

@@ -25,11 +25,11 @@ public final class FileLock {
 
   /// Tries to lock a file, which is made if absent; does not wait.
   ///
-  /// - Throws: `.io`.
+  /// - Throws: `.io`, also when a link stands there: what it points to is not ours to write to.
   public convenience init(file path: String) throws(FileError) {
     let descriptor = try perform(.open, path) {
       try FileDescriptor.open(
-        path, .readWrite, options: [.create, .closeOnExec],
+        path, .readWrite, options: [.create, .closeOnExec, .noFollow],
         permissions: [.ownerReadWrite, .groupReadWrite, .otherReadWrite])
     }
     try self.init(path, descriptor)

@@ -23,7 +23,8 @@ public final class MappedFile: @unchecked Sendable {
   /// - Throws: `.io` when it cannot be opened or mapped, `.invalid` when it is not a regular file.
   public init(path: String) throws(FileError) {
     let descriptor = try perform(.open, path) {
-      try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
+      // Nobody may ever write to a pipe of that name.
+      try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking])
     }
     defer { try? descriptor.close() }
     let status = try perform(.status, path) { try descriptor.stat() }

@@ -52,6 +52,7 @@ final class RunArchive {
       return try RunMetrics(recipe, resumingAfter: start.step)
     }
     guard ranks.leads else { return }
+    for warning in metrics?.warnings ?? [] { log.warning("\(warning)") }
     status = RunStatus(
       runID: point.runID, savedStep: max(savedStep, 0), steps: recipe.train.steps,
       ranks: ranks.size, after: point.status)

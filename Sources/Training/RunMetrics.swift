@@ -17,9 +17,18 @@ final class RunMetrics {
   /// What keeps rows from being written; nil when all are.
   private(set) var problem: String?
 
+  /// What a user should know about the rows that were there.
+  let warnings: [String]
+
   /// Opens the files and drops rows of steps after `step`.
   init(_ recipe: Recipe, resumingAfter step: Int) throws {
     log = try MetricsLog(path: recipe.run.output + "/metrics.jsonl", resumingAfter: step)
+    warnings =
+      log.zeroedPlaces == 0
+      ? []
+      : [
+        "\(log.path) had zeros in \(log.zeroedPlaces) places, as a crash of the machine leaves; rows may be missing there"
+      ]
     if recipe.metrics.tensorboard {
       board = try TensorBoardWriter(
         directory: recipe.run.output + "/tensorboard", resumingAfter: step)

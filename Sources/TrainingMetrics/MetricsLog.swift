@@ -12,6 +12,8 @@ public struct MetricsLog: ~Copyable {
   public let path: String
   /// Rows and torn lines dropped when the log was opened.
   public let droppedRows: Int
+  /// Places where a crash of the machine left zeros instead of rows.
+  public let zeroedPlaces: Int
   private var file: AppendedFile
   private var lastStep: Int
 
@@ -29,6 +31,7 @@ public struct MetricsLog: ~Copyable {
     file = try MetricsError.from(try AppendedFile(path: path))
     self.path = path
     droppedRows = kept.dropped
+    zeroedPlaces = kept.zeroed
     lastStep = kept.lastStep
   }
 
@@ -59,40 +62,53 @@ public struct MetricsLog: ~Copyable {
     try MetricsError.from(try file.synchronize())
   }
 
+  /// What a log has up to a step.
+  private struct Rows {
+    var contents = Data()
+    var dropped = 0
+    var zeroed = 0
+    var lastStep = 0
+  }
+
   /// The rows up to a step; if a step appears twice, the row that was written last counts.
   private static func rows(
     of contents: Data, path: String, upTo step: Int
-  ) throws(MetricsError) -> (contents: Data, dropped: Int, lastStep: Int) {
+  ) throws(MetricsError) -> Rows {
     var kept: [(step: Int, line: Data)] = []
-    var dropped = 0
+    var found = Rows()
     var rest = contents[...]
     var number = 0
     while !rest.isEmpty {
       number += 1
-      let line = rest.prefix { $0 != UInt8(ascii: "\n") }
-      rest = rest.dropFirst(line.count)
+      let whole = rest.prefix { $0 != UInt8(ascii: "\n") }
+      rest = rest.dropFirst(whole.count)
       let isTorn = rest.isEmpty
       rest = rest.dropFirst()
+      // A crash of the machine may leave zeros where rows were not on the disk yet.
+      let line = whole.drop { $0 == 0 }
+      if line.count < whole.count { found.zeroed += 1 }
       guard let lineStep = MetricsRow.step(ofLine: line) else {
+        if line.isEmpty && !whole.isEmpty { continue }
         guard isTorn else { throw .malformed(path: path, line: number) }
-        dropped += 1
+        found.dropped += 1
         break
       }
       while let last = kept.last, last.step >= lineStep {
         kept.removeLast()
-        dropped += 1
+        found.dropped += 1
       }
       if lineStep <= step {
         kept.append((lineStep, line))
       } else {
-        dropped += 1
+        found.dropped += 1
       }
     }
-    var result = Data(capacity: contents.count)
+    found.contents.reserveCapacity(contents.count)
     for (_, line) in kept {
-      result.append(line)
-      result.append(UInt8(ascii: "\n"))
+      found.contents.append(line)
+      found.contents.append(UInt8(ascii: "\n"))
     }
-    return (result, dropped, kept.last?.step ?? 0)
+    found.lastStep = kept.last?.step ?? 0
+    return found
   }
 }

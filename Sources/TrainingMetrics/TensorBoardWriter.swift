@@ -48,9 +48,14 @@ public struct TensorBoardWriter: ~Copyable {
   private static func newPath(
     in directory: String, wallTime: Double
   ) throws(FileError) -> String {
-    let time = padded(Int(wallTime), to: 10)
+    let stem = "events.out.tfevents."
     let existing = try FileSystem.list(directory)
-    let start = "events.out.tfevents.\(time)."
+    let times = existing.filter { $0.hasPrefix(stem) }.compactMap {
+      Int($0.dropFirst(stem.count).prefix { $0 != "." })
+    }
+    // The clock may have been set back.
+    let time = padded(max(Int(wallTime), times.max() ?? 0), to: 10)
+    let start = "\(stem)\(time)."
     var index = existing.count { $0.hasPrefix(start) }
     let process = ProcessInfo.processInfo.processIdentifier
     while true {

@@ -3,6 +3,14 @@ import Foundation
 import Testing
 
 @Suite struct FileLockTests {
+  @Test func aLinkIsNotFollowed() throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("precious", "target")
+    #expect(symlink(directory.file("target"), directory.file("lock")) == 0)
+    #expect(throws: FileError.self) { try FileLock(file: directory.file("lock")) }
+    #expect(try InputFile.contents(of: directory.file("target")) == Array("precious".utf8))
+  }
+
   @Test func oneHolderAtATime() throws {
     let directory = try TemporaryDirectory()
     let first = try FileLock(file: directory.file("lock"))

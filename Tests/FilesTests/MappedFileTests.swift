@@ -17,6 +17,14 @@ import Testing
     #expect(throws: FileError.self) { try file.slice(199..<201, field: "numbers") }
   }
 
+  @Test func aPipeIsRefusedAtOnce() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("pipe")
+    #expect(mkfifo(path, 0o600) == 0)
+    let refusal = FileError.invalid(path: path, field: "file type", reason: "not a regular file")
+    #expect(throws: refusal) { try MappedFile(path: path) }
+  }
+
   @Test func mapsAnEmptyFile() throws {
     let path = temporaryPath()
     defer { unlink(path) }

@@ -162,6 +162,25 @@ private func lines(_ steps: ClosedRange<Int>) -> String {
     }
   }
 
+  /// After a crash of the machine: zeros for blocks that were not on the disk yet.
+  @Test func zerosAreLeftOutAndCounted() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/metrics.jsonl"
+      let zeros = String(repeating: "\0", count: 300)
+      for (contents, kept) in [
+        (lines(1...2) + zeros + lines(5...6), lines(1...2) + lines(5...6)),
+        (lines(1...2) + zeros + "\n" + lines(5...6), lines(1...2) + lines(5...6)),
+        (lines(1...2) + zeros, lines(1...2)),
+      ] {
+        try contents.write(toFile: path, atomically: true, encoding: .utf8)
+        let log = try MetricsLog(path: path, resumingAfter: 9)
+        #expect(log.zeroedPlaces == 1)
+        #expect(try read(path) == kept)
+      }
+      #expect(try MetricsLog(path: path, resumingAfter: 9).zeroedPlaces == 0)
+    }
+  }
+
   @Test func aForeignFileIsRefusedAndLeftAlone() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/metrics.jsonl"

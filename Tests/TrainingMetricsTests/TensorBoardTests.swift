@@ -37,6 +37,17 @@ private func bytes(_ hex: String) -> [UInt8] {
     #expect(Array(record[21..<28]) == bytes("10 ac 02 3a 02 08 01"))
   }
 
+  /// TensorBoard does not go back to a file whose name sorts before one that it has read.
+  @Test func aClockThatWasSetBackHidesNothing() throws {
+    try withTemporaryFolder { folder in
+      let times = [1_700_000_000.0, 1_699_913_600, 1_699_913_700]
+      let paths = try times.map {
+        try TensorBoardWriter(directory: folder, resumingAfter: 0, wallTime: $0).path
+      }
+      #expect(paths == paths.sorted() && Set(paths).count == 3)
+    }
+  }
+
   @Test func everyStartHasAFileOfItsOwnThatSortsLater() throws {
     try withTemporaryFolder { folder in
       let directory = folder + "/tensorboard"
