@@ -137,7 +137,7 @@ extension CheckpointCommand {
       discussion: "The newest must verify, and the run must not be training.")
 
     @Argument(help: "A run directory.")
-    var run: String
+    var directory: String
 
     @Option(help: "How many of the newest stay.")
     var keep: Int
@@ -156,7 +156,7 @@ extension CheckpointCommand {
 
     func run() throws {
       var target = CheckpointTarget()
-      target.path = run
+      target.path = directory
       let run = try target.existingRun()
       let lock = try RunLock(run: run)
       defer { lock.release() }
