@@ -217,7 +217,7 @@ private func model(
     #expect(again.parameters.bits == parameters.bits)
     #expect(
       try FileManager.default.contentsOfDirectory(atPath: target.path).sorted()
-        == [".statex-export", "config.json", "model.safetensors", "notes.txt"])
+        == [".statex-export", "XXH64SUMS", "config.json", "model.safetensors", "notes.txt"])
     #expect(try FileManager.default.contentsOfDirectory(atPath: parent.path) == ["export"])
   }
 
