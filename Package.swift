@@ -100,7 +100,8 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: [
-        "Compression", "Fields", "Files", "JSON", "LanguageModels", "Layers", "ProgramVersion", "TensorFiles",
+        "Compression", "Fields", "Files", "JSON", "LanguageModels", "Layers", "ProgramVersion",
+        "TensorFiles",
         "TensorStorage",
       ],
       exclude: ["README.md"], resources: [.embedInCode("Python")],

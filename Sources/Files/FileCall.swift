@@ -108,8 +108,9 @@ func perform<Value>(
   }
 }
 
-/// Microseconds between attempts. A network file system that loses its server recovers within seconds, or
-/// not soon.
+/// Microseconds between attempts.
+///
+/// A network file system that loses its server recovers within seconds, or not soon.
 private let pausesBeforeRepeating: [UInt32] = [50_000, 200_000, 750_000]
 
 private func performOnce<Value>(
