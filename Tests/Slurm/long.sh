@@ -76,6 +76,25 @@ chain_of_jobs() {
   echo "ok: a chain of three jobs, finished by the second"
 }
 
+# The launcher of cluster/k8s, on this machine: saves on TERM, goes on, and has nothing to do after the end.
+kubernetes_launcher() {
+  local name=k8s launch=$root/cluster/k8s/launch.sh pid rc=0
+  local -x RANKS=2 THREADS=1 STATEX_CHAIN=job PATH=$work:$PATH
+  "$launch" "$recipe" "run.output=$work/$name" > "$work/$name.log" 2>&1 &
+  pid=$!
+  until_step "$name" 5
+  kill "$pid"
+  wait "$pid" || rc=$?
+  [ $rc -eq 75 ] || fail "$name: exited with $rc after TERM"
+  for _ in 1 2; do
+    "$launch" "$recipe" "run.output=$work/$name" >> "$work/$name.log" 2>&1 || fail "$name: exited with $?"
+  done
+  grep -q '"launches": 2,' "$work/$name/status.json" || fail "$name: $(cat "$work/$name/status.json")"
+  check_weights "$name"
+  echo "ok: the launcher for Kubernetes"
+}
+
+kubernetes_launcher
 interrupt_and_resume 5 train.sbatch srun-five --signal=USR1
 interrupt_and_resume 5 train-mpirun.sbatch mpirun-five --signal=USR1 --batch
 time_limit train.sbatch srun-limit USR1@30

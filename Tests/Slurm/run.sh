@@ -90,14 +90,19 @@ until_requeued() {
   restart "$1"
 }
 
-# check_finished JOB NAME: each step is logged once, and the weights are those of an uninterrupted run.
+# check_weights NAME: each step is logged once, and the weights are those of an uninterrupted run.
+check_weights() {
+  sed -E 's/^\{"step": ([0-9]+),.*/\1/' "$work/$1/metrics.jsonl" > "$work/steps"
+  seq "$steps" | cmp -s - "$work/steps" || fail "$1: steps are missing or repeated"
+  cmp "$work/$1/export/model.safetensors" "$work/reference/export/model.safetensors" ||
+    fail "$1: the weights differ from those of an uninterrupted run"
+}
+
+# check_finished JOB NAME: the job has ended well, and its run too.
 check_finished() {
   until_field "$1" JobState "COMPLETED|FAILED|TIMEOUT|CANCELLED|NODE_FAIL"
   [ "$(field "$1" JobState)" = COMPLETED ] || fail "$2: $(field "$1" JobState)"
-  sed -E 's/^\{"step": ([0-9]+),.*/\1/' "$work/$2/metrics.jsonl" > "$work/steps"
-  seq "$steps" | cmp -s - "$work/steps" || fail "$2: steps are missing or repeated"
-  cmp "$work/$2/export/model.safetensors" "$work/reference/export/model.safetensors" ||
-    fail "$2: the weights differ from those of an uninterrupted run"
+  check_weights "$2"
 }
 
 # What no interruption may change.

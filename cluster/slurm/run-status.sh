@@ -12,8 +12,8 @@
 #
 # It also sets SLURM_JOB_END_TIME, by which the program stops in time.
 #
-# Environment: STATEX_CHAIN, the name of a chain (chain.sh): its jobs are not put back, the next one goes
-# on, or ends at once if the run has ended.
+# Environment: STATEX_CHAIN, the name of a chain (chain.sh): its launches are not put back, the next
+# one goes on, or ends at once if the run has ended.
 
 idle_limit=3
 
@@ -48,7 +48,7 @@ text_of_output() {
 begin_launch() {
   local owner idle code again end
   job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
-  job=${job:-$SLURM_JOB_ID}
+  job=${job:-${SLURM_JOB_ID:-$HOSTNAME}}
   if ! [ -r "$1" ]; then
     say "cannot read the recipe $1" >&2
     exit 64
@@ -65,7 +65,7 @@ begin_launch() {
   arguments=("$@" "run.output=$output")
   launches=$(status launches)
   # When the job's time is up; Slurm before 23.02 does not say.
-  if [ -z "${SLURM_JOB_END_TIME:-}" ] &&
+  if [ -n "${SLURM_JOB_ID:-}" ] && [ -z "${SLURM_JOB_END_TIME:-}" ] &&
     end=$(squeue --noheader --jobs="$job" --format=%e 2> /dev/null); then
     SLURM_JOB_END_TIME=$(date -d "$end" +%s 2> /dev/null) && export SLURM_JOB_END_TIME
   fi
@@ -122,7 +122,7 @@ count_idle() {
 }
 
 end_launch() {
-  local cancelled=$2 owner=${STATEX_CHAIN:-$SLURM_JOB_ID} idle code again outcome
+  local cancelled=$2 owner=${STATEX_CHAIN:-$job} idle code again outcome
   judge "$1"
   idle=$(count_idle "$owner")
   if [ -n "$again" ] && [ "$idle" -ge $idle_limit ]; then
@@ -135,7 +135,7 @@ end_launch() {
   elif [ -n "$cancelled" ]; then
     say "$outcome; cancelled"
   elif [ -n "${STATEX_CHAIN:-}" ]; then
-    say "$outcome; the next job of the chain goes on"
+    say "$outcome; the next launch of the chain goes on"
   else
     say "$outcome; goes back to the queue"
     scontrol requeue "$job"
