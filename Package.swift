@@ -55,43 +55,57 @@ let package = Package(
     // Rooms, bottom first.
     .target(name: "ErrorReporting", swiftSettings: safe),
     .target(name: "ProgramVersion", swiftSettings: safe),
-    .target(name: "TensorStorage", swiftSettings: pointers),
+    .target(
+      name: "TensorStorage", dependencies: ["ErrorReporting"], swiftSettings: pointers),
     .target(name: "Files", dependencies: ["ErrorReporting", system], swiftSettings: pointers),
     .target(name: "JSON", dependencies: ["Files"], swiftSettings: pointers),
     .target(name: "Fields", dependencies: ["ErrorReporting", "JSON"], swiftSettings: safe),
-    .target(name: "TensorFiles", dependencies: ["Files", "JSON"], swiftSettings: pointers),
-    .target(name: "ReferenceKernels", swiftSettings: safe),
-    .target(name: "TrainingMetrics", dependencies: ["Files"], swiftSettings: safe),
     .target(
-      name: "Kernels", dependencies: ["COpenBLAS", "COneDNN", "TensorStorage"],
+      name: "TensorFiles", dependencies: ["ErrorReporting", "Files", "JSON"],
+      swiftSettings: pointers),
+    .target(name: "ReferenceKernels", swiftSettings: safe),
+    .target(
+      name: "TrainingMetrics", dependencies: ["ErrorReporting", "Files"], swiftSettings: safe),
+    .target(
+      name: "Kernels",
+      dependencies: ["COpenBLAS", "COneDNN", "ErrorReporting", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "Collectives", dependencies: ["CMPI", "ErrorReporting"], swiftSettings: pointers),
     .target(name: "Watchdog", swiftSettings: pointers),
     .target(
-      name: "Compression", dependencies: ["CZstd", "CXXHash", "Files"], swiftSettings: pointers),
-    .target(
-      name: "TokenData", dependencies: ["Compression", "Files", "JSON", "TensorStorage"],
+      name: "Compression", dependencies: ["CZstd", "CXXHash", "ErrorReporting", "Files"],
       swiftSettings: pointers),
     .target(
-      name: "RecallTasks", dependencies: ["Fields", "TensorStorage", "TokenData"],
+      name: "TokenData",
+      dependencies: ["Compression", "ErrorReporting", "Files", "JSON", "TensorStorage"],
       swiftSettings: pointers),
     .target(
-      name: "Layers", dependencies: ["Kernels", "ReferenceKernels", "TensorStorage"],
+      name: "RecallTasks",
+      dependencies: ["ErrorReporting", "Fields", "TensorStorage", "TokenData"],
       swiftSettings: pointers),
     .target(
-      name: "Optimizers", dependencies: ["Kernels", "TensorStorage"], swiftSettings: pointers),
+      name: "Layers",
+      dependencies: ["ErrorReporting", "Kernels", "ReferenceKernels", "TensorStorage"],
+      swiftSettings: pointers),
+    .target(
+      name: "Optimizers", dependencies: ["ErrorReporting", "Kernels", "TensorStorage"],
+      swiftSettings: pointers),
     .target(
       name: "Checkpointing",
-      dependencies: ["Compression", "Fields", "Files", "JSON", "TensorFiles", "TensorStorage"],
+      dependencies: [
+        "Compression", "ErrorReporting", "Fields", "Files", "JSON", "TensorFiles", "TensorStorage",
+      ],
       swiftSettings: pointers),
     .target(
       name: "LanguageModels",
-      dependencies: ["Layers", "Files", "Kernels", "ReferenceKernels", "TensorStorage"],
+      dependencies: [
+        "ErrorReporting", "Layers", "Files", "Kernels", "ReferenceKernels", "TensorStorage",
+      ],
       swiftSettings: pointers),
     .target(
       name: "DataParallel",
-      dependencies: ["Collectives", "Optimizers", "Kernels", "TensorStorage"],
+      dependencies: ["Collectives", "ErrorReporting", "Kernels", "TensorStorage"],
       swiftSettings: pointers),
     .target(
       name: "StateExpansion",
@@ -100,9 +114,8 @@ let package = Package(
     .target(
       name: "HuggingFaceInterop",
       dependencies: [
-        "Compression", "Fields", "Files", "JSON", "LanguageModels", "Layers", "ProgramVersion",
-        "TensorFiles",
-        "TensorStorage",
+        "Compression", "ErrorReporting", "Fields", "Files", "JSON", "LanguageModels", "Layers",
+        "ProgramVersion", "TensorFiles", "TensorStorage",
       ],
       exclude: ["README.md"], resources: [.embedInCode("Python")],
       swiftSettings: pointers),
@@ -118,14 +131,14 @@ let package = Package(
       dependencies: [
         "Checkpointing", "Collectives", "DataParallel", "ErrorReporting", "Evaluation",
         "Fields", "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers",
-        "Optimizers", "RecallTasks", "ReferenceKernels", "StateExpansion", "TensorStorage",
-        "TokenData", "TrainingMetrics", "Watchdog", yams, logging,
+        "Optimizers", "RecallTasks", "StateExpansion", "TensorStorage", "TokenData",
+        "TrainingMetrics", "Watchdog", yams, logging,
       ],
       swiftSettings: pointers),
 
     .target(
       name: "CommandSupport",
-      dependencies: ["ErrorReporting", "Kernels", "TensorStorage", argumentParser],
+      dependencies: ["ErrorReporting", "Kernels", argumentParser],
       swiftSettings: common),
 
     // Commands.
@@ -133,8 +146,7 @@ let package = Package(
       name: "statex",
       dependencies: [
         "Checkpointing", "CommandSupport", "Evaluation", "Fields", "Files", "HuggingFaceInterop",
-        "JSON", "Kernels", "LanguageModels", "ProgramVersion", "RecallTasks", "StateExpansion",
-        "TensorFiles",
+        "JSON", "LanguageModels", "ProgramVersion", "RecallTasks", "StateExpansion", "TensorFiles",
         "TensorStorage", "TokenData", "Training", argumentParser,
       ],
       swiftSettings: common),
@@ -169,11 +181,10 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "RecallTasksTests",
-      dependencies: ["Fields", "RecallTasks", "TensorStorage", "TokenData"],
-      swiftSettings: common),
+      dependencies: ["Fields", "RecallTasks", "TokenData"], swiftSettings: common),
     .testTarget(
       name: "TokenDataTests",
-      dependencies: ["TokenData", "Files", "RecallTasks", "Compression", "TensorStorage"],
+      dependencies: ["TokenData", "Files", "RecallTasks", "Compression"],
       swiftSettings: common),
     .testTarget(
       name: "TrainingMetricsTests", dependencies: ["Files", "TrainingMetrics"],
@@ -228,8 +239,9 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "Checkpointing", "Files", "HuggingFaceInterop", "JSON", "Kernels",
-        "LanguageModels", "Layers", "TensorStorage", "TokenData",
+        "Training", "ChildPrograms", "Evaluation", "Files", "HuggingFaceInterop", "JSON",
+        "Kernels", "LanguageModels", "Layers", "Optimizers", "TensorStorage", "TokenData",
+        "ToyOptimizers", "TrainingMetrics", logging,
       ],
       swiftSettings: common),
     .testTarget(
@@ -253,16 +265,22 @@ let package = Package(
       dependencies: ["Kernels", "LanguageModels", "Layers", "TensorStorage", "Training"],
       path: "Tests/ProductBench", swiftSettings: common),
     .target(name: "ChildPrograms", path: "Tests/ChildPrograms", swiftSettings: common),
+    .target(
+      name: "ToyOptimizers", dependencies: ["Optimizers", "TensorStorage"],
+      path: "Tests/ToyOptimizers", swiftSettings: common),
     .executableTarget(
       name: "toy-family",
       dependencies: [
         "Collectives", "Evaluation", "Fields", "HuggingFaceInterop", "JSON", "Kernels",
-        "LanguageModels", "Layers", "StateExpansion", "TensorStorage", "Training", logging,
+        "LanguageModels", "Layers", "Optimizers", "StateExpansion", "TensorStorage",
+        "ToyOptimizers", "Training", logging,
       ],
       path: "Tests/ToyFamily", swiftSettings: common),
     .testTarget(
       name: "DistributedTests",
-      dependencies: ["ChildPrograms", "TokenData", "training-probe", "toy-family"],
+      dependencies: [
+        "ChildPrograms", "JSON", "TokenData", "ToyOptimizers", "training-probe", "toy-family",
+      ],
       swiftSettings: common),
     .executableTarget(
       name: "collectives-probe", dependencies: ["Collectives"], path: "Tests/CollectivesProbe",

@@ -1,4 +1,5 @@
 import Compression
+import ErrorReporting
 import Files
 import TensorFiles
 import TensorStorage
@@ -82,7 +83,7 @@ public final class CheckpointReader {
     let index = try index(of: store)
     for range in range.map({ [$0] }) ?? store.parts.map(\.range) {
       let record = manifest.stores[index]
-      precondition(
+      ErrorReporting.require(
         store.part(holding: range) != nil && range.clamped(to: record.covered) == range,
         "elements \(range) are not held, or not stored")
       for shard in manifest.shards.indices

@@ -85,7 +85,7 @@ public struct CheckpointStore {
   /// - Precondition: it does.
   func bytes(of range: Range<Int>) -> UnsafeMutableRawBufferPointer {
     guard let part = part(holding: range) else {
-      preconditionFailure("\(name) does not hold elements \(range)")
+      fatalError("\(name) does not hold elements \(range)")
     }
     let width = dataType.byteCount
     return UnsafeMutableRawBufferPointer(

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// Which checkpoints stay when a new one is saved.
 public struct Retention: Sendable, Equatable {
   /// How many of the newest, the new one among them; at least 1.
@@ -9,7 +11,7 @@ public struct Retention: Sendable, Equatable {
   ///
   /// - Precondition: both are at least 1.
   public init(newest: Int, every: Int? = nil) {
-    precondition(newest >= 1 && every ?? 1 >= 1, "retention: \(newest), \(every ?? 1)")
+    require(newest >= 1 && every ?? 1 >= 1, "retention: \(newest), \(every ?? 1)")
     self.newest = newest
     self.every = every
   }

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Foundation
 import TensorStorage
 
@@ -42,7 +43,7 @@ final class ShardSnapshot: @unchecked Sendable {
   func read(_ piece: ShardPlan.Piece, at offset: Int, into output: UnsafeMutableRawBufferPointer) {
     condition.lock()
     defer { condition.unlock() }
-    precondition(
+    require(
       position == piece.byteRange.lowerBound - plan.valueStart + offset, "a shard is read in order")
     if let copy {
       let start = position - copyStart

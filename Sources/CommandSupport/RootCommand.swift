@@ -1,7 +1,6 @@
 import ArgumentParser
 import ErrorReporting
 import Foundation
-import TensorStorage
 
 /// Parses the process's arguments, runs the command they name, and exits.
 ///

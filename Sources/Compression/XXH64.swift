@@ -1,4 +1,5 @@
 import CXXHash
+import ErrorReporting
 
 /// The 64-bit xxHash, fed piece by piece, by the system's libxxhash.
 ///
@@ -8,7 +9,9 @@ public struct XXH64: ~Copyable {
 
   /// Starts the hash of an empty input.
   public init(seed: UInt64 = 0) {
-    guard let state = XXH64_createState() else { preconditionFailure("no memory for a hash") }
+    guard let state = XXH64_createState() else {
+      SystemResources.whenExhausted("the system has no memory for the state of a hash")
+    }
     XXH64_reset(state, seed)
     self.state = state
   }

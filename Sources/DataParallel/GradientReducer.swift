@@ -1,4 +1,5 @@
 import Collectives
+import ErrorReporting
 import Foundation
 import Kernels
 import TensorStorage

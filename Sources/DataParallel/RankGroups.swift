@@ -1,7 +1,7 @@
 import Collectives
 import Dispatch
+import ErrorReporting
 import Kernels
-import TensorStorage
 
 /// How ranks share sequences: each `parts` consecutive ranks are a group that computes the same
 /// sequences, rank r part `r % parts` of those of group `r / parts`.

@@ -1,4 +1,4 @@
-import TensorStorage
+import ErrorReporting
 
 /// How the leaves of a step (its micro-batches) are shared among ranks and summed.
 ///

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Kernels
 import LanguageModels
 import TensorStorage
@@ -28,7 +29,10 @@ public struct EvaluatedModel {
     _ model: LanguageModel, parameters: FloatBuffer,
     segmentLength: Int = EvaluatedModel.defaultSegmentLength
   ) {
-    precondition(parameters.count == model.layout.count && segmentLength >= 1)
+    require(
+      parameters.count == model.layout.count,
+      "\(parameters.count) parameters for a model of \(model.layout.count)")
+    require(segmentLength >= 1, "segments of \(segmentLength) tokens")
     self.model = model
     self.parameters = parameters
     self.segmentLength = segmentLength

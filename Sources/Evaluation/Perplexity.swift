@@ -1,3 +1,4 @@
+import ErrorReporting
 import LanguageModels
 import TokenData
 
@@ -43,7 +44,9 @@ public struct Perplexity {
   public init(
     prefix: String, sequenceLength: Int, limit: Int? = nil, of model: EvaluatedModel
   ) throws(TokenDataError) {
-    precondition(sequenceLength >= 1 && limit ?? 1 >= 1)
+    require(
+      sequenceLength >= 1 && limit ?? 1 >= 1,
+      "perplexity of \(limit ?? 1) sequences of \(sequenceLength) tokens")
     (source, sequenceCount) = try Self.open(
       prefix: prefix, sequenceLength: sequenceLength, limit: limit,
       vocabulary: model.model.vocabulary)

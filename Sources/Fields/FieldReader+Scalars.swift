@@ -210,7 +210,7 @@ extension FieldReader {
     if let standard, value(key) == nil { return standard }
     let word = try word(key, of: Choice.allCases.map(\.rawValue))
     guard let choice = Choice(rawValue: word) else {
-      preconditionFailure("\(Choice.self) does not take its own word \(word)")
+      fatalError("\(Choice.self) does not take its own word \(word)")
     }
     return choice
   }

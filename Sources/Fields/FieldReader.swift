@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// Reads the keys of one mapping and knows its path, so that every complaint names a file, where it is
 /// known a line, and a key.
 ///
@@ -56,7 +58,7 @@ public struct FieldReader {
 
   /// The undecoded value of a key, nil when absent.
   public func value(_ key: String) -> FieldValue? {
-    precondition(keys?.contains(key) ?? true, "`\(key)` is not among the declared keys")
+    require(keys?.contains(key) ?? true, "`\(key)` is not among the declared keys")
     return entries.first { $0.key == key }?.value
   }
 

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Foundation
 
 /// New files that replace old ones together, once all are complete and durable, or not at all.
@@ -27,7 +28,7 @@ public final class FileReplacement {
   /// - Parameter targets: where they will be, the seal last; links are followed.
   /// - Throws: `.io`, also when something other than a file is there.
   public init(_ targets: [String]) throws(FileError) {
-    precondition(!targets.isEmpty, "nothing to write")
+    require(!targets.isEmpty, "nothing to write")
     var resolved: [String] = []
     for target in targets {
       let path = try FileSystem.resolved(target)

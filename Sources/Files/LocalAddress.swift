@@ -88,7 +88,7 @@ extension LocalAddress {
   ) rethrows -> Result {
     try withUnsafeBytes(of: &address) { bytes in
       try bytes.withMemoryRebound(to: sockaddr.self) { addresses in
-        guard let base = addresses.baseAddress else { preconditionFailure("no address") }
+        guard let base = addresses.baseAddress else { fatalError("no address") }
         return try body(base, socklen_t(MemoryLayout<Address>.size))
       }
     }

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Foundation
 
 /// Numbers on disk that belong to this process and disappear with it.
@@ -64,7 +65,9 @@ public final class ScratchFile {
   private func transfer(
     _ count: Int, _ offset: Int, _ call: FileCall, _ body: (Int32, Int, Int, off_t) -> Int
   ) throws(FileError) {
-    precondition(offset >= 0 && offset + count <= self.count, "outside the scratch file")
+    require(
+      offset >= 0 && offset + count <= self.count,
+      "\(count) floats from \(offset) on, of a scratch file of \(self.count)")
     let size = MemoryLayout<Float>.stride
     var done = 0
     while done < count * size {

@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorFiles
 import TensorStorage
 
@@ -19,7 +20,9 @@ enum ElementConversion {
     _ bytes: UnsafeRawBufferPointer, as type: ElementType,
     into target: UnsafeMutableBufferPointer<Float>
   ) {
-    precondition(bytes.count == target.count * type.dataType.byteCount, "sizes differ")
+    require(
+      bytes.count == target.count * type.dataType.byteCount,
+      "\(bytes.count) bytes for \(target.count) elements of \(type)")
     guard let source = bytes.baseAddress, let target = target.baseAddress else { return }
     switch type {
     case .float32:
@@ -47,7 +50,9 @@ enum ElementConversion {
     _ source: UnsafeBufferPointer<Float>, as type: ElementType,
     into target: UnsafeMutableRawBufferPointer
   ) {
-    precondition(target.count == source.count * type.dataType.byteCount, "sizes differ")
+    require(
+      target.count == source.count * type.dataType.byteCount,
+      "\(target.count) bytes for \(source.count) elements of \(type)")
     guard let values = source.baseAddress, let target = target.baseAddress else { return }
     switch type {
     case .float32: target.copyMemory(from: values, byteCount: source.count * 4)

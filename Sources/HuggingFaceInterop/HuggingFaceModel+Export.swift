@@ -1,3 +1,4 @@
+import ErrorReporting
 import Files
 import JSON
 import LanguageModels
@@ -69,7 +70,7 @@ extension HuggingFaceModel {
     isInterrupted: () -> Bool = { false }
   ) throws(InteropError) -> ExportSummary {
     let layout = configuration.layout()
-    precondition(
+    require(
       parameters.layout.holdsTheSame(as: layout), "parameters of another configuration")
     let (raw, code) = try withItsCode(rawConfig, in: extras.source)
     let encoder = try ConfigEncoder(

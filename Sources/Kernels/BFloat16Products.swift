@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 
 /// Matrix products of operands rounded to bf16, summed in fp32.

@@ -19,7 +19,7 @@ import TensorStorage
 // Work divides over (sequence, head, chunk) for what is inside chunks and over (sequence, head, block
 // of value columns) for the state, so that a merged layer with one head fills all threads too.
 
-/// Sizes of a gated-linear-attention recurrence, and where its scratch lies.
+/// Sizes of a gated-linear-attention recurrence.
 public struct GLADims: Sendable {
   /// Sequences, `B`.
   public var batch: Int

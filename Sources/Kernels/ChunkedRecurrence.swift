@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 
 // A recurrence over tokens in chunks: inside a chunk it is a few matrix products, between chunks a state

@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 
 // Mamba2's state space recurrence (arXiv:2405.21060), chunkwise.
@@ -19,7 +20,7 @@ import TensorStorage
 // Work divides over (sequence, chunk, heads) for what is inside chunks and over (sequence, group,
 // block of columns) for the state, both cut by the sizes only.
 
-/// Sizes of a state space recurrence, and where its scratch lies.
+/// Sizes of a state space recurrence.
 public struct SSDDims: Sendable {
   /// Sequences, `B`.
   public var batch: Int

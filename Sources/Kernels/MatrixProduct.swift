@@ -1,4 +1,5 @@
 import COpenBLAS
+import ErrorReporting
 import TensorStorage
 
 /// Mutable single-precision memory, as every kernel takes it.

@@ -1,4 +1,5 @@
 import COneDNN
+import ErrorReporting
 import TensorStorage
 
 /// Matrix products through oneDNN, one single-threaded call for each tile.

@@ -1,4 +1,4 @@
-import TensorStorage
+import ErrorReporting
 
 /// The part of a shared segment that is computed here.
 ///

@@ -1,4 +1,4 @@
-import TensorStorage
+import ErrorReporting
 
 /// The cut of consecutive tokens into parts, one a rank: who computes which tokens of a sequence.
 ///

@@ -1,5 +1,5 @@
+import ErrorReporting
 import Synchronization
-import TensorStorage
 
 /// What a family of models is called, in `config.json` and in its checkpoints.
 ///

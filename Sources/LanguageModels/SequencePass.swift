@@ -1,3 +1,4 @@
+import ErrorReporting
 import Files
 import Kernels
 import Layers

@@ -1,4 +1,4 @@
-import TensorStorage
+import ErrorReporting
 
 extension GLAConfiguration {
   /// The same block with its key and value channels divided into `heads` heads.

@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 
 /// Shape of a linear map's weight.

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Kernels
 import TensorStorage
 

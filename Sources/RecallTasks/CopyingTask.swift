@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 import TokenData
 
@@ -54,7 +55,7 @@ public final class CopyingTask: SampleSource {
     configuration: Configuration, sequenceLength: Int, seed: UInt64, stream: SampleStream
   ) throws(RecallTaskError) {
     let (vocabulary, tokens) = (configuration.vocabulary, configuration.tokens)
-    precondition((3...largestVocabulary).contains(vocabulary))
+    require((3...largestVocabulary).contains(vocabulary), "a vocabulary of \(vocabulary)")
     guard tokens >= 1 && tokens <= (sequenceLength - 1) / 2 else {
       throw .invalidOption(
         task: configuration.taskName, option: "tokens",
@@ -70,7 +71,9 @@ public final class CopyingTask: SampleSource {
 
   /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) {
-    precondition(buffer.sequenceLength == sequenceLength)
+    require(
+      buffer.sequenceLength == sequenceLength,
+      "\(buffer.sequenceLength) tokens, not \(sequenceLength)")
     var random = randomness.generator(index)
     let (vocabulary, tokens) = (configuration.vocabulary, configuration.tokens)
     let copyPosition = sequenceLength - tokens - 1

@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 import TokenData
 
@@ -105,35 +106,37 @@ public final class MQARTask: SampleSource {
   private static func check(
     _ configuration: Configuration, sequenceLength length: Int
   ) throws(RecallTaskError) {
-    func require(_ holds: Bool, _ option: String, _ reason: String) throws(RecallTaskError) {
+    func demand(_ holds: Bool, _ option: String, _ reason: String) throws(RecallTaskError) {
       if !holds { throw .invalidOption(task: "mqar", option: option, reason: reason) }
     }
     let most = configuration.pairs.max() ?? 0
     let vocabulary = configuration.vocabulary
-    precondition((4...largestVocabulary).contains(vocabulary) && most >= 1)
+    require(
+      (4...largestVocabulary).contains(vocabulary) && most >= 1,
+      "\(most) pairs of a vocabulary of \(vocabulary)")
     for (option, count) in [("keys", configuration.keys), ("values", configuration.values)] {
-      try require(
+      try demand(
         (1..<vocabulary).contains(count ?? 1), option,
         "is \(count ?? 1), not between 1 and \(vocabulary - 1)")
     }
-    try require(
+    try demand(
       configuration.keyCount >= most, "keys",
       "leaves \(configuration.keyCount) key ids for \(most) distinct keys")
-    try require(configuration.valueCount >= 1, "values", "leaves no value id")
-    try require(
+    try demand(configuration.valueCount >= 1, "values", "leaves no value id")
+    try demand(
       configuration.keyCount + configuration.valueCount < vocabulary, "values",
       "asks for ids past the vocabulary of \(vocabulary)")
     switch configuration.layout {
     case .dense:
-      try require(
+      try demand(
         2 * most + 2 <= length, "pairs",
         "of \(most) need a sequence of \(2 * most + 2) or more, not \(length)")
     case .zoology:
-      try require(
+      try demand(
         configuration.valueCount >= most, "values",
         "leaves \(configuration.valueCount) value ids for \(most) distinct values")
-      try require(length % 2 == 0, "layout", "zoology needs an even sequence length, not \(length)")
-      try require(
+      try demand(length % 2 == 0, "layout", "zoology needs an even sequence length, not \(length)")
+      try demand(
         4 * most <= length, "pairs",
         "of \(most) need a sequence of \(4 * most) or more, not \(length)")
     }
@@ -141,7 +144,9 @@ public final class MQARTask: SampleSource {
 
   /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) {
-    precondition(buffer.sequenceLength == sequenceLength)
+    require(
+      buffer.sequenceLength == sequenceLength,
+      "\(buffer.sequenceLength) tokens, not \(sequenceLength)")
     var random = randomness.generator(index)
     let choice = configuration.pairs.count == 1 ? 0 : random.below(configuration.pairs.count)
     let pairs = configuration.pairs[choice]

@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 import TokenData
 
@@ -62,9 +63,10 @@ public final class MarkovTextTask: SampleSource {
     configuration: Configuration, sequenceLength: Int, seed: UInt64, stream: SampleStream
   ) {
     let symbols = configuration.symbols
-    precondition((2...4096).contains(symbols))
-    precondition((0...largestVocabulary).contains(configuration.firstID))
-    precondition((0...largestVocabulary).contains(configuration.beginning))
+    let ids = [configuration.firstID, configuration.beginning]
+    require(
+      (2...4096).contains(symbols) && ids.allSatisfy { (0...largestVocabulary).contains($0) },
+      "\(symbols) symbols with the ids \(ids)")
     self.configuration = configuration
     self.sequenceLength = sequenceLength
     randomness = TaskRandomness(
@@ -76,7 +78,9 @@ public final class MarkovTextTask: SampleSource {
 
   /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) {
-    precondition(buffer.sequenceLength == sequenceLength)
+    require(
+      buffer.sequenceLength == sequenceLength,
+      "\(buffer.sequenceLength) tokens, not \(sequenceLength)")
     var random = randomness.generator(index)
     let symbols = configuration.symbols
     let first = Int32(configuration.firstID)

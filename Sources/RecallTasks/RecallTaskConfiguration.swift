@@ -48,7 +48,7 @@ public struct RecallTaskConfiguration: Sendable {
       place: options.place)
     let known = try FieldReader(task, path: path, keys: nil).word("task", of: Self.names)
     guard let definition = RecallTaskDefinition.all.first(where: { $0.name == known }) else {
-      preconditionFailure("\(known) is a task without a definition")
+      fatalError("\(known) is a task without a definition")
     }
     self.name = known
     kind = try definition.decode(options, path, others)

@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 import TokenData
 
@@ -147,7 +148,9 @@ public final class TextTask: SampleSource {
 
   /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) throws(RecallTaskError) {
-    precondition(buffer.sequenceLength == sequenceLength)
+    require(
+      buffer.sequenceLength == sequenceLength,
+      "\(buffer.sequenceLength) tokens, not \(sequenceLength)")
     let prompt = try filled(randomness.generator(index), depth: nil, .answer)
     buffer.clear()
     let row = encoder.encode(prompt, questions: prompt.questionCount, answered: true)

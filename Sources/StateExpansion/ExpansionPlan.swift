@@ -1,3 +1,4 @@
+import ErrorReporting
 import LanguageModels
 import Layers
 import TensorStorage

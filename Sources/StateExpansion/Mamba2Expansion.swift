@@ -3,6 +3,7 @@
 // ([x | B | C]). B and C have G groups of N channels each; a group's old channels stay its first ones.
 // Nothing else depends on N. (StateX, arXiv:2509.22630, section 3.)
 
+import ErrorReporting
 import Foundation
 import LanguageModels
 import Layers

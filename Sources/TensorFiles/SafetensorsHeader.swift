@@ -1,3 +1,4 @@
+import ErrorReporting
 import JSON
 
 /// One tensor as a safetensors header describes it.
@@ -114,7 +115,7 @@ extension SafetensorsHeader {
     var offset = 0
     var names: Set<String> = ["__metadata__"]
     let tensors = sorted.map { entry in
-      precondition(names.insert(entry.name).inserted, "tensor \(entry.name) is declared twice")
+      require(names.insert(entry.name).inserted, "tensor \(entry.name) is declared twice")
       let end = offset + entry.shape.reduce(entry.dataType.byteCount, *)
       defer { offset = end }
       return SafetensorsTensor(

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// How the elements of an arena are divided among ranks: who sums, updates and saves which.
 ///
 /// The arena is cut into buckets, and each bucket evenly into one part for each rank, at multiples of a

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Foundation
 
 /// A counter-based random generator: its stream is a pure function of (seed, purpose, index).

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Foundation
 
 /// A fixed-size, 64-byte aligned block of `Float`s that lives as long as its owner.

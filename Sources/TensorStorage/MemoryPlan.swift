@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// Hands out parts of one block of memory, one after the other.
 ///
 /// The same code plans and runs: on a plan made with `MemoryPlan.measuring()` nothing may be touched

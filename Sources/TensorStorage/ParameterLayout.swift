@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// One named tensor inside a flat arena.
 public struct ParameterSlot: Sendable, Equatable {
   /// The checkpoint key, for example `model.layers.0.attn.q_proj.weight`.

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// The training data of a run: sample `i` is a pure function of (sources, phases, seed, i).
 ///
 /// Nothing depends on ranks, threads, or which samples were written before; a run resumes by asking
@@ -69,10 +71,12 @@ public final class DataStream {
   ) throws(TokenDataError) {
     let weights = sources.map(\.weight)
     mixture = try Mixture(phases: phases ?? [.init(firstSample: 0, weights: weights)])
-    precondition(
+    require(
       mixture.phases.last?.weights.count == sources.count, "the last phase mixes other sources")
     for source in sources {
-      precondition(source.samples.sequenceLength == sequenceLength)
+      require(
+        source.samples.sequenceLength == sequenceLength,
+        "\(source.name): \(source.samples.sequenceLength) tokens, not \(sequenceLength)")
     }
     self.sources = sources
     self.seed = seed

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Files
 
 /// How a token is stored.
@@ -89,7 +90,9 @@ public final class MegatronTokens {
   public func read(
     from start: Int, into destination: UnsafeMutableBufferPointer<Int32>, vocabularySize: Int?
   ) throws(TokenDataError) {
-    precondition(start >= 0 && start + destination.count <= tokenCount)
+    require(
+      start >= 0 && start + destination.count <= tokenCount,
+      "\(destination.count) tokens from \(start) on, of \(tokenCount)")
     var done = 0
     var run = runIndex(of: start)
     while done < destination.count {

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// Where one sample of `T` tokens is written: views of memory owned by someone else.
 ///
 /// `targets[t]` is what the model should predict after reading `inputs[0...t]`; `weights[t]` is what
@@ -24,8 +26,10 @@ public struct SampleBuffer {
     weights: UnsafeMutableBufferPointer<Float>,
     history: UnsafeMutableBufferPointer<Int32>? = nil
   ) {
-    precondition(inputs.count == targets.count && inputs.count == weights.count)
-    precondition(history == nil || history?.count == inputs.count)
+    require(
+      inputs.count == targets.count && inputs.count == weights.count
+        && history?.count ?? inputs.count == inputs.count,
+      "\(inputs.count) inputs, \(targets.count) targets, \(weights.count) weights")
     self.inputs = inputs
     self.targets = targets
     self.weights = weights
@@ -106,7 +110,7 @@ public final class SampleBatch {
   ///
   /// - Precondition: `0 <= index < sampleCount`.
   public subscript(index: Int) -> SampleBuffer {
-    precondition(index >= 0 && index < sampleCount, "no sample \(index) in a batch")
+    require(index >= 0 && index < sampleCount, "sample \(index) of a batch of \(sampleCount)")
     let range = (index * sequenceLength)..<((index + 1) * sequenceLength)
     return SampleBuffer(
       inputs: .init(rebasing: inputs[range]), targets: .init(rebasing: targets[range]),

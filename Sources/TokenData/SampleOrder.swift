@@ -1,3 +1,4 @@
+import ErrorReporting
 import TensorStorage
 
 /// A keyed pseudo-random permutation of 0..<count that needs no memory.
@@ -23,7 +24,7 @@ public struct SampleOrder: Sendable, Equatable {
   ///   - source: which source of the mixture.
   ///   - epoch: how often the source was gone through before.
   public init(count: Int, seed: UInt64, source: Int, epoch: UInt64) {
-    precondition(count >= 1, "an empty source has no order")
+    require(count >= 1, "an empty source has no order")
     self.count = count
     let bits = max(Int.bitWidth - (count - 1).leadingZeroBitCount, 8)
     halfBits = UInt64((bits + 1) / 2)
@@ -39,7 +40,7 @@ public struct SampleOrder: Sendable, Equatable {
   ///
   /// - Precondition: `0 <= position < count`.
   public func callAsFunction(_ position: Int) -> Int {
-    precondition(position >= 0 && position < count)
+    require(position >= 0 && position < count, "position \(position) of \(count)")
     var value = UInt64(position)
     repeat { value = permuted(value) } while value >= UInt64(count)
     return Int(value)

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// Samples of `T + 1` tokens at stride `T` from a token file: every token is predicted once.
 ///
 /// A prediction across documents, of a document's first token by the last token of the one before, counts
@@ -47,7 +49,9 @@ public final class TokenFileSource: SampleSource {
 
   /// Overwrites `buffer` with sample `index`.
   public func write(sample index: UInt64, into buffer: SampleBuffer) throws(TokenDataError) {
-    precondition(index < UInt64(samples) && buffer.sequenceLength == sequenceLength)
+    require(
+      index < UInt64(samples) && buffer.sequenceLength == sequenceLength,
+      "sample \(index) of \(samples), \(buffer.sequenceLength) of \(sequenceLength) tokens")
     let start = Int(index) * sequenceLength
     try tokens.read(from: start, into: buffer.inputs, vocabularySize: requiredVocabulary)
     try tokens.read(from: start + 1, into: buffer.targets, vocabularySize: requiredVocabulary)

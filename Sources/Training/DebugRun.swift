@@ -88,7 +88,7 @@ struct ModelProbe {
       model, batch: batch.sampleCount, length: batch.sequenceLength, segmentLength: segmentLength)
     guard let inputs = batch.inputs.baseAddress, let targets = batch.targets.baseAddress,
       let weights = batch.weights.baseAddress
-    else { preconditionFailure("a micro-batch has samples") }
+    else { fatalError("a micro-batch has samples") }
     samples = SequenceSamples(inputs: inputs, targets: targets, weights: weights)
     scale = 1 / max(batch.weights.reduce(0, +), 1)
   }
@@ -128,7 +128,9 @@ struct ModelProbe {
     }
     if trap == nil, let slot = firstBadSlot(gradients) { trap = "gradient of \(slot)" }
     if trap == nil, !loss.isFinite { trap = "the loss" }
-    print(trap.map { "numbers: FAIL: not finite first in \($0)" } ?? "numbers: pass: all finite")
+    print(
+      trap.map { "numbers: FAIL: the first value that is not finite: \($0)" }
+        ?? "numbers: pass: all finite")
     return trap == nil
   }
 
@@ -164,7 +166,7 @@ struct ModelProbe {
           memcmp(first.pointer, again.pointer, 4 * first.count) == 0
           && loss.bitPattern == firstLoss.bitPattern
         guard equal else {
-          print("repetition: FAIL: other bits on \(count) threads")
+          print("repetition: FAIL: results differ on \(count) threads")
           return false
         }
       } else {

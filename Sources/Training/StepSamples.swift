@@ -52,7 +52,7 @@ final class StepSamples {
     let row = first(ofLeaf: leaf) * sequenceLength
     guard let inputs = batch.inputs.baseAddress, let targets = batch.targets.baseAddress,
       let weights = batch.weights.baseAddress
-    else { preconditionFailure("a leaf has samples") }
+    else { fatalError("a leaf has samples") }
     return SequenceSamples(
       inputs: inputs + row, targets: targets + row, weights: weights + row,
       history: (batch.history?.baseAddress).map { UnsafePointer($0 + row) })

@@ -1,6 +1,7 @@
 import Checkpointing
 import Collectives
 import DataParallel
+import ErrorReporting
 import Foundation
 import Kernels
 import LanguageModels
@@ -75,7 +76,9 @@ public final class Trainer {
     ranks: Ranks, memory: TrainingMemory, group: (any SequenceGroup)? = nil,
     precision: ProductPrecision = .fp32
   ) throws {
-    precondition(group?.parts ?? 1 == recipe.parallel.sequenceRanks, "ranks share otherwise")
+    require(
+      group?.parts ?? 1 == recipe.parallel.sequenceRanks,
+      "\(group?.parts ?? 1) ranks share a sequence, not \(recipe.parallel.sequenceRanks)")
     self.recipe = recipe
     self.model = model
     self.parameters = parameters

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Files
 import Foundation
 
@@ -50,8 +51,8 @@ public struct MetricsLog: ~Copyable {
 
   /// Appends a row given as one line of JSON that begins with its step: `{"step": 7, ...}`.
   public mutating func append(_ line: String, step: Int) throws(MetricsError) {
-    precondition(step > lastStep, "step \(step) is logged after step \(lastStep)")
-    precondition(
+    require(step > lastStep, "step \(step) is logged after step \(lastStep)")
+    require(
       MetricsRow.step(ofLine: Data(line.utf8)) == step, "a row begins with its step: \(line)")
     try MetricsError.from(try file.append(Array((line + "\n").utf8)))
     lastStep = step

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// Speed over the most recent steps.
 public struct Throughput: Sendable {
   private let window: Int
@@ -5,7 +7,7 @@ public struct Throughput: Sendable {
 
   /// Creates a measurement over the last `window` steps, at least 1.
   public init(window: Int) {
-    precondition(window >= 1, "a window has at least one step")
+    require(window >= 1, "a window has at least one step")
     self.window = window
   }
 

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Fields
 
 /// A length of time as recipes write it: a whole number and its unit, `90s`, `30min`, `12h` or `2d`.
@@ -13,7 +14,7 @@ public struct RecipeDuration: Sendable, Equatable, Comparable, CustomStringConve
   ///
   /// - Precondition: at least 1 and at most a hundred years.
   public init(seconds: Int) {
-    precondition((1...Self.longest).contains(seconds), "\(seconds) seconds are no duration")
+    require((1...Self.longest).contains(seconds), "\(seconds) seconds are no duration")
     self.seconds = seconds
   }
 
