@@ -3,7 +3,7 @@ import Kernels
 import TensorStorage
 
 /// The constants of AdamW.
-public struct AdamWConfiguration: OptimizerConfiguration, Equatable {
+public struct AdamWConfiguration: OptimizerConfiguration {
   /// Decay of the first moment.
   public var beta1: Double
   /// Decay of the second moment.

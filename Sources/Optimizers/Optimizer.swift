@@ -38,7 +38,7 @@ public struct OptimizerState {
 }
 
 /// The constants of an optimizer, from which one is made and its size is known in advance.
-public protocol OptimizerConfiguration: Sendable {
+public protocol OptimizerConfiguration: Sendable, Equatable {
   /// Bytes of state for each element that it updates.
   var stateByteCount: Int { get }
 
@@ -49,4 +49,22 @@ public protocol OptimizerConfiguration: Sendable {
   ///   - ranges: what this rank updates of the arena.
   /// - Returns: the optimizer.
   func makeOptimizer(layout: ParameterLayout, ranges: [Range<Int>]) -> any Optimizer
+}
+
+/// The constants of some optimizer; equal to those of the same type and values.
+public struct AnyOptimizerConfiguration: Sendable, Equatable {
+  /// The constants.
+  public let rule: any OptimizerConfiguration
+
+  /// Wraps them.
+  public init(_ rule: any OptimizerConfiguration) { self.rule = rule }
+
+  /// Whether type and values are the same.
+  public static func == (a: AnyOptimizerConfiguration, b: AnyOptimizerConfiguration) -> Bool {
+    a.rule.equals(b.rule)
+  }
+}
+
+extension OptimizerConfiguration {
+  fileprivate func equals(_ other: any OptimizerConfiguration) -> Bool { self == other as? Self }
 }

@@ -61,12 +61,13 @@ extension Recipe.Train {
   }
 
   /// The optimizer.
-  var rule: any OptimizerConfiguration {
-    AdamWConfiguration(
-      beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon,
-      weightDecay: optimizer.weightDecay,
-      gradientClip: optimizer.gradientClip > 0 ? optimizer.gradientClip : nil,
-      moments: optimizer.moments)
+  package var rule: any OptimizerConfiguration {
+    otherOptimizer?.rule
+      ?? AdamWConfiguration(
+        beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon,
+        weightDecay: optimizer.weightDecay,
+        gradientClip: optimizer.gradientClip > 0 ? optimizer.gradientClip : nil,
+        moments: optimizer.moments)
   }
 
   /// Micro-batches of a step over all ranks.

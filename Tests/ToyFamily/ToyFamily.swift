@@ -6,13 +6,16 @@ import Kernels
 import LanguageModels
 import Layers
 import Logging
+import Optimizers
 import StateExpansion
 import TensorStorage
+import ToyOptimizers
 import Training
 
-/// The program with one more family, which is registered here and defined beside this file.
+/// The program with one more family, which is registered here and defined beside this file, and with the
+/// optimizers of `Tests/ToyOptimizers`.
 ///
-///     toy-family --config RECIPE [--debug] [key.path=value ...]
+///     toy-family --config RECIPE [--debug] [--optimizer=NAME] [key.path=value ...]
 ///     toy-family check MODEL TOKENS FOLDER
 ///
 /// The first trains as `statex-train` does. The second expands an exported model so that it computes what
@@ -26,17 +29,30 @@ struct ToyFamily {
       try check(model: arguments[1], tokens: arguments[2], folder: arguments[3])
     } else if arguments.first == "--config", arguments.count > 1 {
       try train(
-        arguments[1], overrides: arguments.dropFirst(2).filter { $0 != "--debug" },
+        arguments[1], overrides: arguments.dropFirst(2).filter { !$0.hasPrefix("--") },
+        optimizer: arguments.compactMap(optimizer(_:)).first,
         debug: arguments.contains("--debug"))
     } else {
       exit(64)
     }
   }
 
-  private static func train(_ path: String, overrides: [String], debug: Bool) throws {
+  private static func optimizer(_ argument: String) -> AnyOptimizerConfiguration? {
+    let option = "--optimizer="
+    guard argument.hasPrefix(option) else { return nil }
+    guard let optimizer = ToyOptimizer(rawValue: String(argument.dropFirst(option.count))) else {
+      exit(64)
+    }
+    return AnyOptimizerConfiguration(optimizer)
+  }
+
+  private static func train(
+    _ path: String, overrides: [String], optimizer: AnyOptimizerConfiguration?, debug: Bool
+  ) throws {
     let communicator = try Communicator()
     let ranks = try Ranks(communicator)
-    let recipe = try Recipe.load(path: path, overrides: overrides)
+    var recipe = try Recipe.load(path: path, overrides: overrides)
+    recipe.train.otherOptimizer = optimizer
     if debug {
       guard try DebugRun(recipe, ranks: ranks).run() else { exit(70) }
     } else {

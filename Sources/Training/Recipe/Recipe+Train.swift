@@ -48,6 +48,8 @@ extension Recipe {
     public var trainable = Trainable.all
     /// AdamW's settings.
     public var optimizer = Optimizer()
+    /// An optimizer in AdamW's place, which no key names; nil for AdamW.
+    package var otherOptimizer: AnyOptimizerConfiguration?
     /// How the learning rate moves.
     public var schedule = Schedule(steps: 0)
 
