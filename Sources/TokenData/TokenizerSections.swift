@@ -239,17 +239,31 @@ struct TokenizerSections {
         afterText = true
         continue
       }
-      let name = part["SpecialToken"]?["id"]?.string ?? ""
-      let ids = processor["special_tokens"]?[name]?["ids"]?.array ?? []
-      guard !ids.isEmpty else {
-        throw .invalid(
-          path: path, field: "post_processor.single",
-          reason: "names no known special token: \(name)")
-      }
-      for id in ids.compactMap({ $0.integer(as: Int32.self) }) {
-        if afterText { suffix.append(id) } else { prefix.append(id) }
-      }
+      let ids = try templateIDs(part["SpecialToken"]?["id"]?.string ?? "", processor)
+      if afterText { suffix += ids } else { prefix += ids }
     }
     return (prefix, suffix)
+  }
+
+  /// The ids that a special token of a template stands for.
+  private func templateIDs(
+    _ name: String, _ processor: JSONValue
+  ) throws(TokenDataError) -> [Int32] {
+    let ids = processor["special_tokens"]?[name]?["ids"]?.array ?? []
+    guard !ids.isEmpty else {
+      throw .invalid(
+        path: path, field: "post_processor.single",
+        reason: "names no known special token: \(name)")
+    }
+    var result: [Int32] = []
+    for id in ids {
+      guard let number = id.integer(as: Int32.self), number >= 0 else {
+        throw .invalid(
+          path: path, field: "post_processor.special_tokens.\(name).ids",
+          reason: "expected token ids, found \(String(decoding: id.encoded(), as: UTF8.self))")
+      }
+      result.append(number)
+    }
+    return result
   }
 }

@@ -79,6 +79,12 @@ enum Fixtures {
     ("sentencepiece", #""<0x7F>""#, #""<0x7f>""#, "model.vocab: has no byte token <0x7F>"),
     ("sentencepiece", #""type":"Fuse""#, #""type":"CTC""#, "decoder CTC is not supported"),
     ("sentencepiece", #""type":"TemplateProcessing""#, #""type":"Bert""#, "post_processor Bert"),
+    (
+      "sentencepiece", #""ids":[1]"#, #""ids":[1.5]"#,
+      "special_tokens.<s>.ids: expected token ids, found 1.5"
+    ),
+    ("sentencepiece", #""ids":[1]"#, #""ids":[1,"2"]"#, "<s>.ids: expected token ids, found \"2\""),
+    ("sentencepiece", #""ids":[1]"#, #""ids":[-1]"#, "<s>.ids: expected token ids, found -1"),
     ("sentencepiece", "{", "[", "line 1, column 1"),
   ]
 
