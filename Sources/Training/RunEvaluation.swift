@@ -12,7 +12,7 @@ import TrainingMetrics
 ///
 /// The lead rank measures; the others wait. Every row of `evaluation.jsonl` is a report as `statex
 /// evaluate` writes it, with its step.
-struct RunEvaluation {
+package struct RunEvaluation {
   private struct Item {
     var task: EvaluationTask
     var tokenizer: (any Tokenizer)?
@@ -30,7 +30,7 @@ struct RunEvaluation {
   ///
   /// - Throws: `EvaluationError`, `RecallTaskError`, `TokenDataError`;
   ///   `TrainingError.unsupported` for a missing tokenizer.
-  init(_ recipe: Recipe, model: RunModel) throws {
+  package init(_ recipe: Recipe, model: RunModel) throws {
     var items: [Item] = []
     for plan in recipe.evaluation.tasks {
       let tasks = try EvaluationTask.tasks(
@@ -67,7 +67,7 @@ struct RunEvaluation {
   }
 
   /// Floats that measuring holds at most beside what training holds.
-  func memory(_ model: LanguageModel) -> Int {
+  package func memory(_ model: LanguageModel) -> Int {
     guard every > 0 else { return 0 }
     let text = perplexity.map {
       Perplexity.memory(model, sequenceLength: $0.sequenceLength, segmentLength: segmentLength)
@@ -77,13 +77,13 @@ struct RunEvaluation {
   }
 
   /// Whether something is measured after `step`, the last being `last`.
-  func isDue(step: Int, last: Int) -> Bool {
+  package func isDue(step: Int, last: Int) -> Bool {
     every > 0 && !(items.isEmpty && perplexity == nil)
       && (step.isMultiple(of: every) || step == last)
   }
 
   /// Whether a step's row stands already.
-  func hasMeasured(_ step: Int) throws -> Bool {
+  package func hasMeasured(_ step: Int) throws -> Bool {
     try MetricsLog.hasRow(of: step, in: path)
   }
 
@@ -97,7 +97,7 @@ struct RunEvaluation {
   ///   - log: where results go beside the row.
   ///   - isInterrupted: asked between samples and segments; once it says true there will be no row.
   /// - Throws: what measuring and writing can throw; `EvaluationError.interrupted`.
-  func run(
+  package func run(
     step: Int, model: LanguageModel, parameters: FloatBuffer, log: Logger,
     isInterrupted: @escaping () -> Bool
   ) throws {

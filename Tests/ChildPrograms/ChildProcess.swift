@@ -83,6 +83,19 @@ public final class ChildProcess {
   /// Sends a signal to the program itself.
   public func send(_ signal: Int32) { if !hasEnded { kill(pid, signal) } }
 
+  /// Sends a signal to a process and returns when it has arrived: two that wait together become one.
+  public static func deliver(_ signal: Int32, to process: pid_t) {
+    kill(process, signal)
+    while isRunning(process), isPending(signal, for: process) { usleep(1000) }
+  }
+
+  private static func isPending(_ signal: Int32, for process: pid_t) -> Bool {
+    let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("ShdPnd:") }
+    let mask = line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64($0, radix: 16) }
+    return (mask ?? 0) >> UInt64(signal - 1) & 1 == 1
+  }
+
   /// Processes that it started: under mpirun, the ranks.
   public var children: [pid_t] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
