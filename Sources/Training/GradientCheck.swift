@@ -62,7 +62,7 @@ package struct GradientCheck {
       moved[name]?[index] += change
       return reference.loss(moved, inputs: inputs, targets: targets, weights: weights, batch: batch)
     }
-    print("gradients against finite differences in Double, on a copy of small sizes:")
+    print("gradients compared with finite differences in Double, on a small copy of the model:")
     var passed = true
     for slot in model.layout.slots {
       var (worst, largest) = (0.0, 0.0)

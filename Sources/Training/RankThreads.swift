@@ -66,7 +66,7 @@ package enum ProcessorShortage {
       }
       if threads.isOversubscribed {
         return "\(threads.count) thread\(threads.count == 1 ? "" : "s") on each of "
-          + "\(processors.count) ranks are more than the processors they may use; lower "
+          + "\(processors.count) ranks is more than the processors available to them; lower "
           + "parallel.threads_per_rank or start fewer ranks"
       }
     }

@@ -77,7 +77,7 @@ extension Ranks {
     let path = directory + "/watchdog-\(report.step).txt"
     let table = report.ranks.isEmpty ? "" : "; all ranks: \(path)"
     StandardError.write(
-      "error: \(prefix)\(report.sentence); \(saved)\(table); start again to go on\n")
+      "error: \(prefix)\(report.sentence); \(saved)\(table); start again to resume\n")
     guard !report.ranks.isEmpty else { return }
     let text = ([report.sentence, saved] + report.ranks).joined(separator: "\n") + "\n"
     do {

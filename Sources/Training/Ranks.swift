@@ -102,7 +102,7 @@ public final class Ranks {
       throw AgreedError(
         exitCode: parts.first.flatMap { Int32($0) } ?? 70, description: String(parts.last ?? ""))
     }
-    throw AgreedError(exitCode: 70, description: "a rank failed without a word")
+    throw AgreedError(exitCode: 70, description: "a rank failed without an error message")
   }
 
   /// Whether all ranks have that error, at the same place: they can go on together after it.

@@ -81,7 +81,7 @@ final class RunArchive {
     do throws(FileError) {
       try status.write(in: recipe.run.output)
     } catch {
-      log.warning("\(error); \(RunStatus.fileName) is not up to date")
+      log.warning("\(error); \(RunStatus.fileName) is out of date")
     }
     self.status = status
   }
@@ -101,7 +101,7 @@ final class RunArchive {
         step: step, result, sources: trainer.sources, seconds: seconds,
         tokensPerStep: trainer.tokensPerStep, saving: costs)
       if let problem = metrics.problem, !hadProblem {
-        log.warning("\(problem); rows wait in memory until they can be written")
+        log.warning("\(problem); rows are kept in memory until they can be written")
       }
       if step == 1 || step.isMultiple(of: recipe.metrics.logEvery) { log.info("\(metrics.line)") }
     }
@@ -139,7 +139,7 @@ final class RunArchive {
           step: step, model: trainer.model, parameters: trainer.parameters.buffer, log: log
         ) { [ranks] in ranks.isAskedToStop }
       } catch EvaluationError.interrupted {
-        log.info("step \(step)  the evaluation was given up; the next start makes up for it")
+        log.info("step \(step)  evaluation interrupted; it will run at the next start")
       }
     }
   }

@@ -29,7 +29,7 @@ public struct RunData {
       let (samples, content) = try Self.open(source, recipe, model)
       guard samples.requiredVocabulary <= vocabulary else {
         throw TrainingError.unsupported(
-          "data.sources.\(index) makes token ids up to \(samples.requiredVocabulary - 1), but the "
+          "data.sources.\(index) produces token ids up to \(samples.requiredVocabulary - 1), but the "
             + "model's vocab_size is \(vocabulary)")
       }
       contents.append(content)

@@ -23,15 +23,17 @@ public struct RunPrecision: Sendable, Equatable {
     case .fp32:
       (products, note) = (.fp32, nil)
     case .auto where slowHosts.isEmpty:
-      (products, note) = (.bf16(.oneDNN), .information("train.precision: auto is bf16 here"))
+      (products, note) = (.bf16(.oneDNN), .information("train.precision: auto selects bf16 here"))
     case .auto:
-      (products, note) = (.fp32, .information("train.precision: auto is fp32 here: \(missing)"))
+      (products, note) = (
+        .fp32, .information("train.precision: auto selects fp32 here: \(missing)")
+      )
     case .bf16 where slowHosts.isEmpty:
       (products, note) = (.bf16(.oneDNN), nil)
     case .bf16:
       products = .bf16(.portable)
       note = .warning(
-        "train.precision: bf16 is slower than fp32 here, and only its mathematics: \(missing)")
+        "train.precision: bf16 is emulated here, and slower than fp32: \(missing)")
     }
   }
 

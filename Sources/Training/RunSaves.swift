@@ -85,7 +85,7 @@ final class RunSaves {
         let waited = RunClock.seconds - start
         if ranks.leads, waited > 1 {
           log.warning(
-            "training waited \(seconds(waited)) for the checkpoint before: saving takes longer than checkpoint.every and checkpoint.interval leave"
+            "training waited \(seconds(waited)) for the previous checkpoint: saving takes longer than checkpoint.every or checkpoint.interval allows"
           )
         }
       }
@@ -135,7 +135,7 @@ final class RunSaves {
         return try commit()
       } catch  where Self.isFailedSave(error) && !pauses.isEmpty {
         let pause = pauses.removeFirst()
-        note(error, step, next: "trying again in \(seconds(pause))")
+        note(error, step, next: "retrying in \(seconds(pause))")
         Thread.sleep(forTimeInterval: pause)
       }
     }
@@ -150,7 +150,7 @@ final class RunSaves {
     do {
       try commit()
     } catch  where Self.isFailedSave(error) {
-      note(error, pending.step, next: "saving what is there now")
+      note(error, pending.step, next: "saving the current step instead")
     }
   }
 
@@ -196,7 +196,9 @@ final class RunSaves {
     } catch  where recipe.onFailure == .continue && Self.isFailedSave(error) {
       let pause = min(30.0 * Double(1 << min(failures, 5)), 600)
       retryAt = RunClock.seconds + pause
-      note(error, step, next: "training goes on; trying again in \(seconds(pause)) at the latest")
+      note(
+        error, step,
+        next: "training continues; the next attempt is in \(seconds(pause)) at the latest")
     }
   }
 

@@ -60,14 +60,15 @@ struct RunStart {
     if record.model == nil {
       notes.append(
         .information(
-          "the checkpoint does not say which function its model computes: an older version made it"
+          "the checkpoint comes from an older version and does not record the model's configuration, so "
+            + "it was not compared"
         ))
     }
     if phases != record.phases, let phase = phases.last {
       let mixed = zip(data.sources, phase.weights).map { "\($0.name) \($1)" }
       notes.append(
         .information(
-          "from step \(step + 1), sample \(phase.firstSample), on the mixture is: "
+          "from step \(step + 1) (sample \(phase.firstSample)) on, the mixture is: "
             + mixed.joined(separator: ", ")))
     }
     return notes
@@ -98,7 +99,7 @@ extension Recipe.Train {
     guard steps == 1, learningRate[1] == 0 else { return nil }
     return
       "the learning rate of the only step is 0 (train.optimizer.min_lr), so nothing is trained: "
-      + "leave train.schedule.warmup_steps out, or make it 1"
+      + "remove train.schedule.warmup_steps, or set it to 1"
   }
 
   /// A warning when the schedule does not go on from the learning rate that step `step` had.

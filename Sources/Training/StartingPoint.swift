@@ -58,7 +58,7 @@ struct StartingPoint {
     let entries = try CheckpointCatalog.entries(in: output)
     let (status, doubt) = try RunStatus.find(in: output)
     self.status = status
-    if let doubt { warnings.append("\(doubt); it is written anew") }
+    if let doubt { warnings.append("\(doubt); it will be rewritten") }
     runID = status?.runID ?? Self.newID()
     if mode != .never { try Self.requireOneRun(in: output, status?.runID) }
     switch mode {
@@ -123,7 +123,7 @@ struct StartingPoint {
       var number = 1
       while try FileSystem.exists("\(output)/\(name).aside-\(number).jsonl") { number += 1 }
       try FileReplacement.write(rows, to: "\(output)/\(name).aside-\(number).jsonl")
-      notes.append("its rows so far are kept in \(name).aside-\(number).jsonl")
+      notes.append("its previous rows are kept in \(name).aside-\(number).jsonl")
     }
     return notes
   }
@@ -138,7 +138,7 @@ struct StartingPoint {
       throw TrainingError.runExists(
         "\(run) holds no valid checkpoint"
           + (selection.rejected.first.map { ": \($0)" } ?? "")
-          + "; move \(run)/checkpoints away to begin anew")
+          + "; move \(run)/checkpoints away to start over")
     }
     return (reader, selection.rejected)
   }

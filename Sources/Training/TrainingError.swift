@@ -35,7 +35,7 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
       "\(field): the checkpoint was made with \(was), the recipe now says \(now); restore it, or "
         + "choose another run.output"
     case .alreadyTrained(let steps, let checkpoint):
-      "train.steps: \(steps), but the checkpoint has \(checkpoint) steps already: raise "
+      "train.steps: \(steps), but the checkpoint is already at step \(checkpoint): raise "
         + "train.steps, or choose another run.output"
     case .record(let error): error.description
     case .notFinite(let step, let what):

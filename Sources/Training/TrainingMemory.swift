@@ -75,9 +75,10 @@ package struct TrainingMemory {
     storage = try Self.storage(train, used: items.reduce(0) { $0 + $1.count }, stateSizes)
     if let budget = train.memoryBudget, budget < MemoryLayout<Float>.stride * expanding {
       throw .unsupported(
-        "train.memory_budget: \(byteText(budget)) are less than the "
-          + "\(byteText(MemoryLayout<Float>.stride * expanding)) that the model takes before and "
-          + "after its expansion: expand it with `statex expand`, on a larger machine, first")
+        "train.memory_budget: \(byteText(budget)) is less than the "
+          + "\(byteText(MemoryLayout<Float>.stride * expanding)) that the model takes up before and "
+          + "after its expansion together: expand it beforehand, with `statex expand` on a larger machine"
+      )
     }
   }
 
@@ -94,7 +95,7 @@ package struct TrainingMemory {
     let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let mapped, mapped != MAP_FAILED else {
       throw .unsupported(
-        "the system does not give the \(byteText(bytes)) of memory that a rank needs "
+        "the system cannot provide the \(byteText(bytes)) of memory that a rank needs "
           + "(\(String(cString: strerror(errno)))): raise `ulimit -v`, lower train.segment_length or "
           + "train.micro_batch, or set train.memory_budget")
     }
@@ -126,9 +127,9 @@ package struct TrainingMemory {
       }.min() ?? 1
     let needed = MemoryLayout<Float>.stride * (used + state * (train.scratch == nil ? least : 1))
     throw .unsupported(
-      "train.memory_budget: \(byteText(budget)) are less than the \(byteText(needed)) that a rank "
+      "train.memory_budget: \(byteText(budget)) is less than the \(byteText(needed)) that a rank "
         + "needs; lower train.segment_length or train.micro_batch"
-        + (train.scratch == nil ? ", or give train.scratch" : ""))
+        + (train.scratch == nil ? ", or set train.scratch" : ""))
   }
 
   /// Makes sure, before anything is done, that spilled states have a place.
@@ -150,7 +151,7 @@ package struct TrainingMemory {
 }
 
 /// Bytes for people: `1.87 GB`.
-func byteText(_ value: Int) -> String {
+package func byteText(_ value: Int) -> String {
   let units: [(Double, String)] = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
   guard let (size, unit) = units.first(where: { Double(value) >= $0.0 }) else {
     return "\(value) B"

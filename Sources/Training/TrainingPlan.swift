@@ -43,7 +43,7 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "family", value: run.configuration.family.name),
       Item(name: "layers", value: String(run.configuration.layers.count)),
       Item(name: "parameters", value: count(model.layout.parameterCount)),
-      Item(name: "trained of them", value: count(trainedCount(model))),
+      Item(name: "trained parameters", value: count(trainedCount(model))),
       Item(
         name: "recurrent state", value: count(run.configuration.recurrentStateCount) + " numbers"),
     ] + run.warnings.map { Item(name: "warning", value: $0) }
@@ -63,7 +63,7 @@ public struct TrainingPlan: CustomStringConvertible {
       Item(name: "precision on this machine", value: precision.description),
       Item(name: "steps", value: String(recipe.train.steps)),
       Item(name: "tokens a step", value: count(tokens)),
-      Item(name: "tokens altogether", value: count(tokens * recipe.train.steps)),
+      Item(name: "tokens in total", value: count(tokens * recipe.train.steps)),
     ]
     items += Self.divisionItems(recipe, model, ranks: ranks, memory.stateSizes)
     items += [

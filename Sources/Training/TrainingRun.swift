@@ -51,7 +51,7 @@ public final class TrainingRun {
       try inputs.data.checkTokens(part: ranks.rank, of: ranks.size) { ranks.isAskedToStop }
     }
     try ranks.stopIfAsked()
-    if ranks.leads && check.bytes > 0 { log.info("checked token ids, on each rank \(check)") }
+    if ranks.leads && check.bytes > 0 { log.info("token ids checked, on each rank \(check)") }
     let output = recipe.run.output
     lock = try ranks.agree {
       guard ranks.leads else { return nil }
@@ -133,7 +133,7 @@ public final class TrainingRun {
   private func advance() throws -> Outcome {
     guard try loop.run(self), try archive.export() else {
       if try ranks.areAskedToStop(), ranks.leads, let reason = ranks.stopReason {
-        log.notice("stopped by \(reason) after step \(loop.step); start again to go on")
+        log.notice("stopped by \(reason) after step \(loop.step); start again to resume")
       }
       return .stopped
     }
@@ -215,7 +215,7 @@ extension TrainingRun {
     guard ranks.leads else { return }
     let count = trainer.model.layout.parameterCount
     let state = inputs.model.configuration.recurrentStateCount
-    log.info("\(recipe.run.name): \(count) parameters, \(state) numbers of recurrent state")
+    log.info("\(recipe.run.name): \(count) parameters, a recurrent state of \(state) numbers")
     let library = ranks.communicator.library.split(separator: ",").first ?? ""
     log.info(
       "\(ranks.size) rank\(ranks.size == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"), \(precision.products); \(library); \(blasDescription())"

@@ -113,7 +113,7 @@ struct StatexTrain: ParsableCommand {
       outcome = try TrainingRun(recipe, resume: ResumeMode(resume), ranks: ranks, log: log).run()
     } catch is StoppedBeforeTraining {
       if let reason = ranks.stopReason {
-        log.notice("stopped by \(reason) before the first step; start again to go on")
+        log.notice("stopped by \(reason) before the first step; start again to resume")
       }
       return 75
     }

@@ -43,7 +43,7 @@ extension DistributedTests {
       let result = try job.start(.alone, run: "run", [two, "train.steps=4"]).wait()
       #expect(result.code == 0, "\(result.stderr)")
       #expect(
-        result.stderr.contains("from step 3, sample 16, on the mixture is"), "\(result.stderr)")
+        result.stderr.contains("from step 3 (sample 16) on, the mixture is"), "\(result.stderr)")
       let four = try job.outcome("run")
       // Going on with the same sources changes nothing and says nothing.
       let again = try job.start(.ranks(2), run: "run", [two]).wait()
@@ -151,7 +151,7 @@ extension DistributedTests {
         #expect(result.code == 64 && result.errorLines.count == 1, "\(result.stderr)")
         #expect(
           result.errorLines.first?.hasPrefix(
-            "error: train.steps: 3, but the checkpoint has 4 steps already") == true)
+            "error: train.steps: 3, but the checkpoint is already at step 4") == true)
       }
       #expect(try job.outcome("run") == before)
     }

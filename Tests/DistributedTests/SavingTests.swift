@@ -55,14 +55,14 @@ extension DistributedTests {
         ((try? job.checkpoints("run")) ?? []).contains { !$0.contains(".") }
       }
       try process.limitFiles(launch, to: 2000)
-      process.wait { process.errorOutput.contains("rows wait in memory") }
+      process.wait { process.errorOutput.contains("rows are kept in memory") }
       let failing = try #require(job.checkpoints("run").filter { !$0.contains(".") }.last)
       let output = process.errorOutput
       try process.limitFiles(launch, to: nil)
       let result = process.wait()
       #expect(result.code == 0, "\(result.stderr)")
       #expect(output.contains(" was not saved: rank 0: cannot write"), "\(output)")
-      #expect(output.contains("training goes on; trying again in"), "\(output)")
+      #expect(output.contains("training continues; the next attempt is in"), "\(output)")
       #expect(result.stderr.contains("NOT SAVED ("), "\(output)")
       #expect(failing < "step-00000600")
       #expect(try job.outcome("run") == whole)

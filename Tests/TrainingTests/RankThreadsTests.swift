@@ -61,7 +61,8 @@ import Training
     #expect(warning([rank(0..<4), rank(4..<8)]) == nil)
     #expect(warning([rank(0..<8)]) == nil)
     #expect(warning([rank(0..<2, quotas: ["/job": 2])]) == nil, "more would not run")
-    #expect(warning([rank(0..<8)], asked: 9)?.contains("more than the processors") == true)
+    #expect(
+      warning([rank(0..<8)], asked: 9)?.contains("more than the processors available") == true)
     #expect(warning([rank(0..<8)], asked: 8) == nil)
   }
 }

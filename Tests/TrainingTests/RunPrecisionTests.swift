@@ -21,7 +21,7 @@ struct RunPrecisionTests {
     #expect(
       auto.note
         == .information(
-          "train.precision: auto is fp32 here: no bf16 instructions (avx512_bf16 or amx_bf16) on node7"
+          "train.precision: auto selects fp32 here: no bf16 instructions (avx512_bf16 or amx_bf16) on node7"
         ))
     let bf16 = RunPrecision(.bf16, slowHosts: hosts)
     #expect(bf16.products == .bf16(.portable))

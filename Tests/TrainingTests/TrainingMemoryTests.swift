@@ -1,8 +1,10 @@
 import Kernels
 import LanguageModels
 import Layers
+import Optimizers
 import TensorStorage
 import Testing
+import ToyOptimizers
 import Training
 
 /// How the recipe's budget decides where states are kept.
@@ -45,9 +47,27 @@ import Training
       Issue.record("a budget of 1 MB is too small")
     } catch let error as TrainingError {
       #expect(error.exitCode == 64)
-      #expect(error.description.hasPrefix("train.memory_budget: 1.00 MB are less than the "))
-      #expect(error.description.hasSuffix("or give train.scratch"))
+      #expect(error.description.hasPrefix("train.memory_budget: 1.00 MB is less than the "))
+      #expect(error.description.hasSuffix("or set train.scratch"))
     }
+  }
+
+  @Test(arguments: ToyOptimizer.allCases)
+  func aPlanCountsWhatAnyOptimizerKeeps(_ optimizer: ToyOptimizer) throws {
+    var recipe = try Recipe.decode(yaml: Self.yaml)
+    let model = LanguageModel(try RunModel(recipe).configuration)
+    func moments() throws -> Int {
+      let items = try TrainingMemory(recipe, model, ranks: 1).items
+      return items.first { $0.name == "optimizer moments" }?.count ?? 0
+    }
+    #expect(try moments() == 2 * model.layout.trainableCount)
+    recipe.train.otherOptimizer = AnyOptimizerConfiguration(optimizer)
+    #expect(try 4 * moments() == optimizer.stateByteCount * model.layout.trainableCount)
+    let parameters = model.layout.parameterCount
+    let checkpoint = byteText((4 + optimizer.stateByteCount) * parameters)
+    let plan = try TrainingPlan(recipe, ranks: 1).description
+    #expect(plan.contains("at most \(checkpoint) in 1 shard"), "\(plan)")
+    #expect(plan.contains("optimizer moments") == (optimizer != .descent))
   }
 
   @Test func convertedWeightsAndOperandsCount() throws {
