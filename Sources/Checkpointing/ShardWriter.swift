@@ -1,4 +1,5 @@
 import Compression
+import ErrorReporting
 import Files
 
 /// What the manifest says about one shard.
@@ -85,7 +86,7 @@ struct ShardWriter: ~Copyable {
       switch encoding {
       case .plain: try append(UnsafeRawBufferPointer(bytes))
       case .byteGroups:
-        precondition(count == piece.byteRange.count, "a piece is longer than a block")
+        require(count == piece.byteRange.count, "a piece is longer than a block")
         let output = UnsafeMutableRawBufferPointer(rebasing: groups[..<count])
         ByteGroups.group(UnsafeRawBufferPointer(bytes), width: width, into: output)
         try append(UnsafeRawBufferPointer(output))

@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// The bytes of numbers, sorted by their significance: first the lowest byte of each, then the next.
 ///
 /// The high bytes of weights, which hold sign and exponent, are much alike and compress well once they lie
@@ -31,7 +33,7 @@ public enum ByteGroups {
     _ groups: UnsafeRawBufferPointer, width: Int, from first: Int,
     into output: UnsafeMutableRawBufferPointer
   ) {
-    precondition(
+    require(
       first >= 0 && output.count.isMultiple(of: width)
         && first + output.count / width <= groups.count / width,
       "\(output.count) bytes from number \(first) of \(groups.count) bytes")
@@ -43,7 +45,7 @@ public enum ByteGroups {
   }
 
   private static func requireSizes(_ input: Int, _ output: Int, _ width: Int) {
-    precondition(
+    require(
       (width == 2 || width == 4) && input == output && input.isMultiple(of: width),
       "\(input) bytes of numbers of \(width) into \(output)")
   }

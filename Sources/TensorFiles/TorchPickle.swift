@@ -1,3 +1,5 @@
+import ErrorReporting
+
 /// Writes the pickle (protocol 2) of a state dictionary whose tensors are whole storages.
 public enum TorchPickle {
   /// A tensor of the dictionary.
@@ -16,7 +18,7 @@ public enum TorchPickle {
     ///   - storage: the entry below `data/` that holds its bytes; tensors may share one.
     /// - Precondition: PyTorch has a storage class for `dataType`.
     public init(name: String, dataType: TensorDataType, shape: [Int], storage: String) {
-      precondition(dataType.torchStorage != nil, "\(dataType.rawValue) is not written")
+      require(dataType.torchStorage != nil, "\(dataType.rawValue) is not written")
       self.name = name
       self.dataType = dataType
       self.shape = shape
