@@ -109,7 +109,7 @@ import TrainingMetrics
   }
 
   @Test(arguments: [
-    ("[{task: mqar, pairs: 40, vocab: 64}]", "option 'pairs'"),
+    ("[{task: mqar, pairs: 20, vocab: 64}]", "option 'pairs'"),
     ("[{task: mqar, pairs: 2, vocab: 128}]", "smaller 'vocab'"),
     ("[{task: mqar, pairs: 2, vocab: 64}, {task: mqar, pairs: 3, vocab: 64}]", "mqar"),
     ("[passkey]", "tokenizer"),
