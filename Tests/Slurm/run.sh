@@ -3,7 +3,7 @@
 #
 #   Tests/Slurm/run.sh           interrupted, not started, failed, cancelled: two to four minutes
 #   LONG=1 Tests/Slurm/run.sh    also long.sh: time limit, preemption, node failure, arrays, a chain, five
-#                                requeues: ten minutes more
+#                                requeues: a quarter of an hour more
 #
 # Environment: STATEX_TRAIN, the program (default: .build/release/statex-train).
 # Needs root and `make setup-slurm`.
