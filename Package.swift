@@ -129,10 +129,11 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "Checkpointing", "Collectives", "DataParallel", "ErrorReporting", "Evaluation",
-        "Fields", "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers",
-        "Optimizers", "RecallTasks", "StateExpansion", "TensorStorage", "TokenData",
-        "TrainingMetrics", "Watchdog", yams, logging,
+        "Checkpointing", "Collectives", "Compression", "DataParallel", "ErrorReporting",
+        "Evaluation", "Fields", "Files", "HuggingFaceInterop", "JSON", "Kernels",
+        "LanguageModels", "Layers", "Optimizers", "ProgramVersion", "RecallTasks",
+        "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "TrainingMetrics",
+        "Watchdog", yams, logging,
       ],
       swiftSettings: pointers),
 

@@ -68,6 +68,16 @@ public final class PendingSave {
       throw error
     }
   }
+
+  /// Gives the save up and removes what was written of it; collective, in place of `finish`.
+  ///
+  /// - Throws: `.coordination`.
+  public func abandon() throws(CheckpointError) {
+    thread?.wait()
+    // Nobody writes any more once all have answered.
+    try agreement.share { _ throws(CheckpointError) in .null }
+    if leads { transaction.abandon() }
+  }
 }
 
 /// The shards that a process writes of one checkpoint.

@@ -23,6 +23,11 @@ final class RunArchive {
   /// What the run directory says about the run; on the lead rank.
   private var status: RunStatus?
 
+  private let replicas: ReplicaCheck
+  /// Whether they were compared since they changed.
+  private var isVerified = false
+  private var verificationSeconds = 0.0
+
   /// The checkpoints.
   private(set) lazy var saves = makeSaves()
   private let savedStep: Int
@@ -41,6 +46,7 @@ final class RunArchive {
     self.products = products
     self.trainer = trainer
     phases = start.phases
+    replicas = ReplicaCheck(trainer.replicatedStores, layout: trainer.model.layout)
     let output = recipe.run.output
     savedStep = point.isOwn || start.reader == nil ? start.step : -1
     writer = try CheckpointWriter(
@@ -63,6 +69,7 @@ final class RunArchive {
     RunSaves(
       recipe.checkpoint, writer: writer, savedStep: savedStep, ranks: ranks, log: log,
       hooks: .init(
+        verify: { [unowned self] in try verify($0) },
         contents: { [unowned self] in try contents($0) },
         synchronize: { [unowned self] in try ranks.agree { try metrics?.synchronize() } },
         committed: { [unowned self] step in
@@ -105,6 +112,40 @@ final class RunArchive {
       }
       if step == 1 || step.isMultiple(of: recipe.metrics.logEvery) { log.info("\(metrics.line)") }
     }
+  }
+
+  // MARK: Whether it is sound
+
+  /// Before parameters or moments change; collective.
+  ///
+  /// Where ranks share updates, this is when copies are compared: the update overwrites a damaged copy, or
+  /// hands it to all ranks.
+  ///
+  /// - Throws: `TrainingError.diverged`, `CollectiveError`.
+  func valuesWillChange(in step: Int) throws {
+    saves.valuesWillChange()
+    isVerified = false
+    if trainer.sharesUpdates && recipe.parallel.verifyEvery > 0 { try verify(step) }
+    isVerified = false
+  }
+
+  /// Compares what all ranks hold a copy of when a step is done at which the recipe says so; collective.
+  ///
+  /// - Returns: seconds that comparing took in this step; nil if nothing was compared.
+  /// - Throws: `TrainingError.diverged`, `CollectiveError`.
+  func verifyWhenDue(_ step: Int) throws -> Double? {
+    defer { verificationSeconds = 0 }
+    let every = recipe.parallel.verifyEvery
+    if !trainer.sharesUpdates && every > 0 && step.isMultiple(of: every) { try verify(step) }
+    return verificationSeconds > 0 ? verificationSeconds : nil
+  }
+
+  private func verify(_ step: Int) throws {
+    guard ranks.size > 1, !isVerified else { return }
+    let start = RunClock.seconds
+    try replicas.run(ranks, step: step)
+    verificationSeconds += RunClock.seconds - start
+    isVerified = true
   }
 
   /// What is saved after a step; collective.

@@ -54,6 +54,9 @@ final class RunMetrics {
     if let seconds = result.sequenceExchange {
       extras.append((name: "sequence_exchange_seconds", value: seconds))
     }
+    if let seconds = result.verification {
+      extras.append((name: "verify_seconds", value: seconds))
+    }
     if saving.seconds > 0 { extras.append((name: "save_seconds", value: saving.seconds)) }
     if saving.failures > 0 {
       extras.append((name: "failed_saves", value: Double(saving.failures)))

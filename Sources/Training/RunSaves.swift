@@ -17,6 +17,8 @@ final class RunSaves {
 
   /// What the run does around a save.
   struct Hooks {
+    /// Makes sure that what the ranks hold after a step is sound; collective.
+    var verify: (_ step: Int) throws -> Void
     /// What is saved after a step; collective.
     var contents: (_ step: Int) throws -> CheckpointContents
     /// Makes what was logged so far durable; on all ranks, where it does something on the lead only.
@@ -76,12 +78,12 @@ final class RunSaves {
   func tend(after step: Int) throws {
     try measured {
       if let pending, try ranks.communicator.maximum(pending.isWritten ? 0 : 1) == 0 {
-        try orGoOn(pending.step) { try commit() }
+        try orGoOn(pending.step) { try commit(at: step) }
       }
       guard try isDue(after: step) else { return }
       if let pending {
         let start = RunClock.seconds
-        try orGoOn(pending.step) { try commit() }
+        try orGoOn(pending.step) { try commit(at: step) }
         let waited = RunClock.seconds - start
         if ranks.leads, waited > 1 {
           log.warning(
@@ -91,7 +93,7 @@ final class RunSaves {
       }
       try orGoOn(step) {
         try begin(step, inBackground: recipe.isAsynchronous)
-        if !recipe.isAsynchronous { try commit() }
+        if !recipe.isAsynchronous { try commit(at: step) }
       }
     }
   }
@@ -124,7 +126,7 @@ final class RunSaves {
   ///     cannot be written stop nothing, and nothing is tried twice.
   /// - Throws: `CheckpointError`, `AgreedError`, `CollectiveError`.
   func finish(_ step: Int, leaving: Bool) throws {
-    try settle()
+    try settle(at: step)
     guard savedStep != step else { return }
     if leaving { writer.retention.newest += 1 }
     defer { if leaving { writer.retention.newest -= 1 } }
@@ -132,7 +134,7 @@ final class RunSaves {
     while true {
       do {
         try begin(step, inBackground: false, synchronizing: !leaving)
-        return try commit()
+        return try commit(at: step)
       } catch  where Self.isFailedSave(error) && !pauses.isEmpty {
         let pause = pauses.removeFirst()
         note(error, step, next: "retrying in \(seconds(pause))")
@@ -145,13 +147,25 @@ final class RunSaves {
   private static let lastPauses = [0.5, 2.0]
 
   /// Ends the save under way, if there is one; one that fails is only told of.
-  func settle() throws {
+  ///
+  /// - Parameter step: steps done.
+  /// - Throws: `TrainingError.diverged`, `CollectiveError`.
+  func settle(at step: Int) throws {
     guard let pending else { return }
     do {
-      try commit()
+      try commit(at: step)
     } catch  where Self.isFailedSave(error) {
       note(error, pending.step, next: "saving the current step instead")
     }
+  }
+
+  /// Gives up the save under way, if there is one; collective.
+  ///
+  /// - Throws: `CheckpointError`.
+  func abandon() throws {
+    guard let save = pending else { return }
+    pending = nil
+    try save.abandon()
   }
 
   // MARK: One save
@@ -159,14 +173,17 @@ final class RunSaves {
   private func begin(_ step: Int, inBackground: Bool, synchronizing: Bool = true) throws {
     lastBegin = RunClock.seconds
     pendingSince = lastBegin
+    try hooks.verify(step)
     if synchronizing { try hooks.synchronize() }
     pending = try writer.begin(
       hooks.contents(step), coordination: RankCoordination(communicator: ranks.communicator),
       inBackground: inBackground)
   }
 
-  private func commit() throws {
+  /// Makes the save under way a checkpoint, unless what it was read from is damaged after `step` steps.
+  private func commit(at step: Int) throws {
     guard let save = pending else { return }
+    try hooks.verify(step)
     pending = nil
     let report = try save.finish()
     savedStep = save.step

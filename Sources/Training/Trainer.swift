@@ -28,6 +28,8 @@ public final class Trainer {
     /// Seconds that this rank spent on what ranks that share a sequence tell each other, waiting
     /// included; nil where sequences are not shared.
     public var sequenceExchange: Double?
+    /// Seconds that comparing the ranks' copies took; nil where they were not compared.
+    public var verification: Double?
   }
 
   /// The model.
@@ -55,8 +57,9 @@ public final class Trainer {
   /// Whether parameters, moments and the states that lanes carry are those after a whole step: not so
   /// in the middle of an update.
   private(set) var isBetweenSteps = true
-  /// Called before parameters or moments change: a checkpoint may still be read from them.
-  var valuesWillChange: () -> Void = {}
+  /// Called in a step before parameters or moments change: a checkpoint may still be read from them, and
+  /// they can be looked at once more.
+  var valuesWillChange: (_ step: Int) throws -> Void = { _ in }
   private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
   /// Allocates everything that training needs; collective.
@@ -171,9 +174,9 @@ public final class Trainer {
     let gradientNorm = try norm(reducer.gradient) { try self.reducer.merge($0, count: $1) }
     try checkFinite(step, loss, gradientNorm)
     let learningRate = schedule[step]
-    isBetweenSteps = false
     ranks.activity.enter(.updating)
-    valuesWillChange()
+    try valuesWillChange(step)
+    isBetweenSteps = false
     optimizer.update(
       parameters.buffer, gradients: reducer.gradient, step: step, lr: learningRate,
       gradientNorm: gradientNorm)
@@ -253,6 +256,14 @@ public final class Trainer {
     }
     return [CheckpointStore(parameters: parameters)] + optimizerStores + (states ?? [])
   }
+
+  /// What every rank has a copy of: the parameters, and the moments where they are not sharded.
+  var replicatedStores: [CheckpointStore] {
+    [CheckpointStore(parameters: parameters)] + (sharesUpdates ? [] : optimizerStores)
+  }
+
+  /// Whether a rank updates only its own part of the parameters and gets the others'.
+  var sharesUpdates: Bool { reducer.options.isSharded }
 
   private var optimizerStores: [CheckpointStore] {
     optimizer.state.map { state in

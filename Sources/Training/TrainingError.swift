@@ -17,13 +17,15 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
   case record(FieldError)
   /// The loss or the gradient is no longer a number; exit class 70.
   case notFinite(step: Int, what: String)
+  /// Ranks hold different values of what is equal by construction; exit class 70.
+  case diverged(step: Int, what: String)
 
   /// The process exit code of this class of error.
   public var exitCode: Int32 {
     switch self {
     case .unsupported, .launch, .runExists, .changed, .alreadyTrained: 64
     case .record: 65
-    case .notFinite: 70
+    case .notFinite, .diverged: 70
     }
   }
 
@@ -41,6 +43,9 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
     case .notFinite(let step, let what):
       "step \(step): \(what); the last checkpoint is untouched: lower train.optimizer.lr, or run "
         + "with --debug to find the layer"
+    case .diverged(let step, let what):
+      "step \(step): \(what): memory or a processor is faulty, and nothing is saved; test the "
+        + "machine or leave it out, and start again to go on from the last checkpoint"
     }
   }
 }

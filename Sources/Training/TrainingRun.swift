@@ -24,9 +24,11 @@ public final class TrainingRun {
   private let ranks: Ranks
   private let log: Logger
   private let lock: RunLock?
-  private let trainer: Trainer
+  /// What runs the steps.
+  package let trainer: Trainer
   private let archive: RunArchive
-  private var loop: RunLoop
+  /// Where the run is.
+  package private(set) var loop: RunLoop
   private var result: (step: Trainer.StepResult, seconds: Double)?
 
   /// Sets a run up: reads the model or the checkpoint, opens the data, takes the run directory.
@@ -73,7 +75,7 @@ public final class TrainingRun {
     loop = RunLoop(steps: recipe.train.steps, after: start.step) {
       inputs.evaluation.isDue(step: $0, last: recipe.train.steps)
     }
-    trainer.valuesWillChange = { [archive] in archive.saves.valuesWillChange() }
+    trainer.valuesWillChange = { [archive] in try archive.valuesWillChange(in: $0) }
     ranks.stop.savingTakes = { [archive] in
       archive.saves.longestSave > 0 ? archive.saves.longestSave : nil
     }
@@ -159,8 +161,10 @@ extension TrainingRun: RunWork {
 
   package func train(_ step: Int) throws -> Bool {
     let start = DispatchTime.now().uptimeNanoseconds
-    guard let step = try trainer.step(step) else { return false }
-    result = (step, Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9)
+    guard var outcome = try trainer.step(step) else { return false }
+    let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+    outcome.verification = try archive.verifyWhenDue(step)
+    result = (outcome, seconds)
     return true
   }
 
@@ -189,10 +193,12 @@ extension TrainingRun: RunWork {
     // After any other error ranks do not know where the others are.
     guard Ranks.isShared(error) else { return error }
     do {
-      if canSave(after: error) {
+      if case .diverged? = error as? TrainingError {
+        try archive.saves.abandon()
+      } else if canSave(after: error) {
         try archive.saves.finish(step, leaving: true)
       } else {
-        try archive.saves.settle()
+        try archive.saves.settle(at: step)
       }
       return error
     } catch let second {

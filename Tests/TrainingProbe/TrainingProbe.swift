@@ -14,12 +14,14 @@ import Training
 ///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
 ///     training-probe failing-save RECIPE [key.path=value ...]
 ///     training-probe mismatch RECIPE [key.path=value ...]
+///     training-probe damaged (weight | moment) RANK STEP RECIPE [key.path=value ...]
 ///     training-probe profile RECIPE [key.path=value ...]
 ///
 /// The first prints how often memory was asked for during five warm steps, the second does so for a
 /// part of shared sequences, the third sums known gradients of COUNT elements over the ranks and says
 /// whether every bit is right. The fourth is a run in which MPI fails on rank 1 while a checkpoint is
-/// saved, the fifth one in which rank 1 waits for another exchange than the rest. The last runs three warm steps and tells `perf record --control` on the
+/// saved, the fifth one in which rank 1 waits for another exchange than the rest, the sixth one in which a
+/// bit of a rank's memory flips after a step. The last runs three warm steps and tells `perf record --control` on the
 /// fifo STATEX_PERF_CONTROL when they begin and end.
 @main
 struct TrainingProbe {
@@ -42,6 +44,10 @@ struct TrainingProbe {
     case "mismatch" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       exit(try mismatch(recipe, Ranks(communicator)))
+    case "damaged" where arguments.count > 4:
+      guard let damage = DamagedRun(arguments[1...3]) else { exit(64) }
+      let recipe = try Recipe.load(path: arguments[4], overrides: Array(arguments.dropFirst(5)))
+      exit(damage.run(recipe, try Ranks(communicator)))
     case "shared-allocations" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       print("allocations: \(try SharedPass.allocations(recipe))")

@@ -25,6 +25,9 @@ extension Recipe {
     /// Whether ranks exchange gradients while backward still runs (with `isReproducible` only; changes
     /// no number); default true.
     public var overlaps = true
+    /// Steps between two comparisons of what every rank holds a copy of; with `zero1` in every step if not
+    /// 0; 0 compares only before saving; default 10.
+    public var verifyEvery = 10
 
     package static var fields: [Field<Parallel>] {
       [
@@ -40,6 +43,9 @@ extension Recipe {
           "ranks that share each sequence"),
         .flag(
           "overlap", \.overlaps, standard: "true", "exchange gradients while backward runs"),
+        .integer(
+          "verify_every", \.verifyEvery, .atLeast(0), unit: "steps", standard: "10",
+          "steps between comparisons of all ranks' copies; 0: only before saving"),
       ]
     }
 
