@@ -27,8 +27,9 @@ public final class TrainingRun {
   /// What runs the steps.
   package let trainer: Trainer
   private let archive: RunArchive
-  /// Where the run is.
-  package private(set) var loop: RunLoop
+  private var loop: RunLoop
+  /// The step that ran last in this process; 0 before the first one.
+  package private(set) var lastStep = 0
   private var result: (step: Trainer.StepResult, seconds: Double)?
 
   /// Sets a run up: reads the model or the checkpoint, opens the data, takes the run directory.
@@ -165,6 +166,7 @@ extension TrainingRun: RunWork {
     let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
     outcome.verification = try archive.verifyWhenDue(step)
     result = (outcome, seconds)
+    lastStep = step
     return true
   }
 

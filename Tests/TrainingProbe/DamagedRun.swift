@@ -35,7 +35,7 @@ struct DamagedRun {
       if ranks.rank == rank {
         var isDone = false
         Communicator.fault = { _ in
-          if !isDone && run.loop.step == step {
+          if !isDone && run.lastStep == step {
             isDone = true
             damage(run.trainer)
           }
