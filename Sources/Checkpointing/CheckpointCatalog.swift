@@ -131,14 +131,15 @@ public enum CheckpointCatalog {
   /// - Parameters:
   ///   - run: the run's directory.
   ///   - runID: the run to which it must belong; nil for any.
+  ///   - last: the newest step that is looked at; nil for all.
   /// - Returns: the checkpoint and the rejected newer ones, of which the caller should warn.
   /// - Throws: `.file` when a directory or file cannot be read: that is no damage, and no reason to go
   ///   back to an older checkpoint.
   public static func latestValid(
-    in run: String, runID: String? = nil
+    in run: String, runID: String? = nil, notAfter last: Int? = nil
   ) throws(CheckpointError) -> Selection {
     var rejected: [Rejected] = []
-    for entry in try entries(in: run) {
+    for entry in try entries(in: run) where entry.step <= last ?? entry.step {
       let problems: [CheckpointProblem]
       do throws(CheckpointError) {
         let reader = try CheckpointReader(path: entry.path, runID: runID)

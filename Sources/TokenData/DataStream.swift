@@ -100,6 +100,12 @@ public final class DataStream {
     mixture.assignment(of: sample).source
   }
 
+  /// Which source provides global sample `sample`, and which of its own samples that is.
+  public func origin(ofGlobalSample sample: UInt64) -> (source: Int, index: UInt64) {
+    let assignment = mixture.assignment(of: sample)
+    return (assignment.source, sampleIndex(assignment))
+  }
+
   private func sampleIndex(_ assignment: Mixture.Assignment) -> UInt64 {
     let source = sources[assignment.source]
     guard let count = source.samples.sampleCount else { return assignment.index }

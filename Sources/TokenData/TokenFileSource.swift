@@ -65,6 +65,13 @@ public final class TokenFileSource: SampleSource {
     }
   }
 
+  /// The documents, counted from 0 without empty ones, that sample `index` has tokens of.
+  public func documents(ofSample index: UInt64) -> ClosedRange<Int> {
+    let (first, starts) = (Int(index) * sequenceLength, tokens.documentStarts)
+    func document(of token: Int) -> Int { max(starts.partitioningIndex { $0 > token } - 1, 0) }
+    return document(of: first)...document(of: first + sequenceLength)
+  }
+
   /// Counts from the beginnings of the documents in the token file's index.
   public func writeHistory(sample index: UInt64, into history: UnsafeMutableBufferPointer<Int32>) {
     let start = Int(index) * sequenceLength

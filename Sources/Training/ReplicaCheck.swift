@@ -12,41 +12,15 @@ import TensorStorage
 ///
 /// XXH64 misses one random difference in 1.8e19. Costs one read of the memory, on all threads.
 final class ReplicaCheck {
-  /// A part of a tensor.
-  private struct Piece {
-    /// As checkpoints call the tensor, for example `exp_avg/blocks.0.norm.weight`.
-    var name: String
-    var bytes: UnsafeRawBufferPointer
-  }
-
-  /// Bytes of a piece at most, so that threads have equal work.
-  private static let pieceBytes = 4 << 20
-
   private let stores: [CheckpointStore]
-  private let pieces: [Piece]
+  private let pieces: [TensorPiece]
   private let bytes: UnsafeMutablePointer<UnsafeRawBufferPointer>
   private let hashes: UnsafeMutableBufferPointer<UInt64>
 
   /// Compares the tensors of `layout` in `stores`, which all ranks hold in the same order.
   init(_ stores: [CheckpointStore], layout: ParameterLayout) {
     self.stores = stores
-    var pieces: [Piece] = []
-    for store in stores {
-      for part in store.parts {
-        for slot in layout.slots {
-          let held = slot.range.clamped(to: part.range)
-          let size = store.dataType.byteCount
-          let bytes = UnsafeRawBufferPointer(
-            start: part.bytes + (held.lowerBound - part.range.lowerBound) * size,
-            count: held.count * size)
-          for first in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
-            let end = min(first + Self.pieceBytes, bytes.count)
-            pieces.append(
-              Piece(name: "\(store.name)/\(slot.name)", bytes: .init(rebasing: bytes[first..<end])))
-          }
-        }
-      }
-    }
+    let pieces = stores.flatMap { TensorPiece.pieces(of: $0, layout) }
     self.pieces = pieces
     bytes = .allocate(capacity: pieces.count)
     bytes.initialize(from: pieces.map(\.bytes), count: pieces.count)

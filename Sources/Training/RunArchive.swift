@@ -5,27 +5,30 @@ import Foundation
 import HuggingFaceInterop
 import Kernels
 import Logging
+import TensorStorage
 import TokenData
 
 /// What a run keeps in its directory: checkpoints, metrics, evaluations, and in the end the export.
 ///
 /// All ranks save; the lead writes everything else.
 final class RunArchive {
-  private let recipe: Recipe
-  private let ranks: Ranks
-  private let log: Logger
+  let recipe: Recipe
+  let ranks: Ranks
+  let log: Logger
   private let inputs: RunInputs
   private let products: ProductPrecision
   private let phases: [Mixture.Phase]
-  private let trainer: Trainer
+  let trainer: Trainer
   private let writer: CheckpointWriter
-  private var metrics: RunMetrics?
+  var metrics: RunMetrics?
   /// What the run directory says about the run; on the lead rank.
   private var status: RunStatus?
 
   private let replicas: ReplicaCheck
   /// Whether they were compared since they changed.
-  private var isVerified = false
+  var isVerified = false
+  /// The loss of the last update.
+  private var lastLoss: Double?
   private var verificationSeconds = 0.0
 
   /// The checkpoints.
@@ -82,7 +85,7 @@ final class RunArchive {
   }
 
   /// Writes what became of the run; a status that cannot be written stops nothing.
-  private func tell(_ change: (inout RunStatus) -> Void) {
+  func tell(_ change: (inout RunStatus) -> Void) {
     guard var status else { return }
     change(&status)
     do throws(FileError) {
@@ -101,6 +104,7 @@ final class RunArchive {
   /// Writes a step's row, and logs it.
   func record(_ step: Int, _ result: Trainer.StepResult, seconds: Double) throws {
     let costs = saves.takeCosts()
+    if result.spike == nil { lastLoss = result.loss }
     try ranks.agree {
       guard let metrics else { return }
       let hadProblem = metrics.problem != nil
@@ -148,11 +152,32 @@ final class RunArchive {
     isVerified = true
   }
 
+  /// Makes sure that only finite numbers are saved; collective. Ranks divide what all of them hold.
+  ///
+  /// - Throws: `TrainingError.notFinite` on all ranks, `CollectiveError`.
+  private func requireFinite(
+    _ stores: [CheckpointStore], _ layout: ParameterLayout, _ step: Int
+  ) throws {
+    let copies = Set(trainer.replicatedStores.map(\.name))
+    let pieces = stores.flatMap { store in
+      TensorPiece.pieces(of: store, layout).enumerated().filter { index, _ in
+        !copies.contains(store.name) || index % ranks.size == ranks.rank
+      }.map(\.element)
+    }
+    let mine = firstNotFinite(pieces)?.name ?? ""
+    let names = try ranks.communicator.gather(Array(mine.utf8))
+    guard let bad = names.first(where: { !$0.isEmpty }) else { return }
+    let name = String(decoding: bad, as: UTF8.self)
+    throw TrainingError.notFinite(step: step, what: "\(name) is not finite and is not saved")
+  }
+
   /// What is saved after a step; collective.
   private func contents(_ step: Int) throws -> CheckpointContents {
-    CheckpointContents(
-      step: step, layout: recipe.checkpointLayout(trainer.model).layout,
-      stores: try trainer.storesToSave(), training: try record(step).json,
+    let layout = recipe.checkpointLayout(trainer.model).layout
+    let stores = try trainer.storesToSave()
+    try requireFinite(stores, layout, step)
+    return CheckpointContents(
+      step: step, layout: layout, stores: stores, training: try record(step).json,
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
         time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription(),
@@ -166,7 +191,7 @@ final class RunArchive {
       learningRate: step > 0 ? recipe.train.learningRate[step] : nil,
       settings: data.settings + recipe.fixedSettings,
       model: try ModelIdentity(inputs.model.configuration), sources: data.sources,
-      phases: phases)
+      phases: phases, loss: lastLoss, spikes: trainer.spikes)
   }
 
   /// Measures the model, unless somebody asks to stop; with `unlessDone` only when the step's row does not

@@ -4,8 +4,9 @@ package protocol RunWork: AnyObject {
   func isAskedToStop() throws -> Bool
   /// Runs a step, counted from 1.
   ///
-  /// - Returns: whether it is done; not so if it was given up because somebody asked to stop.
-  func train(_ step: Int) throws -> Bool
+  /// - Returns: how many steps are done now: that one, or fewer if the run went back; nil if it was given up
+  ///   because somebody asked to stop.
+  func train(_ step: Int) throws -> Int?
   /// Writes down what the step did that ran last.
   func record(_ step: Int) throws
   /// Looks after the saves of a run that trains on after a step, and begins one that is due.
@@ -51,7 +52,8 @@ package struct RunLoop {
   }
 
   private mutating func advance(_ work: some RunWork) throws -> Bool {
-    // After a restart: the run before may have ended between a checkpoint and its evaluation.
+    // After a restart, or after going back: what ran before may have ended between a checkpoint and its
+    // evaluation.
     var isResumed = true
     while true {
       if try work.isAskedToStop() {
@@ -65,8 +67,10 @@ package struct RunLoop {
       }
       isResumed = false
       guard step < steps else { break }
-      guard try work.train(step + 1) else { continue }
-      step += 1
+      guard let done = try work.train(step + 1) else { continue }
+      isResumed = done <= step
+      step = done
+      if isResumed { continue }
       try work.record(step)
       if step < steps { try work.tendSaves(after: step) } else { try work.save(step) }
     }

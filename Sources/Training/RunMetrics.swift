@@ -46,7 +46,7 @@ final class RunMetrics {
     tokensPerStep: Int, saving: RunSaves.Costs = .init()
   ) throws {
     throughput.record(tokens: tokensPerStep, seconds: seconds)
-    guard step == 1 || step.isMultiple(of: every) else { return }
+    guard step == 1 || step.isMultiple(of: every) || result.spike != nil else { return }
     var extras = [
       (name: "exchange_seconds", value: result.exchange.exposed),
       (name: "overlapped_seconds", value: result.exchange.overlapped),
@@ -54,6 +54,7 @@ final class RunMetrics {
     if let seconds = result.sequenceExchange {
       extras.append((name: "sequence_exchange_seconds", value: seconds))
     }
+    if result.spike != nil { extras.append((name: "skipped", value: 1)) }
     if let seconds = result.verification {
       extras.append((name: "verify_seconds", value: seconds))
     }

@@ -159,6 +159,12 @@ final class RunSaves {
     }
   }
 
+  /// The step of the save under way; nil if there is none.
+  var pendingStep: Int? { pending?.step }
+
+  /// Takes note that the run goes on from an older checkpoint of its own.
+  func wentBack(to step: Int) { savedStep = step }
+
   /// Gives up the save under way, if there is one; collective.
   ///
   /// - Throws: `CheckpointError`.

@@ -39,7 +39,8 @@ struct RunStart {
     phases = try record.resuming(
       with: inputs.data.identity, recipe.fixedSettings,
       model: ModelIdentity(inputs.model.configuration),
-      nextSample: UInt64(step) * UInt64(recipe.train.sequencesPerStep))
+      nextSample: UInt64(record.spikes.batch(ofStep: step + 1) - 1)
+        * UInt64(recipe.train.sequencesPerStep))
     guard step <= recipe.train.steps else {
       throw TrainingError.alreadyTrained(steps: recipe.train.steps, checkpoint: step)
     }

@@ -35,15 +35,28 @@ final class StepSamples {
   /// Tokens predicted in a sample.
   var sequenceLength: Int { batch.sequenceLength }
 
-  /// Reads the samples of step `step`, counted from 1.
+  /// Reads this rank's samples of batch `number`, counted from 1: that of the step of that number, unless
+  /// batches were left out.
   ///
   /// - Throws: what a source throws when its data are damaged.
-  func load(step: Int) throws {
-    let first = UInt64(step - 1) * UInt64(samplesPerStep) + UInt64(firstMicroBatch * microBatch)
+  func load(batch number: Int) throws {
+    let first = UInt64(number - 1) * UInt64(samplesPerStep) + UInt64(firstMicroBatch * microBatch)
     for index in sources.indices {
       let sample = first + UInt64(index)
       sources[index] = stream.source(ofGlobalSample: sample)
       try stream.write(globalSample: sample, into: batch[index])
+    }
+  }
+
+  /// Where all samples of batch `number` come from, those of other ranks included.
+  func origins(ofBatch number: Int) -> [Origin] {
+    let first = UInt64(number - 1) * UInt64(samplesPerStep)
+    return (first..<(first + UInt64(samplesPerStep))).map { sample in
+      let (number, index) = stream.origin(ofGlobalSample: sample)
+      let source = stream.sources[number]
+      return Origin(
+        sample: sample, source: source.name, index: index,
+        documents: (source.samples as? TokenFileSource)?.documents(ofSample: index))
     }
   }
 

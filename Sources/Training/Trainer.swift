@@ -30,6 +30,8 @@ public final class Trainer {
     public var sequenceExchange: Double?
     /// Seconds that comparing the ranks' copies took; nil where they were not compared.
     public var verification: Double?
+    /// What cannot be right in the step, whose update was not made then.
+    public var spike: Spike?
   }
 
   /// The model.
@@ -52,6 +54,8 @@ public final class Trainer {
   /// The state that a micro-batch begins or ends with, when lanes carry states.
   private let laneState: FloatBuffer
   private let norm: GradientNorm
+  /// The spikes so far, and the batches left out because of them.
+  package var spikes = SpikeHistory()
   /// What kept this rank's part of a gradient from being computed.
   private var failure: (any Error)?
   /// Whether parameters, moments and the states that lanes carry are those after a whole step: not so
@@ -147,10 +151,12 @@ public final class Trainer {
   /// - Returns: what it did; nil on all ranks if it was given up because the run has to stop, and nothing
   ///   has changed.
   /// - Throws: `AgreedError` when data or spilled states cannot be read on some rank;
-  ///   `TrainingError.notFinite`, before the parameters are touched; `CollectiveError`.
+  ///   `TrainingError.notFinite` before the parameters are touched, unless the recipe says what is to
+  ///   happen then; `CollectiveError`.
   public func step(_ step: Int) throws -> StepResult? {
     ranks.activity.enter(.reading, step: step)
-    try ranks.agree { try samples.load(step: step) }
+    let batch = spikes.batch(ofStep: step)
+    try ranks.agree { try samples.load(batch: batch) }
     ranks.activity.enter(.computing)
     let sharedBefore = group?.seconds ?? 0
     let weight = try reducer.sum { self.samples.weight(ofLeaf: $0) }
@@ -172,21 +178,29 @@ public final class Trainer {
     }
     try totals?.sum(reducer)
     let gradientNorm = try norm(reducer.gradient) { try self.reducer.merge($0, count: $1) }
-    try checkFinite(step, loss, gradientNorm)
-    let learningRate = schedule[step]
+    var result = StepResult(
+      loss: loss, gradientNorm: gradientNorm, learningRate: schedule[step],
+      exchange: reducer.seconds)
+    result.spike = try spike(step, loss, gradientNorm)
+    if result.spike == nil { try update(step, result) }
+    result.exchange = reducer.seconds
+    result.sequenceExchange = group.map { $0.seconds - sharedBefore }
+    return result
+  }
+
+  /// Moves the parameters by the summed gradient.
+  private func update(_ step: Int, _ result: StepResult) throws {
     ranks.activity.enter(.updating)
     try valuesWillChange(step)
     isBetweenSteps = false
     optimizer.update(
-      parameters.buffer, gradients: reducer.gradient, step: step, lr: learningRate,
-      gradientNorm: gradientNorm)
+      parameters.buffer, gradients: reducer.gradient, step: step, lr: result.learningRate,
+      gradientNorm: result.gradientNorm)
     try reducer.shareParts(of: parameters.buffer)
     carried?.moveOn()
     isBetweenSteps = true
-    return StepResult(
-      loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
-      exchange: reducer.seconds,
-      sequenceExchange: group.map { $0.seconds - sharedBefore })
+    let plan = recipe.train.onSpike
+    if plan.policy != .off { spikes.accept(result.loss, window: plan.window) }
   }
 
   /// The loss sum of a leaf; NaN when it cannot be computed on this rank, or is given up.
@@ -222,11 +236,33 @@ public final class Trainer {
     return sum
   }
 
-  private func checkFinite(_ step: Int, _ loss: Double, _ gradientNorm: Double) throws {
-    guard loss.isFinite else {
-      throw TrainingError.notFinite(step: step, what: "the loss is \(loss)")
+  /// Whether the step is a spike; the same on all ranks.
+  ///
+  /// - Throws: `TrainingError.notFinite` where the recipe has no policy; `CollectiveError`.
+  private func spike(_ step: Int, _ loss: Double, _ gradientNorm: Double) throws -> Spike? {
+    let plan = recipe.train.onSpike
+    let deviation =
+      plan.policy == .off ? nil : spikes.deviation(of: loss, window: plan.window)
+    var what = try notFinite(loss, gradientNorm)
+    if plan.policy == .off {
+      if let what { throw TrainingError.notFinite(step: step, what: what) }
+      return nil
     }
-    guard !gradientNorm.isFinite else { return }
+    if what == nil, let deviation, deviation > plan.threshold {
+      what = String(
+        format: "the loss is %.4f, %.1f standard deviations above those of the %d steps before",
+        loss,
+        deviation, plan.window)
+    }
+    return what.map {
+      Spike(step: step, loss: loss, gradientNorm: gradientNorm, deviation: deviation, what: $0)
+    }
+  }
+
+  /// What is not a finite number in a step; nil if all is.
+  private func notFinite(_ loss: Double, _ gradientNorm: Double) throws -> String? {
+    guard loss.isFinite else { return "the loss is \(loss)" }
+    guard !gradientNorm.isFinite else { return nil }
     // A rank may only have its part of the gradient, so all look and the first tensor counts.
     let slots = Array(model.layout.trainableSlots)
     let bad = slots.firstIndex { slot in
@@ -236,8 +272,40 @@ public final class Trainer {
     }
     let first = -(try ranks.communicator.maximum(-(bad ?? slots.count)))
     let name = first < slots.count ? slots[first].name : "no single tensor"
-    throw TrainingError.notFinite(
-      step: step, what: "the gradient norm is \(gradientNorm), first in \(name)")
+    return "the gradient norm is \(gradientNorm), first in \(name)"
+  }
+
+  /// Where the samples of a step's batch come from.
+  func origins(ofStep step: Int) -> [StepSamples.Origin] {
+    samples.origins(ofBatch: spikes.batch(ofStep: step))
+  }
+
+  /// Takes the state of an older checkpoint, to go on without the batches up to a spike's; collective.
+  ///
+  /// - Parameters:
+  ///   - spike: the step that was a spike.
+  ///   - path: the checkpoint's directory.
+  ///   - finish: what else has to go back to the checkpoint's step, before the state counts as whole.
+  /// - Returns: the checkpoint's step.
+  /// - Throws: `AgreedError`, and what `finish` throws.
+  func goBack(
+    from spike: Int, to path: String, finish: (_ step: Int) throws -> Void
+  ) throws -> Int {
+    isBetweenSteps = false
+    let (step, record) = try ranks.agree {
+      let reader = try CheckpointReader(path: path)
+      try reader.require(recipe.checkpointLayout(model).layout)
+      for store in [CheckpointStore(parameters: parameters)] + progress {
+        try reader.read(into: store)
+      }
+      return (
+        reader.manifest.step, try TrainingRecord(reader.manifest.training, path: path)
+      )
+    }
+    spikes = spikes.goingBack(from: spike, to: step, losses: record.spikes.losses)
+    try finish(step)
+    isBetweenSteps = true
+    return step
   }
 
   /// What a checkpoint holds of this training besides parameters, as this rank has it: the optimizer's

@@ -17,6 +17,8 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
   case record(FieldError)
   /// The loss or the gradient is no longer a number; exit class 70.
   case notFinite(step: Int, what: String)
+  /// A loss or gradient that cannot be right, after which the recipe lets no run go on; exit class 70.
+  case spike(step: Int, what: String)
   /// Ranks hold different values of what is equal by construction; exit class 70.
   case diverged(step: Int, what: String)
 
@@ -25,7 +27,7 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
     switch self {
     case .unsupported, .launch, .runExists, .changed, .alreadyTrained: 64
     case .record: 65
-    case .notFinite, .diverged: 70
+    case .notFinite, .spike, .diverged: 70
     }
   }
 
@@ -43,6 +45,9 @@ public enum TrainingError: UserFacingError, Sendable, Equatable {
     case .notFinite(let step, let what):
       "step \(step): \(what); the last checkpoint is untouched: lower train.optimizer.lr, or run "
         + "with --debug to find the layer"
+    case .spike(let step, let what):
+      "step \(step): \(what); its update was not made: look at the batch in spikes.jsonl, lower "
+        + "train.optimizer.lr, or change train.on_spike"
     case .diverged(let step, let what):
       "step \(step): \(what): memory or a processor is faulty, and nothing is saved; test the "
         + "machine or leave it out, and start again to go on from the last checkpoint"

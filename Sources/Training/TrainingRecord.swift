@@ -40,7 +40,7 @@ package struct DataIdentity: Equatable {
 
 /// What a checkpoint says about the run beside its weights.
 ///
-/// Version 2. Version 1, without `version`, names token files by their prefix and does not say which
+/// Version 2, or 3 when batches were left out, which older programs would train on. Version 1, without `version`, names token files by their prefix and does not say which
 /// function the model computes nor which learning rate the last step had.
 package struct TrainingRecord {
   /// Steps done.
@@ -57,26 +57,33 @@ package struct TrainingRecord {
   package var sources: [DataIdentity.Source]
   /// How they were mixed, phase by phase.
   package var phases: [Mixture.Phase]
+  /// Loss of the last step; nil before the first one, or if not recorded.
+  package var loss: Double?
+  /// The spikes so far, and what was left out because of them.
+  package var spikes = SpikeHistory()
 }
 
 // MARK: - As stored in the manifest
 
 extension TrainingRecord {
-  private static let version = 2
+  private static let version = 3
 
   /// As stored in the manifest.
   package var json: JSONValue {
     var members = [
-      JSONMember("version", .integer(Self.version)), JSONMember("step", .integer(step)),
+      JSONMember("version", .integer(spikes.gaps.isEmpty ? 2 : Self.version)),
+      JSONMember("step", .integer(step)),
       JSONMember("tokens", .integer(tokens)),
     ]
     if let learningRate { members.append(JSONMember("learning_rate", .number("\(learningRate)"))) }
+    if let loss { members.append(JSONMember("loss", .number("\(loss)"))) }
     members.append(
       JSONMember(
         "identity", .object(settings.map { JSONMember($0.field, .string($0.value)) })))
     members.append(JSONMember("sources", .array(sources.map(\.json))))
     members.append(JSONMember("phases", .array(phases.map(\.json))))
     if let model { members.append(JSONMember("model", model.json)) }
+    if let spikes = spikes.json { members.append(JSONMember("spikes", spikes)) }
     return .object(members)
   }
 
@@ -105,6 +112,8 @@ extension TrainingRecord {
     step = try reader.integer("step", .atLeast(0))
     tokens = try reader.integer("tokens", .atLeast(0), atMost: 1 << 62)
     learningRate = try reader.optionalNumber("learning_rate")
+    loss = try reader.optionalNumber("loss")
+    if reader.value("spikes") != nil { spikes = try SpikeHistory(stored: reader.mapping("spikes")) }
     settings = []
     let identity = try reader.mapping("identity")
     for entry in identity.entries {

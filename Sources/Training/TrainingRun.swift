@@ -114,6 +114,7 @@ public final class TrainingRun {
         stream: inputs.data.stream(phases: start.phases), ranks: ranks, memory: inputs.memory,
         group: group, precision: products)
       for store in trainer.progress { try start.reader?.read(into: store) }
+      trainer.spikes = start.record?.spikes ?? SpikeHistory()
       return trainer
     }
   }
@@ -160,14 +161,14 @@ extension TrainingRun: RunWork {
     try ranks.areAskedToStop(before: result?.seconds ?? 0)
   }
 
-  package func train(_ step: Int) throws -> Bool {
+  package func train(_ step: Int) throws -> Int? {
     let start = DispatchTime.now().uptimeNanoseconds
-    guard var outcome = try trainer.step(step) else { return false }
+    guard var outcome = try trainer.step(step) else { return nil }
     let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
     outcome.verification = try archive.verifyWhenDue(step)
     result = (outcome, seconds)
     lastStep = step
-    return true
+    return try outcome.spike.map(archive.answer) ?? step
   }
 
   package func record(_ step: Int) throws {
@@ -212,7 +213,9 @@ extension TrainingRun: RunWork {
   private func canSave(after error: any Error) -> Bool {
     guard !(error is CheckpointError), trainer.isBetweenSteps else { return false }
     guard case .notFinite? = error as? TrainingError else { return true }
-    return trainer.parameters.buffer.elements.allSatisfy(\.isFinite)
+    let stores = trainer.replicatedStores
+    return firstNotFinite(stores.flatMap { TensorPiece.pieces(of: $0, trainer.model.layout) })
+      == nil
   }
 }
 

@@ -11,9 +11,16 @@ struct DamagedRun {
     case weight
     /// A bit of a first moment.
     case moment
+    /// A parameter becomes NaN.
+    case nan
+    /// A parameter is NaN in the next step.
+    case blink
+    /// A first moment becomes infinite.
+    case infinity
   }
 
   let kind: Kind
+  /// Whom it happens to; -1 for all.
   let rank: Int
   let step: Int
 
@@ -32,12 +39,17 @@ struct DamagedRun {
       var log = Logger(label: "training-probe")
       log.logLevel = .warning
       let run = try TrainingRun(recipe, resume: .auto, ranks: ranks, log: log)
-      if ranks.rank == rank {
-        var isDone = false
+      if rank < 0 || ranks.rank == rank {
+        var (isDone, isOver) = (false, kind != .blink)
+        var before: Float = 0
         Communicator.fault = { _ in
           if !isDone && run.lastStep == step {
             isDone = true
+            before = run.trainer.parameters.buffer.pointer[middle(run.trainer)]
             damage(run.trainer)
+          } else if isDone && !isOver && run.lastStep == step + 1 {
+            isOver = true
+            run.trainer.parameters.buffer.pointer[middle(run.trainer)] = before
           }
           return nil
         }
@@ -50,12 +62,17 @@ struct DamagedRun {
   }
 
   private func damage(_ trainer: Trainer) {
-    let middle = trainer.model.layout.trainableCount / 2
+    let parameter = trainer.parameters.buffer.pointer + middle(trainer)
+    let moment = trainer.optimizer.state[0].values.bytes + 4 * middle(trainer)
     switch kind {
-    case .weight: flipLowestBit(UnsafeMutableRawPointer(trainer.parameters.buffer.pointer + middle))
-    case .moment: flipLowestBit(trainer.optimizer.state[0].values.bytes + 4 * middle)
+    case .weight: flipLowestBit(UnsafeMutableRawPointer(parameter))
+    case .moment: flipLowestBit(moment)
+    case .nan, .blink: parameter.pointee = .nan
+    case .infinity: moment.storeBytes(of: .infinity, as: Float.self)
     }
   }
+
+  private func middle(_ trainer: Trainer) -> Int { trainer.model.layout.trainableCount / 2 }
 
   private func flipLowestBit(_ number: UnsafeMutableRawPointer) {
     number.storeBytes(of: number.load(as: UInt8.self) ^ 1, as: UInt8.self)

@@ -13,6 +13,8 @@ import Training
     var stopsDuring: String?
     var fails: Set<String> = []
     var isWhole = true
+    /// A step after which the run goes on from the one three before, once.
+    var goesBack: Int?
     private var step = 0
     private var savedStep: Int
 
@@ -28,10 +30,16 @@ import Training
     }
 
     func isAskedToStop() -> Bool { isGivenUp || stopsAfter.map { step >= $0 } ?? false }
-    func train(_ step: Int) throws -> Bool {
+    func train(_ step: Int) throws -> Int? {
       try act("train \(step)")
-      if !isGivenUp { self.step = step }
-      return !isGivenUp
+      if isGivenUp { return nil }
+      if goesBack == step {
+        goesBack = nil
+        (self.step, savedStep) = (step - 3, step - 3)
+      } else {
+        self.step = step
+      }
+      return self.step
     }
     func record(_ step: Int) throws { try act("record \(step)") }
     /// Saves every second step.
@@ -70,6 +78,28 @@ import Training
       script.done == [
         "train 1", "record 1", "train 2", "record 2", "save 2", "evaluate 2", "train 3",
         "record 3", "train 4", "record 4", "save 4", "evaluate 4",
+      ])
+  }
+
+  @Test func goingBackRepeatsTheStepsSince() throws {
+    let script = Script()
+    script.goesBack = 3
+    script.stopsAfter = 4
+    var loop = loop(steps: 5, evaluateEvery: 2)
+    #expect(try !loop.run(script))
+    #expect(
+      script.done == [
+        "train 1", "record 1", "train 2", "record 2", "save 2", "evaluate 2", "train 3",
+        "train 1", "record 1", "train 2", "record 2", "save 2", "evaluate 2", "train 3",
+        "record 3", "train 4", "record 4", "save 4",
+      ])
+    let again = Script(savedStep: 2)
+    again.goesBack = 5
+    var late = self.loop(steps: 6, after: 4, evaluateEvery: 2)
+    #expect(try late.run(again))
+    #expect(
+      Array(again.done.prefix(4)) == [
+        "evaluate if missing 4", "train 5", "evaluate if missing 2", "train 3",
       ])
   }
 

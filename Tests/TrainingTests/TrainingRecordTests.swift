@@ -60,6 +60,19 @@ import Training
     return record
   }
 
+  @Test("losses, spikes and what was left out come back; older programs refuse gaps")
+  func spikes() throws {
+    var record = try Self.record(Self.data([("a", 1)]))
+    record.loss = 0.1
+    record.spikes = SpikeHistory(losses: [0.25, 0.1], spikes: [4])
+    #expect(record.json["version"]?.integer() == 2)
+    #expect(try TrainingRecord(record.json, path: "step-5").spikes == record.spikes)
+    record.spikes = record.spikes.goingBack(from: 9, to: 7, losses: [0.5])
+    #expect(record.json["version"]?.integer() == 3)
+    let again = try TrainingRecord(record.json, path: "step-5")
+    #expect(again.spikes == record.spikes && again.loss == 0.1 && again.json == record.json)
+  }
+
   private func resume(
     _ record: TrainingRecord, _ data: DataIdentity, model: ModelIdentity? = nil
   ) throws -> [Mixture.Phase] {

@@ -52,6 +52,8 @@ extension Recipe {
     package var otherOptimizer: AnyOptimizerConfiguration?
     /// How the learning rate moves.
     public var schedule = Schedule(steps: 0)
+    /// What happens when the loss or the gradient cannot be right.
+    public var onSpike = OnSpike()
 
     package static var fields: [Field<Train>] {
       [
@@ -76,6 +78,7 @@ extension Recipe {
         .choice("precision", \.precision, standard: "`auto`", "arithmetic of the matrix products"),
         .choice("trainable", \.trainable, standard: "`all`", "which parameters are trained"),
         .section("optimizer", \.optimizer), .section("schedule", \.schedule),
+        .section("on_spike", \.onSpike),
       ]
     }
 

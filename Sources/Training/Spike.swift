@@ -1,0 +1,63 @@
+import Foundation
+import JSON
+
+/// A step whose update was not made because its loss or gradient cannot be right.
+public struct Spike: Sendable {
+  /// The step.
+  public var step: Int
+  /// Its loss.
+  public var loss: Double
+  /// Its gradient norm before clipping.
+  public var gradientNorm: Double
+  /// Standard deviations above the losses before; nil where these are too few.
+  public var deviation: Double?
+  /// What is wrong, for messages.
+  public var what: String
+
+  /// A row of `spikes.jsonl`: the step, what was done about it, and the samples of its batch.
+  func row(_ policy: Recipe.OnSpike.Policy, batch: Int, samples: [StepSamples.Origin]) -> String {
+    let members = [
+      JSONMember("step", .integer(step)), JSONMember("loss", Self.json(loss)),
+      JSONMember("grad_norm", Self.json(gradientNorm)),
+      JSONMember("z", deviation.map(Self.json) ?? .null),
+      JSONMember("policy", .string(policy.rawValue)), JSONMember("batch", .integer(batch)),
+      JSONMember("samples", .array(samples.map(\.json))),
+    ]
+    // The encoder indents; inside JSON a line break is only ever white space.
+    return String(decoding: JSONValue.object(members).encoded(), as: UTF8.self)
+      .split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+      .joined(separator: " ")
+  }
+
+  /// JSON has no NaN and no infinity: such a number is a text.
+  private static func json(_ value: Double) -> JSONValue {
+    value.isFinite ? .number("\(value)") : .string("\(value)")
+  }
+}
+
+extension StepSamples {
+  /// Where a sample comes from.
+  struct Origin {
+    /// Its number in the run.
+    var sample: UInt64
+    /// Its source's name.
+    var source: String
+    /// Its number in the source.
+    var index: UInt64
+    /// The documents of a token file that it has tokens of.
+    var documents: ClosedRange<Int>?
+
+    var json: JSONValue {
+      var members = [
+        JSONMember("sample", .integer(sample)), JSONMember("source", .string(source)),
+        JSONMember("index", .integer(index)),
+      ]
+      if let documents {
+        members.append(
+          JSONMember(
+            "documents", .array([.integer(documents.lowerBound), .integer(documents.upperBound)])))
+      }
+      return .object(members)
+    }
+  }
+}
