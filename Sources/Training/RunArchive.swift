@@ -16,7 +16,7 @@ final class RunArchive {
   let ranks: Ranks
   let log: Logger
   private let inputs: RunInputs
-  private let products: ProductPrecision
+  private let environment: RunEnvironment
   private let phases: [Mixture.Phase]
   let trainer: Trainer
   private let writer: CheckpointWriter
@@ -40,13 +40,13 @@ final class RunArchive {
   /// - Throws: `AgreedError`, `CheckpointError`.
   init(
     _ recipe: Recipe, point: StartingPoint, inputs: RunInputs, start: RunStart, trainer: Trainer,
-    products: ProductPrecision, ranks: Ranks, log: Logger
+    environment: RunEnvironment, ranks: Ranks, log: Logger
   ) throws {
     self.recipe = recipe
     self.ranks = ranks
     self.log = log
     self.inputs = inputs
-    self.products = products
+    self.environment = environment
     self.trainer = trainer
     phases = start.phases
     replicas = ReplicaCheck(trainer.replicatedStores, layout: trainer.model.layout)
@@ -181,7 +181,7 @@ final class RunArchive {
       creation: CheckpointCreation(
         host: ProcessInfo.processInfo.hostName, ranks: ranks.size,
         time: ISO8601DateFormatter().string(from: Date()), openBLAS: blasDescription(),
-        products: products.description))
+        products: environment["products"]))
   }
 
   private func record(_ step: Int) throws -> TrainingRecord {
@@ -191,7 +191,8 @@ final class RunArchive {
       learningRate: step > 0 ? recipe.train.learningRate[step] : nil,
       settings: data.settings + recipe.fixedSettings,
       model: try ModelIdentity(inputs.model.configuration), sources: data.sources,
-      phases: phases, loss: lastLoss, spikes: trainer.spikes)
+      phases: phases, loss: lastLoss, spikes: trainer.spikes,
+      recipe: recipe.settings, environment: environment)
   }
 
   /// Measures the model, unless somebody asks to stop; with `unlessDone` only when the step's row does not

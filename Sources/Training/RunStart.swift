@@ -51,6 +51,15 @@ struct RunStart {
     (self.reader, self.record) = (reader, record)
   }
 
+  /// What is another than it was for the checkpoint, and what that means for the bits; one line each.
+  func changes(_ recipe: Recipe, _ environment: RunEnvironment) -> [RunNote] {
+    guard let record, let reader else { return [] }
+    let before = record.environment ?? RunEnvironment(reader.manifest.creation)
+    return recipe.notes(since: record.recipe, step)
+      + before.notes(
+        now: environment, after: step, isReproducible: recipe.parallel.isReproducible)
+  }
+
   /// What the user should know about going on, one line each.
   func notes(_ recipe: Recipe, _ data: DataIdentity) -> [RunNote] {
     var notes: [RunNote] = []

@@ -61,6 +61,10 @@ package struct TrainingRecord {
   package var loss: Double?
   /// The spikes so far, and what was left out because of them.
   package var spikes = SpikeHistory()
+  /// The recipe's keys with their values; empty if not recorded.
+  package var recipe: [(name: String, value: String)] = []
+  /// What the run's bits may depend on; nil if not recorded.
+  package var environment: RunEnvironment?
 }
 
 // MARK: - As stored in the manifest
@@ -83,6 +87,11 @@ extension TrainingRecord {
     members.append(JSONMember("sources", .array(sources.map(\.json))))
     members.append(JSONMember("phases", .array(phases.map(\.json))))
     if let model { members.append(JSONMember("model", model.json)) }
+    func texts(_ entries: [(name: String, value: String)]) -> JSONValue {
+      .object(entries.map { JSONMember($0.name, .string($0.value)) })
+    }
+    if let environment { members.append(JSONMember("environment", texts(environment.entries))) }
+    if !recipe.isEmpty { members.append(JSONMember("recipe", texts(recipe))) }
     if let spikes = spikes.json { members.append(JSONMember("spikes", spikes)) }
     return .object(members)
   }
@@ -113,6 +122,8 @@ extension TrainingRecord {
     tokens = try reader.integer("tokens", .atLeast(0), atMost: 1 << 62)
     learningRate = try reader.optionalNumber("learning_rate")
     loss = try reader.optionalNumber("loss")
+    recipe = try Self.texts(reader, "recipe") ?? []
+    environment = try Self.texts(reader, "environment").map { RunEnvironment($0) }
     if reader.value("spikes") != nil { spikes = try SpikeHistory(stored: reader.mapping("spikes")) }
     settings = []
     let identity = try reader.mapping("identity")
@@ -135,6 +146,18 @@ extension TrainingRecord {
     guard phases.last?.weights.count == sources.count else {
       throw reader.invalid("phases", "must end with a weight for each of the sources")
     }
+  }
+
+  private static func texts(
+    _ reader: FieldReader, _ key: String
+  ) throws(FieldError) -> [(name: String, value: String)]? {
+    guard reader.value(key) != nil else { return nil }
+    let texts = try reader.mapping(key)
+    var entries: [(name: String, value: String)] = []
+    for entry in texts.entries {
+      entries.append((entry.key, try texts.text(entry.key, orEmpty: true)))
+    }
+    return entries
   }
 
   /// Takes the sources of version 1 out of the settings, where they stood one field each, and adds what

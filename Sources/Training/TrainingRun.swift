@@ -69,9 +69,11 @@ public final class TrainingRun {
       throw error
     }
     trainer = try Self.trainer(recipe, inputs, start, precision.products, ranks)
+    let environment = RunEnvironment(
+      products: precision.products, ranks: ranks, threads: threads)
     archive = try RunArchive(
       recipe, point: point, inputs: inputs, start: start, trainer: trainer,
-      products: precision.products, ranks: ranks, log: log)
+      environment: environment, ranks: ranks, log: log)
     ranks.activity.enter(.starting, step: start.step)
     loop = RunLoop(steps: recipe.train.steps, after: start.step) {
       inputs.evaluation.isDue(step: $0, last: recipe.train.steps)
@@ -81,7 +83,7 @@ public final class TrainingRun {
       archive.saves.longestSave > 0 ? archive.saves.longestSave : nil
     }
     announce(inputs, threads: threads, precision)
-    announce(start, inputs)
+    announce(start, inputs, environment)
   }
 
   /// Where the run starts, and what it starts from; collective.
@@ -234,7 +236,9 @@ extension TrainingRun {
     if let note = precision.note { say(note) }
   }
 
-  private func announce(_ start: RunStart, _ inputs: RunInputs) {
+  private func announce(
+    _ start: RunStart, _ inputs: RunInputs, _ environment: RunEnvironment
+  ) {
     guard ranks.leads else { return }
     if let path = start.reader?.path {
       let restarts = ProcessInfo.processInfo.environment["SLURM_RESTART_COUNT"]
@@ -244,7 +248,8 @@ extension TrainingRun {
     } else if let expansion = inputs.model.expansion {
       log.info("state expansion:\n\(expansion)")
     }
-    for note in start.notes(recipe, inputs.data.identity) { say(note) }
+    let notes = start.changes(recipe, environment) + start.notes(recipe, inputs.data.identity)
+    for note in notes { say(note) }
   }
 
   private func say(_ note: RunNote) {

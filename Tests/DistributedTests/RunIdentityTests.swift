@@ -122,6 +122,25 @@ extension DistributedTests {
       }
     }
 
+    @Test("a resumed run says what has changed since the checkpoint, and whether bits depend on it")
+    func changes() throws {
+      let job = try TrainingJob(["train.steps=2"] + Self.schedule)
+      _ = try job.finish(.alone, run: "run")
+      let same = try job.start(.alone, run: "run").wait()
+      #expect(same.code == 0 && !same.stderr.contains("changed since"), "\(same.stderr)")
+      let other = try job.start(
+        .ranks(2), run: "run", ["train.steps=4", "checkpoint.keep=5"],
+        environment: ["OPENBLAS_CORETYPE": "Nehalem"]
+      ).wait()
+      #expect(other.code == 0, "\(other.stderr)")
+      for line in [
+        "changed since step 2: train.steps 2 -> 4; the numbers of later steps may depend on that",
+        "changed since step 2: checkpoint.keep 2 -> 5; no number of later steps depends on that",
+        "changed since step 2: ranks 1 -> 2; the bits stay the same",
+        "warning: changed since step 2: OpenBLAS ",
+      ] { #expect(other.stderr.contains(line), "\(line): \(other.stderr)") }
+    }
+
     // MARK: The schedule
 
     @Test("more steps after a finished schedule: the jump of the learning rate is announced")
