@@ -40,8 +40,9 @@ package struct DataIdentity: Equatable {
 
 /// What a checkpoint says about the run beside its weights.
 ///
-/// Version 2, or 3 when batches were left out, which older programs would train on. Version 1, without `version`, names token files by their prefix and does not say which
-/// function the model computes nor which learning rate the last step had.
+/// Version 2, or 3 when batches were left out, which older programs would train on. Version 1, without
+/// `version`, names token files by their prefix and does not say which function the model computes nor
+/// which learning rate the last step had.
 package struct TrainingRecord {
   /// Steps done.
   package var step: Int

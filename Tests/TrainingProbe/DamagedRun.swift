@@ -65,8 +65,8 @@ struct DamagedRun {
     let parameter = trainer.parameters.buffer.pointer + middle(trainer)
     let moment = trainer.optimizer.state[0].values.bytes + 4 * middle(trainer)
     switch kind {
-    case .weight: flipLowestBit(UnsafeMutableRawPointer(parameter))
-    case .moment: flipLowestBit(moment)
+    case .weight: flipBit(UnsafeMutableRawPointer(parameter))
+    case .moment: flipBit(moment)
     case .nan, .blink: parameter.pointee = .nan
     case .infinity: moment.storeBytes(of: .infinity, as: Float.self)
     }
@@ -74,7 +74,7 @@ struct DamagedRun {
 
   private func middle(_ trainer: Trainer) -> Int { trainer.model.layout.trainableCount / 2 }
 
-  private func flipLowestBit(_ number: UnsafeMutableRawPointer) {
-    number.storeBytes(of: number.load(as: UInt8.self) ^ 1, as: UInt8.self)
+  private func flipBit(_ number: UnsafeMutableRawPointer) {
+    number.storeBytes(of: number.load(as: UInt8.self) ^ 16, as: UInt8.self)
   }
 }

@@ -14,7 +14,7 @@ import Training
 ///     training-probe reduction COUNT LEAVES [overlap] [sharded] [plain]
 ///     training-probe failing-save RECIPE [key.path=value ...]
 ///     training-probe mismatch RECIPE [key.path=value ...]
-///     training-probe damaged (weight | moment) RANK STEP RECIPE [key.path=value ...]
+///     training-probe damaged (weight | moment | nan | blink | infinity) RANK STEP RECIPE [key.path=value ...]
 ///     training-probe profile RECIPE [key.path=value ...]
 ///
 /// The first prints how often memory was asked for during five warm steps, the second does so for a
@@ -47,7 +47,9 @@ struct TrainingProbe {
     case "damaged" where arguments.count > 4:
       guard let damage = DamagedRun(arguments[1...3]) else { exit(64) }
       let recipe = try Recipe.load(path: arguments[4], overrides: Array(arguments.dropFirst(5)))
-      exit(damage.run(recipe, try Ranks(communicator)))
+      let code = damage.run(recipe, try Ranks(communicator))
+      if code == 0 { try communicator.finalize() }
+      exit(code)
     case "shared-allocations" where arguments.count > 1:
       let recipe = try Recipe.load(path: arguments[1], overrides: Array(arguments.dropFirst(2)))
       print("allocations: \(try SharedPass.allocations(recipe))")

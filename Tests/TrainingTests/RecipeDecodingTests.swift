@@ -302,12 +302,19 @@ let leastRecipe = """
           schedule:
             kind: cosine
             warmup_steps: 1000
+          on_spike:
+            policy: off
+            window: 100
+            threshold: 6.0
+            limit: 10
+            steps_back: 10
         parallel:
           threads_per_rank: auto
           optimizer_sharding: none
           reproducible: true
           sequence_ranks: 1
           overlap: true
+          verify_every: 10
         checkpoint:
           every: 1000
           interval: off

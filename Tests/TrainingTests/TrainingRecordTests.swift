@@ -151,11 +151,11 @@ import Training
 
   @Test func aRecordOfALaterVersionIsRefused() throws {
     let json = try JSONValue(
-      parsing: #"{"version": 3, "step": 1, "tokens": 1, "identity": {}}"#)
+      parsing: #"{"version": 4, "step": 1, "tokens": 1, "identity": {}}"#)
     let error = #expect(throws: TrainingError.self) { try TrainingRecord(json, path: "step-1") }
     #expect(
       error?.description
-        == "step-1: `training.version`: must be at most 2, found 3: use a newer statex")
+        == "step-1: `training.version`: must be at most 3, found 4: use a newer statex")
     #expect(error?.exitCode == 65)
   }
 
