@@ -35,7 +35,9 @@ final class ReplicaCheck {
 
   /// Makes sure that all ranks hold the same; collective.
   ///
-  /// - Parameter step: steps done, for the error.
+  /// - Parameters:
+  ///   - ranks: who compares.
+  ///   - step: steps done, for the error.
   /// - Throws: `TrainingError.diverged` on all ranks, naming ranks and tensor; `CollectiveError`.
   func run(_ ranks: Ranks, step: Int) throws {
     parallelFor(pieces.count, (bytes, hashes)) { job, index in

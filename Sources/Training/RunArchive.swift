@@ -152,7 +152,9 @@ final class RunArchive {
     isVerified = true
   }
 
-  /// Makes sure that only finite numbers are saved; collective. Ranks divide what all of them hold.
+  /// Makes sure that only finite numbers are saved; collective.
+  ///
+  /// Ranks divide what all of them hold.
   ///
   /// - Throws: `TrainingError.notFinite` on all ranks, `CollectiveError`.
   private func requireFinite(

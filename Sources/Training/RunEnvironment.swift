@@ -44,6 +44,7 @@ package struct RunEnvironment: Equatable {
   ///   - now: the environment of the run that goes on.
   ///   - step: the step after which it does.
   ///   - isReproducible: whether sums run in one fixed order.
+  /// - Returns: the lines.
   package func notes(
     now: RunEnvironment, after step: Int, isReproducible: Bool
   ) -> [RunNote] {
@@ -74,7 +75,11 @@ struct RunChange: Equatable {
 
   /// What differs between two lists of names and values.
   ///
-  /// - Parameter onlyKnown: whether to leave out what stands in one of them only.
+  /// - Parameters:
+  ///   - was: the one of before.
+  ///   - now: the one of now.
+  ///   - onlyKnown: whether to leave out what stands in one of them only.
+  /// - Returns: the differences, in the order of the names.
   static func between(
     _ was: [(name: String, value: String)], _ now: [(name: String, value: String)],
     onlyKnown: Bool = false
