@@ -112,7 +112,7 @@ final class RunSaves {
     guard recipe.interval != nil || failures > 0 else { return false }
     let now = RunClock.seconds
     let isLate = recipe.interval.map { now - lastBegin >= Double($0.seconds) } ?? false
-    let isRetry = failures > 0 && now >= retryAt
+    let isRetry = failures > 0 && pending == nil && now >= retryAt
     return try ranks.communicator.maximum(ranks.leads && (isLate || isRetry) ? 1 : 0) == 1
   }
 
