@@ -5,7 +5,8 @@ import Foundation
 /// `XXH64SUMS`: the hash of every file of an export, as `xxhsum -c XXH64SUMS` checks them.
 ///
 /// Nothing else of the ecosystem looks at weights before it uses them: one flipped bit loads as another
-/// number. The model card is left out, for people edit it.
+/// number. The model card is left out, for people edit it. They edit `config.json` too, which is summed but not
+/// compared when a model is read.
 enum ExportSums {
   static let fileName = "XXH64SUMS"
 
@@ -13,8 +14,7 @@ enum ExportSums {
   static func write(in directory: String) throws(FileError) {
     var lines = ""
     for name in try FileSystem.list(directory).sorted() where isSummed(name) {
-      let file = try MappedFile(path: directory + "/" + name)
-      lines += "\(XXH64.hexadecimal(XXH64.hash(file.bytes)))  \(name)\n"
+      lines += "\(try hash(directory + "/" + name))  \(name)\n"
     }
     try OutputFile.write(Array(lines.utf8), creating: directory + "/" + fileName)
   }
@@ -31,35 +31,28 @@ enum ExportSums {
   ///   - directory: a model directory.
   /// - Throws: `.malformed` naming the first file that is another, `.file` when one cannot be read.
   static func check(_ names: [String], in directory: String) throws(InteropError) {
+    let path = directory + "/" + fileName
+    guard let text = try InteropError.from(try InputFile.contentsIfPresent(of: path)) else {
+      return
+    }
+    let sums = parse(String(decoding: text, as: UTF8.self))
     for name in names {
-      guard let (found, expected) = try change(of: name, in: directory) else { continue }
-      throw .malformed(
-        file: directory + "/" + name,
-        problem:
-          "has the hash \(found), \(fileName) says \(expected): it is damaged, or was changed after "
-          + "the export; take it from a good copy, or remove \(fileName) if the change is meant")
+      guard let expected = sums[name] else { continue }
+      let found = try InteropError.from(try hash(directory + "/" + name))
+      guard found == expected else {
+        throw .malformed(
+          file: directory + "/" + name,
+          problem:
+            "has the hash \(found), \(fileName) says \(expected): it is damaged, or was changed after "
+            + "the export; take it from a good copy, or remove \(fileName) if the change is meant")
+      }
     }
   }
 
-  /// What a user should know about a file that is meant to be edited; nil when it is as it was exported.
-  static func note(on name: String, in directory: String) throws(InteropError) -> String? {
-    guard try change(of: name, in: directory) != nil else { return nil }
-    return
-      "\(directory)/\(name) is not the file that was exported (\(fileName)): changed since, or damaged"
-  }
-
-  /// The hash of a file and the one that it should have; nil when they are the same, or nothing says.
-  private static func change(
-    of name: String, in directory: String
-  ) throws(InteropError) -> (found: String, expected: String)? {
-    let path = directory + "/" + fileName
-    guard let text = try InteropError.from(try InputFile.contentsIfPresent(of: path)),
-      let expected = parse(String(decoding: text, as: UTF8.self))[name]
-    else { return nil }
-    let file = try InteropError.from(try MappedFile(path: directory + "/" + name))
+  private static func hash(_ path: String) throws(FileError) -> String {
+    let file = try MappedFile(path: path)
     file.adviseSequential()
-    let found = XXH64.hexadecimal(XXH64.hash(file.bytes))
-    return found == expected ? nil : (found, expected)
+    return withExtendedLifetime(file) { XXH64.hexadecimal(XXH64.hash(file.bytes)) }
   }
 
   /// Hashes by name; lines of another form are passed over.

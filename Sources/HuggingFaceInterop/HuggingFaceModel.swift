@@ -40,12 +40,14 @@ public struct HuggingFaceModel {
   ) throws(InteropError) -> HuggingFaceModel {
     let file = try ConfigFile(directory: directory)
     let files = try WeightFiles(directory: directory)
-    try ExportSums.check(files.names, in: directory)
     let weights = try TensorImport(
       files, into: file.configuration, trainable: trainable,
       dialect: file.dialect)
+    // What is wrong with values or headers tells more than that a hash differs.
+    let parameters = try weights.read()
+    try ExportSums.check(files.names, in: directory)
     return HuggingFaceModel(
-      configuration: file.configuration, parameters: try weights.read(), raw: file.raw,
+      configuration: file.configuration, parameters: parameters, raw: file.raw,
       elementTypes: weights.elementTypes, warnings: file.warnings)
   }
 
@@ -110,8 +112,6 @@ private struct ConfigFile {
     dialect = try InteropError.reading { () throws(FieldError) in
       try ModelDialects.find(ConfigReader(value, keys: nil))
     }
-    let note = try ExportSums.note(on: ModelFileNames.config, in: directory)
-    warnings =
-      ConfigWarnings.lines(fields, dialect: dialect, source: path) + (note.map { [$0] } ?? [])
+    warnings = ConfigWarnings.lines(fields, dialect: dialect, source: path)
   }
 }
