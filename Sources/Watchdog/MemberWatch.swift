@@ -39,6 +39,9 @@ struct MemberWatch {
         if !isOpen { return leadIsGone() }
       }
       if clock.now - heard >= options.limit {
+        // Should the lead come back, it knows that this end was meant.
+        WatchSocket.send(
+          WatchFrame(.abort, invitation.token, rank: options.rank), to: connection.socket)
         return end("\(lead) has been silent for \(Int(clock.now - heard)) s")
       }
     }
