@@ -49,10 +49,19 @@ enum ExportSums {
     }
   }
 
+  private static let pieceByteCount = 8 << 20
+
   private static func hash(_ path: String) throws(FileError) -> String {
     let file = try MappedFile(path: path)
     file.adviseSequential()
-    return withExtendedLifetime(file) { XXH64.hexadecimal(XXH64.hash(file.bytes)) }
+    var hash = XXH64()
+    // Piece by piece, so that no more of a large file is in memory.
+    for start in stride(from: 0, to: file.byteCount, by: pieceByteCount) {
+      let piece = start..<min(start + pieceByteCount, file.byteCount)
+      hash.update(try file.slice(piece, field: "contents"))
+      file.releasePages(piece)
+    }
+    return XXH64.hexadecimal(hash.digest())
   }
 
   /// Hashes by name; lines of another form are passed over.
