@@ -107,7 +107,7 @@ public struct RunData {
   public func checkTokens(
     part: Int = 0, of parts: Int = 1, isInterrupted: () -> Bool = { false }
   ) throws(TokenDataError) -> TokenCheck {
-    let start = DispatchTime.now().uptimeNanoseconds
+    let start = RunClock.seconds
     var check = TokenCheck()
     for source in sources {
       guard let source = source.samples as? TokenFileSource else { continue }
@@ -116,7 +116,7 @@ public struct RunData {
         (count / parts * part)..<(part + 1 == parts ? count : count / parts * (part + 1)),
         vocabularySize: source.requiredVocabulary, isInterrupted: isInterrupted)
     }
-    check.seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+    check.seconds = RunClock.seconds - start
     return check
   }
 

@@ -95,19 +95,13 @@ package struct RunStatus: Equatable {
   /// - Throws: `.io` when it cannot be read.
   package static func find(in run: String) throws(FileError) -> (RunStatus?, doubt: FileError?) {
     let path = run + "/" + fileName
-    guard let bytes = try InputFile.contentsIfPresent(of: path) else { return (nil, nil) }
-    let json: Result<JSONValue, FileError> = bytes.withUnsafeBytes { bytes in
-      do throws(FileError) {
-        return .success(try JSONValue(parsing: bytes, source: path))
-      } catch {
-        return .failure(error)
-      }
-    }
-    switch json {
-    case .failure(let error): return (nil, error)
-    case .success(let json):
-      if let status = RunStatus(json) { return (status, nil) }
+    do {
+      if let status = RunStatus(try JSONValue(contentsOf: path)) { return (status, nil) }
       return (nil, .invalid(path: path, field: "run_id", reason: "this is not a run's status"))
+    } catch  where error.saysAbsent {
+      return (nil, nil)
+    } catch  where error.exitCode == 65 {
+      return (nil, error)
     }
   }
 

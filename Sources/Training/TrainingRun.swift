@@ -164,9 +164,9 @@ extension TrainingRun: RunWork {
   }
 
   package func train(_ step: Int) throws -> Int? {
-    let start = DispatchTime.now().uptimeNanoseconds
+    let start = RunClock.seconds
     guard var outcome = try trainer.step(step) else { return nil }
-    let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) * 1e-9
+    let seconds = RunClock.seconds - start
     outcome.verification = try archive.verifyWhenDue(step)
     result = (outcome, seconds)
     lastStep = step
