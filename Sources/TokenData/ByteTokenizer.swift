@@ -1,5 +1,11 @@
 /// UTF-8 bytes as token ids: byte `b` is id `b`, id 256 ends a document; there is no beginning id.
 public final class ByteTokenizer: Tokenizer {
+  /// What people call it.
+  public let name = "byte"
+
+  /// Tells vocabularies apart.
+  public let contentHash = "byte"
+
   /// Names the vocabulary and the rules.
   public let identity = "byte"
 
@@ -15,9 +21,19 @@ public final class ByteTokenizer: Tokenizer {
   /// The one byte tokenizer there is.
   public init() {}
 
+  /// Another one; there is nothing to share.
+  public func copyForThread() -> any Tokenizer { ByteTokenizer() }
+
   /// The ids of a text, with those of the template around it when `addSpecial`.
   public func encode(_ text: String, addSpecial: Bool) -> [Int32] {
     text.utf8.map { Int32($0) }
+  }
+
+  /// Appends the bytes to `output`.
+  public func encode(
+    utf8 bytes: UnsafeBufferPointer<UInt8>, addSpecial: Bool, appendingTo output: inout [Int32]
+  ) {
+    output.append(contentsOf: bytes.lazy.map { Int32($0) })
   }
 
   /// The text of `ids`; special ids are left out, and bytes that are not UTF-8 are replaced.

@@ -7,8 +7,14 @@ import Foundation
 /// the `tokenizers` library. The file's `truncation` and `padding` are ignored. Pieces seen before
 /// are remembered; use one instance a thread.
 public final class HuggingFaceTokenizer: Tokenizer {
+  /// The name of the directory that holds `tokenizer.json`.
+  public let name: String
+
+  /// The XXH64 of `tokenizer.json`, in hexadecimal.
+  public let contentHash: String
+
   /// Names the vocabulary and the rules.
-  public let identity: String
+  public var identity: String { "tokenizer.json-" + contentHash }
 
   /// All ids are below this number.
   public let vocabularySize: Int
@@ -25,16 +31,18 @@ public final class HuggingFaceTokenizer: Tokenizer {
   private var encoder: PieceEncoder
   private var scratch: [UInt8] = []
 
-  /// Reads `tokenizer.json`, and `tokenizer_config.json` if it is there, from a directory.
+  /// Reads `tokenizer.json`, and `tokenizer_config.json` if it stands beside it.
   ///
+  /// - Parameter path: a directory with a `tokenizer.json`, or the path of the file itself.
   /// - Throws: `.io`, `.invalid`, or `.unsupported` naming a component that is not implemented.
-  public convenience init(directory: String) throws(TokenDataError) {
-    try self.init(TokenizerDefinition(directory: directory))
+  public convenience init(path: String) throws(TokenDataError) {
+    self.init(try TokenizerDefinition(path: path))
   }
 
-  init(_ definition: TokenizerDefinition) throws(TokenDataError) {
+  private init(_ definition: TokenizerDefinition) {
     self.definition = definition
-    identity = definition.identity
+    name = definition.name
+    contentHash = definition.contentHash
     vocabularySize = definition.tokenBytes.count
     beginningOfText = definition.beginningOfText
     endOfText = definition.endOfText
@@ -42,6 +50,9 @@ public final class HuggingFaceTokenizer: Tokenizer {
     normalizedTokens = AddedTokens(definition.addedTokens.filter(\.isNormalized))
     encoder = PieceEncoder(definition)
   }
+
+  /// A tokenizer that shares the tables and has its own caches.
+  public func copyForThread() -> any Tokenizer { HuggingFaceTokenizer(definition) }
 
   /// The ids of a text, with those of the template around it when `addSpecial`.
   public func encode(_ text: String, addSpecial: Bool) -> [Int32] {

@@ -56,7 +56,7 @@ public struct TextTokenizer {
       try reader.forEachDocument { (text) throws(TokenDataError) in
         guard !text.isEmpty else { return }
         tokens.removeAll(keepingCapacity: true)
-        encode(text, appendingTo: &tokens)
+        tokenizer.encode(utf8: text, addSpecial: true, appendingTo: &tokens)
         if tokens.last != end { tokens.append(end) }
         try writer.append(tokens)
         total.documents += 1
@@ -76,24 +76,4 @@ public struct TextTokenizer {
     try writer.finish()
     return total
   }
-
-  private func encode(
-    _ text: UnsafeBufferPointer<UInt8>, appendingTo tokens: inout [Int32]
-  ) {
-    if let tokenizer = tokenizer as? HuggingFaceTokenizer {
-      tokenizer.encode(utf8: text, addSpecial: true, appendingTo: &tokens)
-    } else {
-      tokens += tokenizer.encode(String(decoding: text, as: UTF8.self), addSpecial: true)
-    }
-  }
-}
-
-/// The tokenizer that a command's `--tokenizer` names.
-///
-/// - Parameter name: `byte`, or a directory with a `tokenizer.json`.
-/// - Returns: a new tokenizer.
-/// - Throws: `TokenDataError` when the directory's tokenizer cannot be read or is not supported.
-public func loadTokenizer(_ name: String) throws(TokenDataError) -> any Tokenizer {
-  if name == "byte" { return ByteTokenizer() }
-  return try HuggingFaceTokenizer(directory: name)
 }

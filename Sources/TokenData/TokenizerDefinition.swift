@@ -14,7 +14,10 @@ struct TokenizerDefinition {
   }
 
   private(set) var kind = Kind.byteLevel(formC: false)
-  private(set) var identity = ""
+  /// The name of the file's directory.
+  private(set) var name = ""
+  /// The XXH64 of the file, in hexadecimal.
+  private(set) var contentHash = ""
   private(set) var symbols = SymbolTable.bytes([])
   private(set) var merges = PairTable(capacity: 0)
   /// The text of each id, as bytes; empty for ids that do not exist.
@@ -29,10 +32,14 @@ struct TokenizerDefinition {
   private let path: String
   private var vocabulary: [[UInt8]: Int32] = [:]
 
-  init(directory: String) throws(TokenDataError) {
-    path = directory + "/tokenizer.json"
+  /// Reads a `tokenizer.json`, or that of a directory.
+  init(path file: String) throws(TokenDataError) {
+    let isFile = file.hasSuffix(".json")
+    path = isFile ? file : file + "/tokenizer.json"
+    let directory = isFile ? FileSystem.parent(of: file) : file
+    name = URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent
     let file = try TokenDataError.from(try MappedFile(path: path))
-    identity = "tokenizer.json-" + XXH64.hexadecimal(XXH64.hash(file.bytes))
+    contentHash = XXH64.hexadecimal(XXH64.hash(file.bytes))
     let sections = try TokenizerSections(file)
     vocabulary = sections.vocabulary
     kind = try sections.kind()

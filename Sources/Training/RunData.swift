@@ -148,7 +148,7 @@ func runTokenizer(_ name: String?, model: RunModel, task: String) throws -> any 
     return try loadTokenizer(name)
   }
   if let directory = model.directory, try FileSystem.exists(directory + "/tokenizer.json") {
-    return try HuggingFaceTokenizer(directory: directory)
+    return try HuggingFaceTokenizer(path: directory)
   }
   throw TrainingError.unsupported(
     "the task \(task) needs a tokenizer: give it `tokenizer: DIR` or `tokenizer: byte`, or put "

@@ -38,7 +38,7 @@ extension DataCommand {
     @Option(help: "Write samples of training, or those of evaluation.")
     var stream = Stream.training
 
-    @Option(help: "Tasks on text: a directory with a tokenizer.json, or `byte`.")
+    @Option(help: "Tasks on text: `byte`, a directory with a tokenizer.json, or such a file.")
     var tokenizer: String?
 
     func validate() throws {

@@ -41,7 +41,7 @@ extension DataCommand {
     @Argument(help: "Text files, in order.")
     var input: [String]
 
-    @Option(help: "A directory with a tokenizer.json, or `byte`.")
+    @Option(help: "`byte`, a directory with a tokenizer.json, or such a file.")
     var tokenizer: String
 
     @Option(help: "PREFIX of PREFIX.bin and PREFIX.idx.")

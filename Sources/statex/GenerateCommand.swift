@@ -27,7 +27,7 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "The token ids to continue, for example 1,2,3.")
   var promptTokens: IntegerList?
 
-  @Option(help: "A directory with a tokenizer.json, or `byte` (default: the model's).")
+  @Option(help: "A directory with a tokenizer.json, such a file, or `byte` (default: the model's).")
   var tokenizer: String?
 
   @Option(help: "The maximum number of tokens to generate.")

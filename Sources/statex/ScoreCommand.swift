@@ -30,7 +30,9 @@ struct ScoreCommand: ParsableCommand {
   @Option(help: "The file with the token that clients of --listen must send.")
   var tokenFile: String?
 
-  @Option(help: "A directory with a tokenizer.json, or `byte` (default: the model's, if any).")
+  @Option(
+    help:
+      "A directory with a tokenizer.json, such a file, or `byte` (default: the model's, if any).")
   var tokenizer: String?
 
   @Option(help: "Write the numbers of requests and of tokens asked and computed to this file.")

@@ -27,6 +27,8 @@ struct SampleArrays: Equatable {
 
 /// UTF-8 bytes as ids; perhaps with a beginning id, or merging pairs of equal letters.
 final class TestTokenizer: Tokenizer {
+  let name = "test"
+  let contentHash = "test"
   let identity = "test"
   let vocabularySize = 1024
   let beginningOfText: Int32?
@@ -40,6 +42,8 @@ final class TestTokenizer: Tokenizer {
     beginningOfText = beginning
     self.chunk = chunk
   }
+
+  func copyForThread() -> any Tokenizer { TestTokenizer(beginning: beginningOfText, chunk: chunk) }
 
   func encode(_ text: String, addSpecial: Bool) -> [Int32] {
     encodedBytes += text.utf8.count

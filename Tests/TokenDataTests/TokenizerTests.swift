@@ -45,7 +45,7 @@ enum Fixtures {
   }
 
   private func expectAgreement(directory: String, cases path: String) throws {
-    let tokenizer = try HuggingFaceTokenizer(directory: directory)
+    let tokenizer = try HuggingFaceTokenizer(path: directory)
     let cases = try Fixtures.cases(path)
     #expect(cases.count > 100)
     // Twice: the second pass finds its pieces in the cache.
@@ -100,7 +100,7 @@ enum Fixtures {
     try directory.write(
       original.replacingCharacters(in: range, with: to).utf8, to: "tokenizer.json")
     do {
-      _ = try HuggingFaceTokenizer(directory: directory.path)
+      _ = try HuggingFaceTokenizer(path: directory.path)
       Issue.record("accepted: \(to)")
     } catch {
       #expect("\(error)".contains(change.message), "\(error)")
@@ -126,6 +126,37 @@ enum Fixtures {
     #expect(tokenizer.encode("a\u{E9}", addSpecial: true) == [97, 0xC3, 0xA9])
     #expect(tokenizer.decode([97, 256, 0xC3, 0xA9]) == "a\u{E9}")
     #expect(tokenizer.vocabularySize == 257 && tokenizer.endOfText == 256)
+  }
+
+  @Test func aFileIsNamedByItsDirectory() throws {
+    let directory = Fixtures.tokenizers + "/metaspace"
+    let (one, other) = (
+      try loadTokenizer(directory), try loadTokenizer(directory + "/tokenizer.json")
+    )
+    #expect(one.name == "metaspace" && other.name == "metaspace")
+    #expect(one.contentHash == other.contentHash && one.contentHash.count == 16)
+    #expect(one.identity == "tokenizer.json-" + one.contentHash)
+    #expect(other.beginningOfText == 1 && other.endOfText == 2)
+    #expect(try loadTokenizer("byte").name == "byte" && loadTokenizer("byte").identity == "byte")
+  }
+
+  /// Four threads with a copy each make the ids that the original makes.
+  @Test(arguments: ["byte", "byte-level-nfc", "metaspace"])
+  func copiesEncodeOnThreadsOfTheirOwn(_ name: String) throws {
+    let path = name == "byte" ? name : Fixtures.tokenizers + "/" + name
+    let original = try loadTokenizer(path)
+    let texts = try Fixtures.cases(Fixtures.tokenizers + "/metaspace/cases.json").map(\.text)
+    let expected = texts.map { original.encode($0, addSpecial: true) }
+    nonisolated(unsafe) let copies = (0..<4).map { _ in original.copyForThread() }
+    nonisolated(unsafe) var differences = [Int](repeating: -1, count: 4)
+    differences.withUnsafeMutableBufferPointer { buffer in
+      nonisolated(unsafe) let buffer = buffer
+      DispatchQueue.concurrentPerform(iterations: 4) { i in
+        buffer[i] = zip(texts, expected).count { copies[i].encode($0, addSpecial: true) != $1 }
+      }
+    }
+    #expect(differences == [0, 0, 0, 0])
+    #expect(copies[0].name == original.name && copies[0].contentHash == original.contentHash)
   }
 
   @Test func aMissingDirectoryIsAnIOError() {
