@@ -122,8 +122,8 @@ let package = Package(
     .target(
       name: "Evaluation",
       dependencies: [
-        "ErrorReporting", "Fields", "JSON", "Kernels", "LanguageModels", "Layers", "RecallTasks",
-        "TensorStorage", "TokenData",
+        "Compression", "ErrorReporting", "Fields", "Files", "JSON", "Kernels", "LanguageModels",
+        "Layers", "RecallTasks", "TensorStorage", "TokenData",
       ],
       swiftSettings: pointers),
     .target(
@@ -146,9 +146,9 @@ let package = Package(
     .executableTarget(
       name: "statex",
       dependencies: [
-        "Checkpointing", "CommandSupport", "Evaluation", "Fields", "Files", "HuggingFaceInterop",
-        "JSON", "LanguageModels", "ProgramVersion", "RecallTasks", "StateExpansion", "TensorFiles",
-        "TensorStorage", "TokenData", "Training", argumentParser,
+        "Checkpointing", "Collectives", "CommandSupport", "Evaluation", "Fields", "Files",
+        "HuggingFaceInterop", "JSON", "LanguageModels", "ProgramVersion", "RecallTasks",
+        "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "Training", argumentParser,
       ],
       swiftSettings: common),
     .executableTarget(
@@ -233,7 +233,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Checkpointing", "HuggingFaceInterop", "JSON", "LanguageModels", "Layers", "TensorFiles",
+        "Checkpointing", "ChildPrograms", "HuggingFaceInterop", "JSON", "LanguageModels", "Layers",
+        "TensorFiles",
         "TensorStorage", "TokenData",
       ],
       swiftSettings: common),

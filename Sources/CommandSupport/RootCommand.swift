@@ -13,10 +13,7 @@ public func runAsRoot<Command: ParsableCommand>(
   do {
     var parsed = try Command.parseAsRoot(arguments)
     try parsed.run()
-    guard fflush(nil) == 0 else {
-      let reason = String(cString: strerror(errno))
-      fail(FailureReport(exitCode: 74, line: "cannot write to standard output: \(reason)"))
-    }
+    guard fflush(nil) == 0 else { fail(FailureReport(CommandError.output(errno))) }
     exit(0)
   } catch let code as ExitCode {
     fflush(nil)
@@ -29,6 +26,8 @@ public func runAsRoot<Command: ParsableCommand>(
       print(Command.fullMessage(for: error))
       exit(0)
     case .validationFailure:
+      // Every rank of a launcher has the same arguments.
+      if launcherRank ?? 0 > 0 { exit(64) }
       fail(
         argumentFailure(
           error, of: Command.self, arguments ?? Array(CommandLine.arguments.dropFirst())))

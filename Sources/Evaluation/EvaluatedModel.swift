@@ -2,7 +2,6 @@ import ErrorReporting
 import Kernels
 import LanguageModels
 import TensorStorage
-import TokenData
 
 /// A model, its parameters, and how many tokens it processes at a time.
 public struct EvaluatedModel {
@@ -15,6 +14,12 @@ public struct EvaluatedModel {
 
   /// Asked between samples and segments when set; once it says true the measurement is given up.
   public var isInterrupted: (() -> Bool)?
+
+  /// Who measures together.
+  public var ranks: any EvaluationRanks = SingleRank()
+
+  /// Where samples are kept that were measured; nil: nowhere.
+  public var log: SampleLog?
 
   /// Default tokens of a segment.
   public static let defaultSegmentLength = 2048
@@ -54,51 +59,5 @@ public struct EvaluatedModel {
   /// Throws `EvaluationError.interrupted` when somebody asked for that.
   func goOn() throws(EvaluationError) {
     if isInterrupted?() == true { throw .interrupted }
-  }
-
-  /// Writes samples `range` of `source` in batches and hands each to `body`: the samples, a pass of
-  /// their shape, and the first sample's number.
-  func forEachBatch(
-    of range: Range<Int>, from source: any SampleSource,
-    _ body: (SampleBatch, SequencePass, Int) throws -> Void
-  ) throws {
-    let length = source.sequenceLength
-    let size = Self.batch(model, length: length, segmentLength: segmentLength)
-    var pass: SequencePass?
-    var first = range.lowerBound
-    while first < range.upperBound {
-      let count = min(size, range.upperBound - first)
-      let samples = SampleBatch(sampleCount: count, sequenceLength: length)
-      for index in 0..<count {
-        try source.write(sample: UInt64(first + index), into: samples[index])
-      }
-      let current: SequencePass
-      if let pass, pass.dims.batch == count {
-        current = pass
-      } else {
-        current = SequencePass(
-          model, batch: count, length: length, segmentLength: segmentLength, trains: false)
-      }
-      pass = current
-      current.givesUp = isInterrupted
-      try goOn()
-      do {
-        try body(samples, current, first)
-      } catch  where current.isGivenUp {
-        throw EvaluationError.interrupted
-      }
-      if current.isGivenUp { throw EvaluationError.interrupted }
-      first += count
-    }
-  }
-}
-
-extension SampleBatch {
-  /// The same arrays as a pass takes them.
-  var sequenceSamples: SequenceSamples? {
-    guard let inputs = inputs.baseAddress, let targets = targets.baseAddress,
-      let weights = weights.baseAddress
-    else { return nil }
-    return SequenceSamples(inputs: inputs, targets: targets, weights: weights)
   }
 }

@@ -12,14 +12,16 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
   case duplicateName(String)
   /// The model's outputs are not numbers.
   case notFinite(what: String)
+  /// A log of samples that cannot be gone on with.
+  case sampleLog(path: String, String)
   /// The measurement was given up because somebody asked for that (`EvaluatedModel.isInterrupted`).
   case interrupted
 
-  /// The exit code of a command that ends with this error: 65 for a model that gives no numbers, 75 for
+  /// The exit code of a command that ends with this error: 65 for a model that gives no numbers or another's log, 75 for
   /// one that was interrupted, 64 for what was asked of it.
   public var exitCode: Int32 {
     switch self {
-    case .notFinite: 65
+    case .notFinite, .sampleLog: 65
     case .interrupted: 75
     default: 64
     }
@@ -37,6 +39,8 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
     case .emptyPrompt: "the prompt is empty: give it at least one token"
     case .duplicateName(let name):
       "two tasks would be reported as '\(name)': give one of them another name with as=NAME"
+    case .sampleLog(let path, let problem):
+      "\(path): \(problem): remove it, or give another file"
     case .interrupted: "the measurement was interrupted"
     case .notFinite(let what):
       "\(what) is not a number: the model's weights are damaged or have diverged"

@@ -7,6 +7,9 @@ public struct TaskResult: Sendable, Equatable {
   public let name: String
   /// The metric's name: `accuracy`, or a text metric's, for example `string_match_all`.
   public var metric: String
+  /// The metric of tasks on token ids.
+  static let accuracy = "accuracy"
+
   /// The score of guessing; nil where it is nil, or not known.
   public let chance: Double?
   /// Scores at each sequence length.
@@ -36,31 +39,27 @@ public struct TaskResult: Sendable, Equatable {
     /// Mean tokens and mean UTF-8 bytes of the prompts; nil for tasks on token ids.
     public let prompt: (tokens: Double, bytes: Double)?
 
-    /// Scores without prompts.
-    public init(_ sequenceLength: Int, scores: [Double]) {
+    /// The samples of one length.
+    public init(_ sequenceLength: Int, _ records: [SampleRecord], metric: String) {
       self.sequenceLength = sequenceLength
-      self.scores = scores
-      depths = []
-      prompt = nil
-    }
-
-    /// The scores of generated answers.
-    public init(_ sequenceLength: Int, answers: [GenerationAccuracy.Answer]) {
-      self.sequenceLength = sequenceLength
-      scores = answers.map(\.score)
+      scores = records.compactMap { $0.score(metric) }
       let bins = Self.depthBins
       var depths = [[Double]](repeating: [], count: bins)
-      for answer in answers {
-        guard let depth = answer.depth else { continue }
+      for record in records {
+        guard let depth = record.depth, let score = record.score(metric) else { continue }
         let bin = (1...bins).first { depth <= Double($0) / Double(bins) } ?? bins
-        depths[bin - 1].append(answer.score)
+        depths[bin - 1].append(score)
       }
       self.depths = depths.allSatisfy(\.isEmpty) ? [] : depths
-      let count = Double(max(answers.count, 1))
-      prompt = (
-        Double(answers.reduce(0) { $0 + $1.promptTokens }) / count,
-        Double(answers.reduce(0) { $0 + $1.promptBytes }) / count
-      )
+      let prompts = records.compactMap(\.prompt)
+      let count = Double(prompts.count)
+      prompt =
+        prompts.isEmpty
+        ? nil
+        : (
+          Double(prompts.reduce(0) { $0 + $1.tokens }) / count,
+          Double(prompts.reduce(0) { $0 + $1.bytes }) / count
+        )
     }
 
     /// Whether everything is equal.
@@ -83,6 +82,25 @@ public struct EvaluationReport: Sendable, Equatable {
   public init(perplexity: Perplexity.Result? = nil, tasks: [TaskResult] = []) {
     self.perplexity = perplexity
     self.tasks = tasks
+  }
+
+  /// The numbers of the report, one for each measurement and length, as they are logged.
+  ///
+  /// `perplexity/nll`, then `mqar_8/accuracy`, or `mqar_8/accuracy/4096` where there are several lengths.
+  public var scalars: [(name: String, value: Double, standardError: Double)] {
+    var scalars: [(name: String, value: Double, standardError: Double)] = []
+    if let perplexity {
+      scalars.append(("perplexity/nll", perplexity.nll, perplexity.standardError))
+    }
+    for task in tasks {
+      let name = "\(task.name)/\(task.metric)"
+      scalars.append((name, task.summary.mean, task.summary.standardError))
+      for length in task.lengths where task.lengths.count > 1 {
+        let summary = ScoreSummary(length.scores)
+        scalars.append(("\(name)/\(length.sequenceLength)", summary.mean, summary.standardError))
+      }
+    }
+    return scalars
   }
 
   /// The report as it is written to files, described in `docs/evaluation.md`.
@@ -109,7 +127,25 @@ extension JSONValue {
 
 extension Perplexity.Result {
   fileprivate var json: JSONValue {
-    var members = [JSONMember("nll", .finite(nll)), JSONMember("tokens", .integer(tokens))]
+    var members = [
+      JSONMember("nll", .finite(nll)), JSONMember("stderr", .finite(standardError)),
+      JSONMember("tokens", .integer(tokens)), JSONMember("sequences", .integer(sequenceNLL.count)),
+    ]
+    if let bitsPerByte {
+      members.append(JSONMember("bits_per_byte", .finite(bitsPerByte.value)))
+      members.append(JSONMember("bits_per_byte_stderr", .finite(bitsPerByte.standardError)))
+      members.append(JSONMember("bytes", .integer(Int(sequenceBytes.reduce(0, +)))))
+    }
+    if !positions.isEmpty {
+      let bins = positions.map { range, nll in
+        JSONMember(
+          "\(range.upperBound)",
+          .object([
+            JSONMember("nll", .finite(nll.mean)), JSONMember("stderr", .finite(nll.standardError)),
+          ]))
+      }
+      members.append(JSONMember("positions", .object(bins)))
+    }
     if !tokenNLL.isEmpty {
       members.append(JSONMember("token_nll", .array(tokenNLL.map { JSONValue.finite($0) })))
     }

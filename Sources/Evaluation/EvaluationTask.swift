@@ -1,4 +1,5 @@
 import Fields
+import JSON
 import RecallTasks
 import TokenData
 
@@ -12,6 +13,8 @@ public struct EvaluationTask: Sendable {
   public let lengths: [Int]
   /// Samples at each length.
   public let samples: Int
+  /// The options as they were given.
+  private let options: FieldValue
 
   /// What a task that does not say otherwise is measured with.
   public struct Defaults: Sendable, Equatable {
@@ -65,7 +68,7 @@ public struct EvaluationTask: Sendable {
       EvaluationTask(
         name: reported + suffix,
         configuration: try RecallTaskConfiguration(name: name, decoding: options, besides: keys),
-        lengths: lengths, samples: samples)
+        lengths: lengths, samples: samples, options: options)
     }
     guard name == "mqar", case .list(let counts)? = options["pairs"]?.kind, !counts.isEmpty else {
       return [try task("", options)]
@@ -98,35 +101,42 @@ extension EvaluationTask {
   ///   - model: what is measured.
   ///   - seed: what the samples are drawn from.
   ///   - tokenizer: the model's; only tasks on text need one.
-  ///   - progress: called with (samples done, samples in all), now and then.
   /// - Returns: scores at each length.
   /// - Throws: `RecallTaskError` or `EvaluationError`.
   public func measure(
-    _ model: EvaluatedModel, seed: UInt64, tokenizer: (any Tokenizer)? = nil,
-    progress: (Int, Int) -> Void = { _, _ in }
+    _ model: EvaluatedModel, seed: UInt64, tokenizer: (any Tokenizer)? = nil
   ) throws -> TaskResult {
-    var result = TaskResult(name: name, metric: "accuracy", chance: configuration.chance)
-    let total = lengths.count * samples
-    for (index, length) in lengths.enumerated() {
-      let done = index * samples
+    var result = TaskResult(name: name, metric: TaskResult.accuracy, chance: configuration.chance)
+    for length in lengths {
+      let records: [SampleRecord]
       if configuration.needsTokenizer {
-        guard let tokenizer else { throw RecallTaskError.tokenizerNeeded(task: name) }
-        let questions = try GenerationAccuracy(
-          configuration, sequenceLength: length, seed: seed, tokenizer: tokenizer, of: model)
-        result.metric = questions.metric.rawValue
-        let answers = try (0..<samples).map { sample in
-          try model.goOn()
-          defer { progress(done + sample + 1, total) }
-          return try questions.answer(sample, of: samples)
+        let questions = try model.ranks.together {
+          guard let tokenizer else { throw RecallTaskError.tokenizerNeeded(task: name) }
+          return try GenerationAccuracy(
+            configuration, sequenceLength: length, seed: seed, tokenizer: tokenizer, of: model,
+            name: name)
         }
-        result.lengths.append(TaskResult.Length(length, answers: answers))
+        result.metric = questions.metric.rawValue
+        records = try questions.records(samples)
       } else {
-        let accuracy = try TokenAccuracy(
-          configuration, sequenceLength: length, seed: seed, of: model)
-        result.lengths.append(TaskResult.Length(length, scores: try accuracy.scores(0..<samples)))
-        progress(done + samples, total)
+        let accuracy = try model.ranks.together {
+          try TokenAccuracy(
+            configuration, sequenceLength: length, seed: seed, of: model, name: name)
+        }
+        records = try accuracy.records(samples)
       }
+      result.lengths.append(TaskResult.Length(length, records, metric: result.metric))
     }
     return result
+  }
+
+  /// What identifies the task's samples and scores, beside the seed.
+  public var identity: JSONValue {
+    .object([
+      JSONMember("name", .string(name)), JSONMember("task", .string(configuration.name)),
+      JSONMember("options", options.jsonValue),
+      JSONMember("lengths", .array(lengths.map { .integer($0) })),
+      JSONMember("samples", .integer(samples)),
+    ])
   }
 }

@@ -1,29 +1,18 @@
+import JSON
 import LanguageModels
 import RecallTasks
 import TokenData
 
 /// How well a model answers a task's questions by generating text greedily.
 public struct GenerationAccuracy {
-  /// One question, asked and scored.
-  public struct Answer: Sendable, Equatable {
-    /// What the task's metric gives, between 0 and 1.
-    public let score: Double
-    /// The generated text; it may end early once the score can only be 1.
-    public let prediction: String
-    /// Tokens of the prompt.
-    public let promptTokens: Int
-    /// UTF-8 bytes of the prompt.
-    public let promptBytes: Int
-    /// Where the needle lies, between 0 and 1; nil where the task has none.
-    public let depth: Double?
-  }
-
   /// How answers are scored.
   public var metric: GenerationMetric { task.metric }
 
   private let task: TextTask
   private let tokenizer: any Tokenizer
   private let generator: Generator
+  private let evaluated: EvaluatedModel
+  private let name: String
 
   /// Prepares a task's questions.
   ///
@@ -33,32 +22,49 @@ public struct GenerationAccuracy {
   ///   - seed: what the questions are drawn from.
   ///   - tokenizer: the model's.
   ///   - model: what is measured.
+  ///   - name: the task's name in the report.
   /// - Throws: `RecallTaskError` when the task is not one on text or does not fit.
   public init(
     _ task: RecallTaskConfiguration, sequenceLength: Int, seed: UInt64, tokenizer: any Tokenizer,
-    of model: EvaluatedModel
+    of model: EvaluatedModel, name: String? = nil
   ) throws(RecallTaskError) {
     self.task = try task.makeGenerationTask(
       sequenceLength: sequenceLength, seed: seed, tokenizer: tokenizer)
     self.tokenizer = tokenizer
+    self.name = name ?? task.name
+    evaluated = model
     generator = Generator(model, usableVocabulary: tokenizer.vocabularySize)
+  }
+
+  /// The answers to `count` questions, in order.
+  ///
+  /// - Throws: as `answer`; `EvaluationError.interrupted`.
+  public func records(_ count: Int) throws -> [SampleRecord] {
+    let units = EvaluatedModel.units(of: count, size: 1)
+    return try evaluated.records(name, length: task.sequenceLength, units: units) { unit in
+      try unit.map { try answer($0, of: count) }
+    }
   }
 
   /// Asks question `index` of `count`.
   ///
+  /// - Returns: the score, and the generated text; it may end early once the score can only be 1.
   /// - Throws: `RecallTaskError` when a prompt does not fit; `EvaluationError` when the tokenizer is not
   ///   the model's or the model gives no numbers.
-  public func answer(_ index: Int, of count: Int) throws -> Answer {
+  public func answer(_ index: Int, of count: Int) throws -> SampleRecord {
     let item = try task.item(index, of: count)
     let generated = try generator.continuation(
       of: item.promptTokens, maximumNewTokens: item.maximumNewTokens,
       stopTokens: Set([tokenizer.endOfText].compactMap { $0 })
     ) { isDecided($0, item) }
     let prediction = tokenizer.decode(generated)
-    return Answer(
-      score: metric.score(prediction, references: item.answers), prediction: prediction,
-      promptTokens: item.promptTokens.count, promptBytes: item.prompt.utf8.count,
-      depth: item.depth)
+    let score = metric.score(prediction, references: item.answers)
+    var record = SampleRecord(
+      id: .integer(index), scores: [SampleRecord.Score(metric.rawValue, score)])
+    record.prompt = SampleRecord.Prompt(item.prompt, tokens: item.promptTokens.count)
+    record.prediction = prediction
+    record.depth = item.depth
+    return record
   }
 
   /// Whether further tokens cannot change the score.

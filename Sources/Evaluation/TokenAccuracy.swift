@@ -1,3 +1,4 @@
+import JSON
 import LanguageModels
 import RecallTasks
 import TokenData
@@ -15,13 +16,15 @@ public struct TokenAccuracy {
   ///   - sequenceLength: tokens of a sample.
   ///   - seed: what the samples are drawn from.
   ///   - model: what is measured.
+  ///   - name: the task's name in the report.
   /// - Throws: `RecallTaskError`, or `EvaluationError.vocabulary` when the model has too few ids.
   public init(
-    _ task: RecallTaskConfiguration, sequenceLength: Int, seed: UInt64, of model: EvaluatedModel
+    _ task: RecallTaskConfiguration, sequenceLength: Int, seed: UInt64, of model: EvaluatedModel,
+    name: String? = nil
   ) throws {
     source = try Self.source(
       task, sequenceLength: sequenceLength, seed: seed, vocabulary: model.model.vocabulary)
-    name = task.name
+    self.name = name ?? task.name
     evaluated = model
   }
 
@@ -40,30 +43,37 @@ public struct TokenAccuracy {
     return source
   }
 
-  /// The accuracy of each of the samples `range`, in order; samples without a position that counts
-  /// are left out.
+  /// The accuracy of each of the samples `0 ..< count`, in order; a sample without a position that counts
+  /// has none.
   ///
-  /// - Throws: `EvaluationError.notFinite` when the model's logits are no numbers.
-  public func scores(_ range: Range<Int>) throws -> [Double] {
-    var scores: [Double] = []
-    try evaluated.forEachBatch(of: range, from: source) { batch, pass, _ in
-      guard let samples = batch.sequenceSamples else { return }
-      let count = batch.sampleCount * batch.sequenceLength
-      let predictions = UnsafeMutableBufferPointer<Int32>.allocate(capacity: count)
-      defer { predictions.deallocate() }
-      guard let base = predictions.baseAddress else { return }
-      pass.predict(samples, parameters: evaluated.parameters.pointer, into: base)
-      guard (0..<count).allSatisfy({ batch.weights[$0] == 0 || predictions[$0] >= 0 }) else {
-        throw EvaluationError.notFinite(what: "the most likely token of task \(name)")
-      }
-      for index in 0..<batch.sampleCount {
-        let part = UnsafeBufferPointer(
-          start: base + index * batch.sequenceLength, count: batch.sequenceLength)
-        if let score = tokenAccuracy(predictions: part, sample: batch[index]) {
-          scores.append(score)
-        }
-      }
+  /// - Throws: `EvaluationError.notFinite` when the model's logits are no numbers; `.interrupted`.
+  public func records(_ count: Int) throws -> [SampleRecord] {
+    let batches = SampleBatches(evaluated, source)
+    return try evaluated.records(
+      name, length: source.sequenceLength, units: batches.units(of: count)
+    ) { unit in
+      try batches.run(unit) { batch, pass in try scored(batch, pass, first: unit.lowerBound) }
     }
-    return scores
+  }
+
+  private func scored(
+    _ batch: SampleBatch, _ pass: SequencePass, first: Int
+  ) throws -> [SampleRecord] {
+    let count = batch.sampleCount * batch.sequenceLength
+    let predictions = UnsafeMutableBufferPointer<Int32>.allocate(capacity: count)
+    defer { predictions.deallocate() }
+    guard let samples = batch.sequenceSamples, let base = predictions.baseAddress else { return [] }
+    pass.predict(samples, parameters: evaluated.parameters.pointer, into: base)
+    guard (0..<count).allSatisfy({ batch.weights[$0] == 0 || predictions[$0] >= 0 }) else {
+      throw EvaluationError.notFinite(what: "the most likely token of task \(name)")
+    }
+    return (0..<batch.sampleCount).map { index in
+      let part = UnsafeBufferPointer(
+        start: base + index * batch.sequenceLength, count: batch.sequenceLength)
+      let score = tokenAccuracy(predictions: part, sample: batch[index])
+      return SampleRecord(
+        id: .integer(first + index),
+        scores: score.map { [SampleRecord.Score(TaskResult.accuracy, $0)] } ?? [])
+    }
   }
 }

@@ -34,6 +34,12 @@ public struct CheckpointExport {
     }
   }
 
+  /// The model as mathematics, laid out as its weights are.
+  public var languageModel: LanguageModel { model.languageModel() }
+
+  /// Where the pretrained model's tokenizer files are, if the run began with one.
+  public var tokenizerDirectory: String? { model.directory }
+
   /// Writes the model.
   ///
   /// - Parameters:
@@ -55,7 +61,9 @@ public struct CheckpointExport {
   }
 
   /// The weights: summed in double precision where they are a mean.
-  private func parameters() throws -> ParameterArena {
+  ///
+  /// - Throws: `CheckpointError`.
+  public func parameters() throws -> ParameterArena {
     let arena = ParameterArena(layout: model.languageModel().layout)
     let store = CheckpointStore(parameters: arena)
     guard readers.count > 1 else {

@@ -1,6 +1,5 @@
 import Foundation
 import Kernels
-import Logging
 
 /// The threads of a rank: its part of the processors that the ranks of a machine may use.
 package struct RankThreads {
@@ -85,12 +84,15 @@ extension ProcessorShortage.Launcher {
 }
 
 extension Ranks {
-  /// Starts this rank's compute threads; the lead warns where processors are short.
+  /// Starts this rank's compute threads; collective.
   ///
-  /// Collective.
-  ///
+  /// - Parameters:
+  ///   - asked: their number; nil for as many as can run at a time.
+  ///   - warn: called on the lead rank where processors are short.
   /// - Returns: their number.
-  func configureThreads(_ asked: Int?, _ log: Logger) throws -> Int {
+  /// - Throws: `CollectiveError`.
+  @discardableResult
+  package func configureThreads(_ asked: Int?, warn: (String) -> Void) throws -> Int {
     let own = try JSONEncoder().encode(AllowedProcessors.current())
     let all = try communicator.gather(Array(own)).map {
       try JSONDecoder().decode(AllowedProcessors.self, from: Data($0))
@@ -98,7 +100,7 @@ extension Ranks {
     let threads = RankThreads(asked: asked, all, rank: rank)
     let launcher = ProcessorShortage.Launcher(ProcessInfo.processInfo.environment)
     if leads, let warning = ProcessorShortage.warning(asked: asked, all, launcher: launcher) {
-      log.warning("\(warning)")
+      warn(warning)
     }
     ThreadPool.configure(
       threadCount: threads.count, spins: threads.isOversubscribed ? 0 : 4000)

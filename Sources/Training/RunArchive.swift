@@ -198,18 +198,26 @@ final class RunArchive {
   }
 
   /// Measures the model, unless somebody asks to stop; with `unlessDone` only when the step's row does not
-  /// stand yet.
+  /// stand yet; collective.
   func evaluate(_ step: Int, unlessDone: Bool) throws {
+    let evaluation = inputs.evaluation
+    let isDone = try ranks.agree {
+      try unlessDone && ranks.leads && evaluation.hasMeasured(step) ? "done" : ""
+    }
+    guard try ranks.fromLead(isDone).isEmpty else { return }
+    let report: EvaluationReport
+    do {
+      report = try evaluation.report(
+        of: trainer.model, parameters: trainer.parameters.buffer, ranks: ranks
+      ) { [ranks] in ranks.isAskedToStop }
+    } catch EvaluationError.interrupted {
+      log.info("step \(step)  evaluation interrupted; it will run at the next start")
+      return
+    }
     try ranks.agree {
       guard ranks.leads else { return }
-      if unlessDone, try inputs.evaluation.hasMeasured(step) { return }
-      do {
-        try inputs.evaluation.run(
-          step: step, model: trainer.model, parameters: trainer.parameters.buffer, log: log
-        ) { [ranks] in ranks.isAskedToStop }
-      } catch EvaluationError.interrupted {
-        log.info("step \(step)  evaluation interrupted; it will run at the next start")
-      }
+      try evaluation.write(report, step: step, log: log)
+      try metrics?.show(report.scalars.map { ($0.name, $0.value) }, step: step)
     }
   }
 

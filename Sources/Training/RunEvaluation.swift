@@ -10,7 +10,7 @@ import TrainingMetrics
 
 /// What a recipe measures during training, and the file it goes to.
 ///
-/// The lead rank measures; the others wait. Every row of `evaluation.jsonl` is a report as `statex
+/// All ranks measure, each a part of the samples; the lead writes. Every row of `evaluation.jsonl` is a report as `statex
 /// evaluate` writes it, with its step.
 package struct RunEvaluation {
   private struct Item {
@@ -87,43 +87,53 @@ package struct RunEvaluation {
     try MetricsLog.hasRow(of: step, in: path)
   }
 
-  /// Measures and appends a row, replacing rows of this and later steps (a resumed run measures
-  /// again).
+  /// Measures; collective.
   ///
   /// - Parameters:
-  ///   - step: steps done.
   ///   - model: what is measured.
   ///   - parameters: its parameters.
-  ///   - log: where results go beside the row.
-  ///   - isInterrupted: asked between samples and segments; once it says true there will be no row.
-  /// - Throws: what measuring and writing can throw; `EvaluationError.interrupted`.
-  package func run(
-    step: Int, model: LanguageModel, parameters: FloatBuffer, log: Logger,
+  ///   - ranks: who measures.
+  ///   - isInterrupted: asked between samples and segments; once it says true there is no report.
+  /// - Returns: the same report on every rank, whatever their number.
+  /// - Throws: what measuring can throw; `EvaluationError.interrupted`.
+  package func report(
+    of model: LanguageModel, parameters: FloatBuffer, ranks: any EvaluationRanks = SingleRank(),
     isInterrupted: @escaping () -> Bool
-  ) throws {
+  ) throws -> EvaluationReport {
     var evaluated = EvaluatedModel(model, parameters: parameters, segmentLength: segmentLength)
     evaluated.isInterrupted = isInterrupted
+    evaluated.ranks = ranks
     var report = EvaluationReport()
     if let perplexity {
-      report.perplexity = try Perplexity(
-        prefix: perplexity.tokens, sequenceLength: perplexity.sequenceLength, of: evaluated
-      ).measure()
-      let nll = String(format: "%.4f", report.perplexity?.nll ?? 0)
-      log.info("step \(step)  evaluation: \(nll) nats a token of text")
+      let text = try ranks.together {
+        try Perplexity(
+          prefix: perplexity.tokens, sequenceLength: perplexity.sequenceLength, of: evaluated)
+      }
+      report.perplexity = try text.measure()
     }
     for item in items {
-      let result = try item.task.measure(evaluated, seed: seed, tokenizer: item.tokenizer)
-      report.tasks.append(result)
-      let mean = String(format: "%.4f", result.summary.mean)
-      log.info("step \(step)  evaluation: \(result.name) \(result.metric) \(mean)")
+      report.tasks.append(
+        try item.task.measure(evaluated, seed: seed, tokenizer: item.tokenizer))
+    }
+    return report
+  }
+
+  /// Appends a row, replacing rows of this and later steps (a resumed run measures again).
+  ///
+  /// - Parameters:
+  ///   - report: what was measured.
+  ///   - step: steps done.
+  ///   - log: where it goes beside the row.
+  /// - Throws: what writing can throw.
+  package func write(_ report: EvaluationReport, step: Int, log: Logger) throws {
+    for scalar in report.scalars {
+      let error = String(format: "%.4f +- %.4f", scalar.value, scalar.standardError)
+      log.info("step \(step)  evaluation: \(scalar.name) \(error)")
     }
     guard case .object(let members) = report.json else { return }
     let row = JSONValue.object([JSONMember("step", .integer(step))] + members)
-    // The encoder indents; inside JSON a line break is only ever white space.
-    let line = String(decoding: row.encoded(), as: UTF8.self).split(separator: "\n")
-      .map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: " ")
     var file = try MetricsLog(path: path, resumingAfter: step - 1)
-    try file.append(line, step: step)
+    try file.append(row.line, step: step)
     try file.synchronize()
   }
 }

@@ -89,6 +89,11 @@ final class RunMetrics {
     if saving.failures > 0 { line += "  NOT SAVED (\(saving.failures) failed)" }
   }
 
+  /// Shows what was measured after a step on TensorBoard.
+  func show(_ scalars: [(name: String, value: Double)], step: Int) throws {
+    try board?.append(scalars, step: step)
+  }
+
   private static let mostWaiting = 1_000_000
 
   /// Writes the rows that wait, in their order.

@@ -42,7 +42,9 @@ public final class TrainingRun {
     ranks.explainMappingFaults()
     ranks.setDeadline(recipe.run.timeLimit, log)
     configureBLAS()
-    let threads = try ranks.configureThreads(recipe.parallel.threadsPerRank, log)
+    let threads = try ranks.configureThreads(recipe.parallel.threadsPerRank) {
+      log.warning("\($0)")
+    }
     let precision = try RunPrecision(recipe.train.precision, ranks: ranks)
     let inputs = try ranks.agree {
       let inputs = try RunInputs(recipe, ranks: ranks.size, precision: precision.products)

@@ -34,8 +34,16 @@ public struct TensorBoardWriter: ~Copyable {
   public mutating func append(
     _ row: MetricsRow, wallTime: Double = Date().timeIntervalSince1970
   ) throws(MetricsError) {
-    let scalars = row.scalars.map { (tag: $0.name, value: Float($0.value)) }
-    let event = TensorBoardEvent(wallTime: wallTime, step: row.step, .scalars(scalars))
+    try append(row.scalars, step: row.step, wallTime: wallTime)
+  }
+
+  /// Writes numbers of a step under their names.
+  public mutating func append(
+    _ scalars: [(name: String, value: Double)], step: Int,
+    wallTime: Double = Date().timeIntervalSince1970
+  ) throws(MetricsError) {
+    let tagged = scalars.map { (tag: $0.name, value: Float($0.value)) }
+    let event = TensorBoardEvent(wallTime: wallTime, step: step, .scalars(tagged))
     try MetricsError.from(try file.append(event.record))
   }
 

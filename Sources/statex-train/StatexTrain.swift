@@ -50,7 +50,7 @@ struct StatexTrain: ParsableCommand {
 
   /// Help goes to standard output; anything else is one line, from one rank, and exit code 64.
   private static func exitFromParsing(_ error: any Error) -> Never {
-    let isFirst = launcherRank == 0
+    let isFirst = launcherRank ?? 0 == 0
     if exitCode(for: error) == .success {
       if isFirst { print(fullMessage(for: error)) }
       Foundation.exit(0)
@@ -59,13 +59,6 @@ struct StatexTrain: ParsableCommand {
       fail(argumentFailure(error, of: Self.self, Array(CommandLine.arguments.dropFirst())))
     }
     Foundation.exit(64)
-  }
-
-  /// This process's number as the launcher says, before MPI has started.
-  private static var launcherRank: Int {
-    let environment = ProcessInfo.processInfo.environment
-    let names = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"]
-    return names.lazy.compactMap { environment[$0].flatMap { Int($0) } }.first ?? 0
   }
 
   /// Runs the recipe on this rank and returns the exit code.
@@ -77,7 +70,7 @@ struct StatexTrain: ParsableCommand {
       try Ranks.prepareLaunch()
     } catch {
       // Every process has the same to say.
-      if Self.launcherRank == 0 { fail(FailureReport(error)) }
+      if launcherRank ?? 0 == 0 { fail(FailureReport(error)) }
       return error.exitCode
     }
     let ranks: Ranks

@@ -3,6 +3,7 @@ import CommandSupport
 import Evaluation
 import Files
 import Foundation
+import JSON
 import RecallTasks
 import TokenData
 
@@ -12,10 +13,11 @@ struct EvaluateCommand: ParsableCommand {
     commandName: "evaluate", abstract: "Measure a model's loss and recall.",
     discussion: """
       Tasks: \(RecallTaskConfiguration.names.joined(separator: ", ")). Each takes its own options and \
-      sequence_length, samples and as, for example --task mqar:pairs=[8,16],vocab=256.
+      sequence_length, samples and as, for example --task mqar:pairs=[8,16],vocab=256. Under mpirun or \
+      srun --mpi=pmix, ranks divide the samples; the report does not depend on their number.
       """)
 
-  @Option(help: "A Hugging Face model directory.")
+  @Option(help: "A Hugging Face model directory, a run (its newest checkpoint), or a checkpoint.")
   var model: String
 
   @Option(help: "Text to measure the loss on: PREFIX of PREFIX.bin and PREFIX.idx.")
@@ -29,6 +31,10 @@ struct EvaluateCommand: ParsableCommand {
 
   @Flag(help: "Also report the loss of each token of the first sequence.")
   var perToken = false
+
+  @Flag(
+    help: "Also report bits a byte of the text, which takes the tokenizer that made its tokens.")
+  var bitsPerByte = false
 
   @Option(help: "A recall task: NAME or NAME:key=value,... (repeatable).")
   var task: [TaskArgument] = []
@@ -45,6 +51,9 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Write the report to this file, as JSON.")
   var json: String?
 
+  @Option(help: "Write every sample to this file; an interrupted measurement goes on from it.")
+  var sampleLog: String?
+
   @OptionGroup var compute: ComputeOptions
 
   func validate() throws {
@@ -54,55 +63,110 @@ struct EvaluateCommand: ParsableCommand {
     try requireCount(sequenceLength, "--sequence-length")
     try requireCount(samples, "--samples")
     try requireCount(sequences ?? 1, "--sequences")
-    guard !perToken || perplexity != nil else {
-      throw ValidationError("--per-token needs --perplexity")
+    guard !(perToken || bitsPerByte) || perplexity != nil else {
+      throw ValidationError(
+        "\(perToken ? "--per-token" : "--bits-per-byte") needs --perplexity")
     }
   }
 
   func run() throws {
+    try withRanks(threads: compute.threads) { ranks in
+      var (plan, evaluated) = try ranks.together { try prepare() }
+      evaluated.ranks = ranks
+      if let sampleLog {
+        let header = try ranks.together { try plan.header(evaluated.fingerprint, seed: seed) }
+        let log = try SampleLog(path: sampleLog, header: header, ranks: ranks)
+        if log.resumedCount > 0 && ranks.leads {
+          warn("\(sampleLog): \(log.resumedCount) samples are there already")
+        }
+        evaluated.log = log
+      }
+      let report = try plan.report(evaluated, seed: seed)
+      guard ranks.leads else { return }
+      if let json { try FileReplacement.write(report.json.encoded() + [0x0A], to: json) }
+      print(EvaluationTable(report).text)
+    }
+  }
+
+  /// Reads everything and checks what can be checked before anything is measured.
+  private func prepare() throws -> (EvaluationPlan, EvaluatedModel) {
     let defaults = EvaluationTask.Defaults(sequenceLength: sequenceLength, samples: samples)
-    let tasks = try task.flatMap {
+    var plan = EvaluationPlan()
+    plan.tasks = try task.flatMap {
       try EvaluationTask.tasks(name: $0.name, options: $0.options, defaults: defaults)
     }
-    try EvaluationTask.requireDistinctNames(tasks)
-    if let json { try FileSystem.requireCreatable(json) }
-    let needsTokenizer = tasks.contains { $0.configuration.needsTokenizer }
-    let words = needsTokenizer ? try loadTokenizer(tokenizer ?? model) : nil
-    let evaluated = try compute.load(model)
+    try EvaluationTask.requireDistinctNames(plan.tasks)
+    for path in [json, sampleLog] { try path.map { try FileSystem.requireCreatable($0) } }
+    let source = try ModelSource(model)
+    if bitsPerByte || plan.tasks.contains(where: \.configuration.needsTokenizer) {
+      plan.tokenizer = try loadTokenizer(tokenizer ?? source.tokenizerDirectory)
+    }
+    let evaluated = try source.load(segmentLength: compute.segmentLength)
+    for task in plan.tasks {
+      try task.check(
+        vocabulary: evaluated.model.vocabulary, seed: seed, tokenizer: plan.tokenizer)
+    }
+    plan.text = perplexity.map {
+      EvaluationPlan.Text(
+        prefix: $0, sequenceLength: sequenceLength, limit: sequences, perToken: perToken,
+        countsBytes: bitsPerByte)
+    }
+    return (plan, evaluated)
+  }
+}
+
+/// What a command measures.
+struct EvaluationPlan {
+  /// Stored text to measure the loss on.
+  struct Text {
+    let prefix: String
+    let sequenceLength: Int
+    let limit: Int?
+    let perToken: Bool
+    let countsBytes: Bool
+  }
+
+  var text: Text?
+  var tasks: [EvaluationTask] = []
+  var tokenizer: (any Tokenizer)?
+
+  /// Measures; collective.
+  func report(_ evaluated: EvaluatedModel, seed: UInt64) throws -> EvaluationReport {
     var report = EvaluationReport()
-    if let perplexity {
-      report.perplexity = try Perplexity(
-        prefix: perplexity, sequenceLength: sequenceLength, limit: sequences, of: evaluated
-      ).measure(perToken: perToken)
+    if let text {
+      let perplexity = try evaluated.ranks.together {
+        try Perplexity(
+          prefix: text.prefix, sequenceLength: text.sequenceLength, limit: text.limit,
+          of: evaluated, tokenizer: text.countsBytes ? tokenizer : nil)
+      }
+      report.perplexity = try perplexity.measure(perToken: text.perToken)
     }
     for task in tasks {
-      report.tasks.append(try task.measure(evaluated, seed: seed, tokenizer: words))
+      report.tasks.append(try task.measure(evaluated, seed: seed, tokenizer: tokenizer))
     }
-    if let json { try FileReplacement.write(report.json.encoded() + [0x0A], to: json) }
-    print(table(report))
+    return report
   }
 
-  private func table(_ report: EvaluationReport) -> String {
-    var rows = [["what", "metric", "value", "stderr", "samples", "chance"]]
-    if let result = report.perplexity {
-      rows.append(["perplexity", "nll", decimal(result.nll), "", "\(result.tokens) tokens", ""])
-      rows.append(["", "exp(nll)", decimal(exp(result.nll)), "", "", ""])
+  /// What identifies the measurement in a log of samples.
+  func header(_ fingerprint: String, seed: UInt64) throws -> [JSONMember] {
+    var members = [
+      JSONMember("model", .string(fingerprint)), JSONMember("seed", .integer(seed)),
+      JSONMember("tokenizer", tokenizer.map { .string($0.identity) } ?? .null),
+    ]
+    if let text {
+      let fingerprint = try MegatronTokens(prefix: text.prefix).fingerprint().description
+      members.append(
+        JSONMember(
+          "perplexity",
+          .object([
+            JSONMember("text", .string(fingerprint)),
+            JSONMember("sequence_length", .integer(text.sequenceLength)),
+            JSONMember("sequences", text.limit.map { .integer($0) } ?? .null),
+            JSONMember("per_token", .bool(text.perToken)),
+            JSONMember("bits_per_byte", .bool(text.countsBytes)),
+          ])))
     }
-    for task in report.tasks {
-      let chance = task.chance.map(decimal) ?? ""
-      rows.append([task.name, task.metric] + cells(task.summary) + [chance])
-      guard task.lengths.count > 1 else { continue }
-      for length in task.lengths {
-        rows.append(
-          ["  \(length.sequenceLength)", task.metric] + cells(ScoreSummary(length.scores)) + [""])
-      }
-    }
-    return alignedTable(rows)
+    members.append(JSONMember("tasks", .array(tasks.map(\.identity))))
+    return members
   }
-
-  private func cells(_ summary: ScoreSummary) -> [String] {
-    [decimal(summary.mean), decimal(summary.standardError), "\(summary.samples)"]
-  }
-
-  private func decimal(_ value: Double) -> String { String(format: "%.4f", value) }
 }

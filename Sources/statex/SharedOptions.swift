@@ -25,11 +25,7 @@ struct ComputeOptions: ParsableArguments {
   /// Starts the threads and reads a model.
   func load(_ directory: String) throws -> EvaluatedModel {
     configureCompute(threads: threads)
-    let loaded = try HuggingFaceModel.load(directory: directory)
-    warn(loaded.warnings)
-    return EvaluatedModel(
-      LanguageModel(loaded.configuration), parameters: loaded.parameters.buffer,
-      segmentLength: segmentLength)
+    return try ModelSource(directory).load(segmentLength: segmentLength)
   }
 }
 

@@ -1,4 +1,5 @@
 import Checkpointing
+import ChildPrograms
 import Foundation
 import HuggingFaceInterop
 import JSON
@@ -56,6 +57,16 @@ final class Workplace {
     return Outcome(
       code: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
       errors: String(decoding: complaint, as: UTF8.self))
+  }
+
+  /// Runs `statex` under mpirun, with an end in sight.
+  func statex(ranks: Int, _ arguments: [String]) throws -> Outcome {
+    let launch = ["mpirun", "--oversubscribe", "--wdir", path, "-n", String(ranks)]
+    let result = try ChildProcess(
+      launch + [Self.command().path] + arguments,
+      directory: FileManager.default.temporaryDirectory.path
+    ).wait()
+    return Outcome(code: result.code, output: result.stdout, errors: result.stderr)
   }
 
   /// The command stands beside the test program, which was built with it.

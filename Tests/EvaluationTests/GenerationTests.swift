@@ -99,8 +99,10 @@ struct GenerationTests {
     let questions = try GenerationAccuracy(
       configuration, sequenceLength: 600, seed: 2, tokenizer: tokenizer, of: model)
     let right = try questions.answer(index, of: samples)
-    #expect(right.score == 1 && right.prediction == " " + key)
-    #expect(right.promptTokens <= 600 && right.promptTokens == right.promptBytes)
+    #expect(right.score("contains") == 1 && right.prediction == " " + key)
+    let prompt = try #require(right.prompt)
+    #expect(prompt.tokens <= 600 && prompt.tokens == prompt.bytes)
+    #expect(prompt.end.hasSuffix("The passkey is"))
     let tasks = try EvaluationTask.tasks(
       name: "passkey", options: [:], defaults: .init(sequenceLength: 600, samples: samples))
     let result = try tasks[0].measure(model, seed: 2, tokenizer: tokenizer)
@@ -123,7 +125,7 @@ struct GenerationTests {
     let questions = try GenerationAccuracy(
       configuration, sequenceLength: 400, seed: 2, tokenizer: ByteTokenizer(), of: model)
     let answer = try questions.answer(0, of: 4)
-    #expect(answer.prediction == " 7\n" && answer.score == 0)
+    #expect(answer.prediction == " 7\n" && answer.score("exact_match") == 0)
   }
 
   /// Transitions that spell `text` byte by byte and end with `last`.

@@ -54,9 +54,39 @@ struct PerplexityTests {
     #expect(all.tokens == 48)
     // One-hot embeddings have norm 4 after the final norm: logits 4 against 15 zeros.
     #expect(abs(all.nll - log(1 + 15 * exp(-4))) < 1e-5)
-    let parts = try [0..<2, 2..<6].map { try perplexity.measure($0) }
-    #expect(parts.reduce(0) { $0 + $1.tokens } == 48)
-    #expect(abs(parts.reduce(0) { $0 + $1.sum } - all.sum) < 1e-9 * all.sum)
+    #expect(all.sequenceNLL.count == 6 && all.sequenceNLL.reduce(0, +) == all.sum)
+  }
+
+  @Test("the loss by position adds up to that of the sequences")
+  func positions() throws {
+    // Sure of t + 1 after t: wrong only where the text starts anew, at position 4 of every 5.
+    let model = automaton(
+      vocabulary: 16, Dictionary(uniqueKeysWithValues: (0..<15).map { ($0, $0 + 1) }), otherwise: 0)
+    let folder = try TemporaryFolder()
+    let prefix = try folder.tokens((0..<31).map { Int32($0 % 5) }, vocabulary: 16)
+    let result = try Perplexity(prefix: prefix, sequenceLength: 10, of: model).measure()
+    let right: Double = log(1 + 15 * exp(-4.0))
+    #expect(result.positions.map(\.range) == [0..<1, 1..<2, 2..<4, 4..<8, 8..<10])
+    let wanted: [Double] = [right, right, right, right + 1, right + 2]
+    for (position, nll) in zip(result.positions, wanted) {
+      #expect(abs(position.nll.mean - nll) < 1e-5 && position.nll.standardError < 1e-6)
+    }
+    let total = result.positions.reduce(0) { $0 + $1.nll.mean * Double($1.range.count) }
+    #expect(abs(total - 10 * result.nll) < 1e-9)
+    #expect(result.bitsPerByte == nil)
+  }
+
+  @Test("bits a byte and its error are those of a ratio of means")
+  func bitsPerByte() throws {
+    let records = [(2.0, 3.0), (4.0, 5.0), (3.0, 7.0)].enumerated().map { index, pair in
+      SampleRecord(
+        id: .integer(index), scores: [.init("nll", pair.0), .init("bytes", pair.1)])
+    }
+    let bits = try #require(Perplexity.Result(records, sequenceLength: 8).bitsPerByte)
+    // R = 9 / 15 nats a byte; residuals 0.2, 1, -1.2 nats; their deviation over root 3, over a mean of 5 bytes.
+    let error = (2.48 / 2.0 / 3.0).squareRoot() / 5
+    #expect(abs(bits.value - 0.6 / M_LN2) < 1e-14)
+    #expect(abs(bits.standardError - error / M_LN2) < 1e-14)
   }
 
   @Test("too little text and foreign tokens are refused")

@@ -16,7 +16,8 @@ struct TaskTests {
     let answer: Int32 = 5
     let model = automaton(vocabulary: 16, [:], otherwise: answer)
     let task = try RecallTaskConfiguration(name: "copying", options: ["tokens": 7])
-    let scores = try TokenAccuracy(task, sequenceLength: 33, seed: 4, of: model).scores(0..<40)
+    let scores = try TokenAccuracy(task, sequenceLength: 33, seed: 4, of: model).records(40)
+      .compactMap { $0.score("accuracy") }
     let source = try task.makeSource(sequenceLength: 33, seed: 4, stream: .evaluation)
     let sample = SampleBatch(sampleCount: 1, sequenceLength: 33)
     let wanted = try (0..<40).map { index in
@@ -34,11 +35,11 @@ struct TaskTests {
       name: "markov", options: ["symbols": 12, "table_seed": 1])
     let whole = try TokenAccuracy(
       task, sequenceLength: 50, seed: 1, of: randomModel(vocabulary: 16, segmentLength: 1 << 14)
-    ).scores(0..<30)
+    ).records(30)
     let parts = try TokenAccuracy(
       task, sequenceLength: 50, seed: 1, of: randomModel(vocabulary: 16, segmentLength: segment))
-    #expect(try parts.scores(0..<11) + parts.scores(11..<30) == whole)
-    #expect(Set(whole).count > 1)
+    #expect(try parts.records(30) == whole)
+    #expect(Set(whole.map { $0.score("accuracy") }).count > 1)
   }
 
   @Test("a list of pairs is measured count by count, with chance")
@@ -92,15 +93,25 @@ struct TaskTests {
   @Test("the report has the agreed form")
   func report() throws {
     var report = EvaluationReport()
-    var perplexity = Perplexity.Result()
-    (perplexity.sum, perplexity.tokens, perplexity.tokenNLL) = (3, 4, [0.25, .nan])
-    report.perplexity = perplexity
+    var sequences = [3.0, 5.0].enumerated().map { index, nats in
+      SampleRecord(id: .integer(index), scores: [.init("nll", nats)])
+    }
+    sequences[0].tokenNLL = [0.25, .nan]
+    report.perplexity = Perplexity.Result(sequences, sequenceLength: 4)
     var result = TaskResult(name: "mqar_8", metric: "accuracy", chance: 0.5)
-    result.lengths = [.init(32, scores: [1, 0]), .init(64, scores: [1, 1])]
+    func length(_ length: Int, _ scores: [Double]) -> TaskResult.Length {
+      let records = scores.enumerated().map { index, score in
+        SampleRecord(id: .integer(index), scores: [.init("accuracy", score)])
+      }
+      return TaskResult.Length(length, records, metric: "accuracy")
+    }
+    result.lengths = [length(32, [1, 0]), length(64, [1, 1])]
     report.tasks = [result]
     let json = report.json
-    #expect(json["perplexity"]?["nll"]?.double == 0.75)
-    #expect(json["perplexity"]?["tokens"]?.integer() == 4)
+    #expect(json["perplexity"]?["nll"]?.double == 1)
+    #expect(json["perplexity"]?["tokens"]?.integer() == 8)
+    // Means of 0.75 and 1.25: deviation 0.3536, over the root of two.
+    #expect(abs((json["perplexity"]?["stderr"]?.double ?? 0) - 0.25) < 1e-15)
     #expect(json["perplexity"]?["token_nll"] == .array([.number("0.25"), .null]))
     let task = json["tasks"]?["mqar_8"]
     #expect(task?["accuracy"]?.double == 0.75 && task?["samples"]?.integer() == 4)

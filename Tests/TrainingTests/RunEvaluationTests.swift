@@ -60,9 +60,10 @@ import TrainingMetrics
     }
 
     func measure(_ step: Int, isInterrupted: @escaping () -> Bool = { false }) throws {
-      try evaluation.run(
-        step: step, model: model, parameters: parameters,
-        log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, isInterrupted: isInterrupted)
+      let report = try evaluation.report(
+        of: model, parameters: parameters, isInterrupted: isInterrupted)
+      try evaluation.write(
+        report, step: step, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
   }
 

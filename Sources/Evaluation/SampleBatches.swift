@@ -1,0 +1,63 @@
+import LanguageModels
+import TokenData
+
+/// Runs a model over samples of a source, a unit of them side by side.
+final class SampleBatches {
+  private let evaluated: EvaluatedModel
+  private let source: any SampleSource
+  private var pass: SequencePass?
+  private var batch: SampleBatch?
+
+  init(_ model: EvaluatedModel, _ source: any SampleSource) {
+    evaluated = model
+    self.source = source
+  }
+
+  /// Samples `0 ..< count`, cut into units.
+  func units(of count: Int) -> [Range<Int>] {
+    let size = EvaluatedModel.batch(
+      evaluated.model, length: source.sequenceLength, segmentLength: evaluated.segmentLength)
+    return EvaluatedModel.units(of: count, size: size)
+  }
+
+  /// Writes a unit's samples and hands them to `body`, with a pass of their shape.
+  ///
+  /// - Throws: `EvaluationError.interrupted`; what the source and `body` throw.
+  func run<Result>(
+    _ unit: Range<Int>, _ body: (SampleBatch, SequencePass) throws -> Result
+  ) throws -> Result {
+    let (samples, pass) = buffers(unit.count)
+    for index in 0..<unit.count {
+      try source.write(sample: UInt64(unit.lowerBound + index), into: samples[index])
+    }
+    pass.givesUp = evaluated.isInterrupted
+    do {
+      let result = try body(samples, pass)
+      if pass.isGivenUp { throw EvaluationError.interrupted }
+      return result
+    } catch  where pass.isGivenUp {
+      throw EvaluationError.interrupted
+    }
+  }
+
+  private func buffers(_ count: Int) -> (SampleBatch, SequencePass) {
+    if let batch, let pass, pass.dims.batch == count { return (batch, pass) }
+    let length = source.sequenceLength
+    let batch = SampleBatch(sampleCount: count, sequenceLength: length)
+    let pass = SequencePass(
+      evaluated.model, batch: count, length: length, segmentLength: evaluated.segmentLength,
+      trains: false)
+    (self.batch, self.pass) = (batch, pass)
+    return (batch, pass)
+  }
+}
+
+extension SampleBatch {
+  /// The same arrays as a pass takes them.
+  var sequenceSamples: SequenceSamples? {
+    guard let inputs = inputs.baseAddress, let targets = targets.baseAddress,
+      let weights = weights.baseAddress
+    else { return nil }
+    return SequenceSamples(inputs: inputs, targets: targets, weights: weights)
+  }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import JSON
+import Testing
+
+/// `statex evaluate` on one rank and several, stopped and gone on with.
+@Suite(.serialized) struct EvaluateTests {
+  private let place: Workplace
+  private let arguments: [String]
+
+  init() throws {
+    place = try Workplace()
+    try place.model()
+    try place.statex(
+      "data", "make", "--task", "markov:symbols=8", "--samples", "9", "--sequence-length", "50",
+      "--output", "text")
+    arguments = [
+      "evaluate", "--model", "model", "--perplexity", "text", "--sequence-length", "20",
+      "--bits-per-byte", "--task", "mqar:pairs=[4,5],vocab=64,samples=7", "--task",
+      "passkey:sequence_length=[300,500]", "--samples", "3", "--tokenizer", "byte",
+      "--segment-length", "60",
+    ]
+  }
+
+  /// The report and the log of samples.
+  private func evaluate(ranks: Int = 1, log: String) throws -> (report: [UInt8], log: [UInt8]) {
+    let all = arguments + ["--json", "report.json", "--sample-log", log]
+    let done = try ranks == 1 ? place.statex(all) : place.statex(ranks: ranks, all)
+    #expect(done.code == 0, "\(done)")
+    return (try place.bytes("report.json"), try place.bytes(log))
+  }
+
+  @Test(arguments: [2, 3]) func ranksDivideTheSamplesAndGiveTheSameBytes(_ ranks: Int) throws {
+    let alone = try evaluate(log: "alone.jsonl")
+    let shared = try evaluate(ranks: ranks, log: "shared.jsonl")
+    #expect(shared.report == alone.report)
+    #expect(shared.log == alone.log)
+    let report = try place.json("report.json")
+    #expect(report["perplexity"]?["sequences"]?.integer() == 22)
+    #expect(try #require(report["perplexity"]?["stderr"]?.double) > 0)
+    // Bytes of ids below 256 are those ids.
+    let bits = try #require(report["perplexity"]?["bits_per_byte"]?.double)
+    let nats = try #require(report["perplexity"]?["nll"]?.double)
+    #expect(abs(bits - nats / M_LN2) < 1e-12 * bits)
+  }
+
+  @Test func aMeasurementGoesOnWhereItWasKilled() throws {
+    let whole = try evaluate(log: "whole.jsonl")
+    let lines = whole.log.split(separator: UInt8(ascii: "\n"))
+    #expect(lines.count == 1 + 22 + 14 + 6)
+    // In the first line, after it, within a sample, and when all is done but the report.
+    for (index, end) in [7, lines[0].count + 1, whole.log.count / 2, whole.log.count].enumerated() {
+      let name = "cut-\(index).jsonl"
+      try Data(whole.log[..<end]).write(to: URL(fileURLWithPath: place.file(name)))
+      let resumed = try evaluate(ranks: index % 2 + 1, log: name)
+      #expect(resumed.report == whole.report, "cut at \(end)")
+      #expect(Set(resumed.log.split(separator: 10)) == Set(lines), "cut at \(end)")
+    }
+  }
+
+  @Test func whatIsInTheLogIsNotMeasuredAgain() throws {
+    _ = try evaluate(log: "log.jsonl")
+    let text = String(decoding: try place.bytes("log.jsonl"), as: UTF8.self)
+    let own = text.replacing("\"contains\": 0.0", with: "\"contains\": 0.5")
+    #expect(own != text)
+    try place.write(own, "log.jsonl")
+    _ = try evaluate(log: "log.jsonl")
+    #expect(try place.json("report.json")["tasks"]?["passkey"]?["contains"]?.double == 0.5)
+  }
+
+  @Test func aLogOfAnotherMeasurementIsRefused() throws {
+    _ = try evaluate(log: "log.jsonl")
+    let before = try place.bytes("log.jsonl")
+    for (more, field) in [(["--seed", "1"], "seed"), (["--sequences", "3"], "perplexity")] {
+      let done = try place.statex(arguments + ["--sample-log", "log.jsonl"] + more)
+      #expect(done.code == 65 && done.errorLine?.contains("`\(field)`") == true, "\(done)")
+    }
+    try place.model("other", heads: 2)
+    let done = try place.statex(
+      arguments + ["--sample-log", "log.jsonl", "--model", "other"])
+    #expect(done.code == 65 && done.errorLine?.contains("`model`") == true, "\(done)")
+    try place.write("notes\n", "notes")
+    #expect(try place.statex(arguments + ["--sample-log", "notes"]).code == 65)
+    #expect(try place.bytes("log.jsonl") == before && place.bytes("notes") == Array("notes\n".utf8))
+  }
+
+  @Test func anErrorOfAllRanksIsOneLine() throws {
+    for (change, code) in [
+      (["--task", "mqar:pairs=400,vocab=64"], Int32(64)), (["--perplexity", "nowhere"], 74),
+      (["--samples", "0"], 64),
+    ] {
+      let done = try place.statex(ranks: 2, arguments + change)
+      let errors = done.errors.split(separator: "\n").filter { $0.hasPrefix("error: ") }
+      #expect(done.code == code && errors.count == 1, "\(done)")
+    }
+  }
+}
