@@ -163,7 +163,9 @@ public final class TemporaryDirectory {
   ///
   /// - Throws: what the system says when it cannot.
   public init() throws {
-    path = NSTemporaryDirectory() + "/statex-" + UUID().uuidString.prefix(8)
+    path =
+      URL(fileURLWithPath: NSTemporaryDirectory()).resolvingSymlinksInPath().path + "/statex-"
+      + UUID().uuidString.prefix(8)
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 

@@ -212,11 +212,6 @@ extension ChildProcess {
     }
   }
 
-  /// The trainer's processes.
-  func ranks(_ launch: TrainingJob.Launch) -> [pid_t] {
-    if case .alone = launch { [pid] } else { children }
-  }
-
   /// Whether that process has a handler for a signal.
   static func catches(_ signal: Int32, _ process: pid_t) -> Bool {
     let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
