@@ -5,8 +5,8 @@ import Foundation
 /// `XXH64SUMS`: the hash of every file of an export, as `xxhsum -c XXH64SUMS` checks them.
 ///
 /// Nothing else of the ecosystem looks at weights before it uses them: one flipped bit loads as another
-/// number. The model card is left out, for people edit it. They edit `config.json` too, which is summed but not
-/// compared when a model is read.
+/// number. The model card is left out, for people edit it. They edit `config.json` too: another one than was
+/// exported is told, but read.
 enum ExportSums {
   static let fileName = "XXH64SUMS"
 
@@ -31,22 +31,40 @@ enum ExportSums {
   ///   - directory: a model directory.
   /// - Throws: `.malformed` naming the first file that is another, `.file` when one cannot be read.
   static func check(_ names: [String], in directory: String) throws(InteropError) {
+    guard let (name, difference) = try differences(names, in: directory).first else { return }
+    throw .malformed(
+      file: directory + "/" + name,
+      problem:
+        "\(difference): it is damaged, or was changed after the export; take it from a good copy, or "
+        + "remove \(fileName) if the change is meant")
+  }
+
+  /// What is known of a `config.json` that is not the exported one; nil where it is, or where nothing tells.
+  static func changedConfiguration(in directory: String) throws(InteropError) -> String? {
+    let name = ModelFileNames.config
+    return try differences([name], in: directory).first.map { _, difference in
+      "\(directory)/\(name) \(difference): it was edited or damaged after the export"
+    }
+  }
+
+  /// The files that are not what the export said of them.
+  private static func differences(
+    _ names: [String], in directory: String
+  ) throws(InteropError) -> [(name: String, difference: String)] {
     let path = directory + "/" + fileName
     guard let text = try InteropError.from(try InputFile.contentsIfPresent(of: path)) else {
-      return
+      return []
     }
     let sums = parse(String(decoding: text, as: UTF8.self))
+    var differences: [(String, String)] = []
     for name in names {
       guard let expected = sums[name] else { continue }
       let found = try InteropError.from(try hash(directory + "/" + name))
-      guard found == expected else {
-        throw .malformed(
-          file: directory + "/" + name,
-          problem:
-            "has the hash \(found), \(fileName) says \(expected): it is damaged, or was changed after "
-            + "the export; take it from a good copy, or remove \(fileName) if the change is meant")
+      if found != expected {
+        differences.append((name, "has the hash \(found), \(fileName) says \(expected)"))
       }
     }
+    return differences
   }
 
   private static let pieceByteCount = 8 << 20

@@ -16,7 +16,8 @@ public struct HuggingFaceModel {
   public let raw: JSONValue
   /// The type in which each weight is stored.
   public let elementTypes: ElementTypes
-  /// What a user should know about `config.json`, a line each: fields that nothing reads.
+  /// What a user should know about `config.json`, a line each: that it is not the exported one, fields that
+  /// nothing reads.
   public let warnings: [String]
 
   /// Reads a model directory.
@@ -40,11 +41,13 @@ public struct HuggingFaceModel {
   ) throws(InteropError) -> HuggingFaceModel {
     let file = try ConfigFile(directory: directory)
     let files = try WeightFiles(directory: directory)
-    let weights = try TensorImport(
-      files, into: file.configuration, trainable: trainable,
-      dialect: file.dialect)
+    let weights = try file.explaining { () throws(InteropError) in
+      try TensorImport(
+        files, into: file.configuration, trainable: trainable,
+        dialect: file.dialect)
+    }
     // What is wrong with values or headers tells more than that a hash differs.
-    let parameters = try weights.read()
+    let parameters = try file.explaining { () throws(InteropError) in try weights.read() }
     try ExportSums.check(files.names, in: directory)
     return HuggingFaceModel(
       configuration: file.configuration, parameters: parameters, raw: file.raw,
@@ -69,8 +72,10 @@ public struct HuggingFaceModel {
   public static func describeWeights(directory: String) throws(InteropError) -> WeightSummary {
     let file = try ConfigFile(directory: directory)
     let files = try WeightFiles(directory: directory)
-    let weights = try TensorImport(
-      files, into: file.configuration, trainable: .all, dialect: file.dialect)
+    let weights = try file.explaining { () throws(InteropError) in
+      try TensorImport(
+        files, into: file.configuration, trainable: .all, dialect: file.dialect)
+    }
     return WeightSummary(
       fileCount: Set(files.tensors.map(\.file.path)).count,
       byteCount: files.tensors.reduce(0) { $0 + $1.range.count },
@@ -94,6 +99,8 @@ private struct ConfigFile {
   let raw: JSONValue
   let dialect: any ModelDialect
   let warnings: [String]
+  /// What is known of a file that is not the exported one.
+  private let change: String?
 
   init(directory: String) throws(InteropError) {
     // A path that is no directory is a mistake of the caller or of a mount, not of the data in it.
@@ -112,6 +119,19 @@ private struct ConfigFile {
     dialect = try InteropError.reading { () throws(FieldError) in
       try ModelDialects.find(ConfigReader(value, keys: nil))
     }
-    warnings = ConfigWarnings.lines(fields, dialect: dialect, source: path)
+    change = try ExportSums.changedConfiguration(in: directory)
+    warnings =
+      (change.map { [$0] } ?? []) + ConfigWarnings.lines(fields, dialect: dialect, source: path)
+  }
+
+  /// Reads weights; where they do not fit, it may be the configuration that is wrong.
+  func explaining<Value>(
+    _ read: () throws(InteropError) -> Value
+  ) throws(InteropError) -> Value {
+    do throws(InteropError) {
+      return try read()
+    } catch {
+      throw change.map { error.noting($0) } ?? error
+    }
   }
 }

@@ -41,4 +41,10 @@ public enum InteropError: FileErrorConvertible, FieldErrorConvertible, Sendable,
     case .file(let error): error.description
     }
   }
+
+  /// The error with one more fact about tensors that do not fit.
+  func noting(_ fact: String) -> InteropError {
+    guard case .tensors(let file, let problem) = self else { return self }
+    return .tensors(file: file, problem: problem + "; " + fact)
+  }
 }

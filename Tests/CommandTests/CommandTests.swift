@@ -104,6 +104,10 @@ struct CommandTests {
       "model/config.json")
     let warning =
       "warning: model/config.json: field 'num_head' is not one of fla GLA; it is ignored\n"
+    // The edit is told as well, as long as there are sums.
+    let edited = try place.statex("inspect", "model", "--json")
+    #expect(edited.code == 0 && edited.output.contains("config.json has the hash "), "\(edited)")
+    try FileManager.default.removeItem(atPath: place.file("model/XXH64SUMS"))
     for command in [
       ["generate", "--prompt-tokens", "1"], ["convert", "--output", "x"],
       ["expand", "--output", "x", "--every", "2"], ["evaluate", "--task", "copying"],

@@ -71,13 +71,24 @@ import Testing
     _ = try HuggingFaceModel.load(directory: directory)
   }
 
-  @Test func anEditedConfigurationIsReadAndWithoutSumsWeightsAreNotCompared() throws {
+  @Test func anEditedConfigurationIsToldAndReadAndWithoutSumsWeightsAreNotCompared() throws {
     defer { try? FileManager.default.removeItem(atPath: directory) }
     let config = directory + "/config.json"
     #expect(try HuggingFaceModel.load(directory: directory).warnings == [])
     let text = try String(contentsOfFile: config, encoding: .utf8)
     try (text + " ").write(toFile: config, atomically: true, encoding: .utf8)
-    #expect(try HuggingFaceModel.load(directory: directory).warnings == [])
+    let warnings = try HuggingFaceModel.load(directory: directory).warnings
+    #expect(warnings.count == 1)
+    #expect(
+      warnings.first?.contains(/config.json has the hash [0-9a-f]{16}, XXH64SUMS says/) == true)
+    // Where the weights do not fit, it may be the configuration that is wrong.
+    try text.replacing("\"vocab_size\": 40", with: "\"vocab_size\": 41")
+      .write(toFile: config, atomically: true, encoding: .utf8)
+    let misfit = #expect(throws: InteropError.self) {
+      try HuggingFaceModel.load(directory: directory)
+    }
+    #expect(misfit.map { "\($0)" }?.contains("config.json has the hash") == true)
+    try text.write(toFile: config, atomically: true, encoding: .utf8)
     let shard = directory + "/" + (try #require(names().first { $0.hasSuffix(".safetensors") }))
     var weights = try Data(contentsOf: URL(fileURLWithPath: shard))
     // The lowest bit of a number: still a model.
