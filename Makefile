@@ -11,9 +11,11 @@ SCRATCH ?= .build
 # Jobs of the package manager; empty leaves it to Swift.
 PARALLEL ?=
 
-# Debian packages of the C libraries and tools, and what only the private test cluster needs.
+# Debian packages of the C libraries and tools, what only the private test cluster needs, and what the fault
+# campaign watches programs with.
 APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libdnnl-dev libzstd-dev libxxhash-dev zstd xxhash
 APT_SLURM_PACKAGES := slurm-wlm munge
+APT_FAULTS_PACKAGES := strace
 # What a build looks for, by pkg-config name.
 PKG_CONFIG_NAMES := ompi-c openblas libzstd libxxhash
 # And by header, where a library has no pkg-config file.
@@ -22,6 +24,8 @@ HEADERS := oneapi/dnnl/dnnl.h
 PYTHON ?= python3
 # Options of tools/bench.py, for example --layers.
 BENCH_OPTIONS ?=
+# Options of the fault campaign: --short, --only F1,F10, --seed N.
+FAULTS ?=
 VENV := .venv-interop
 
 export STATEX_MARCH := $(MARCH)
@@ -33,7 +37,7 @@ export OPENBLAS_NUM_THREADS := 1
 SWIFT_BUILD_FLAGS := -c release --scratch-path $(SCRATCH) $(if $(PARALLEL),--jobs $(PARALLEL))
 SWIFT_DIRS := Sources Tests Package.swift
 
-.PHONY: help setup packages setup-slurm check-tools build test test-slurm test-hosts interop interop-env lint format demo bench bench-env clean
+.PHONY: help setup packages setup-slurm setup-faults check-tools build test test-slurm test-hosts faults interop interop-env lint format demo bench bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -49,6 +53,9 @@ packages:
 
 setup-slurm: ## Install Slurm for the cluster tests on this machine
 	@tools/install-packages.sh $(APT_SLURM_PACKAGES)
+
+setup-faults: ## Install what the fault campaign watches programs with
+	@tools/install-packages.sh $(APT_FAULTS_PACKAGES)
 
 check-tools:
 	@tools/check-tools.sh $(PKG_CONFIG_NAMES) $(HEADERS)
@@ -66,6 +73,10 @@ test-slurm: build ## Train under a private Slurm (after setup-slurm, as root; LO
 
 test-hosts: build ## Cut a host off in the middle of a run, with network namespaces (as root)
 	Tests/Hosts/run.sh "$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)"
+
+faults: build ## Break runs in every way of a list and count what held (after setup-faults; FAULTS=--short)
+	swift build $(SWIFT_BUILD_FLAGS) --product fault-campaign
+	"$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)/fault-campaign" $(FAULTS)
 
 interop: build interop-env ## Compare with PyTorch, transformers and TensorBoard
 	STATEX_BIN="$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" \

@@ -266,7 +266,9 @@ let package = Package(
       name: "product-bench",
       dependencies: ["Kernels", "LanguageModels", "Layers", "TensorStorage", "Training"],
       path: "Tests/ProductBench", swiftSettings: common),
-    .target(name: "ChildPrograms", path: "Tests/ChildPrograms", swiftSettings: common),
+    .target(
+      name: "ChildPrograms", dependencies: ["TokenData"], path: "Tests/ChildPrograms",
+      swiftSettings: common),
     .target(
       name: "ToyOptimizers", dependencies: ["Optimizers", "TensorStorage"],
       path: "Tests/ToyOptimizers", swiftSettings: common),
@@ -284,6 +286,9 @@ let package = Package(
         "ChildPrograms", "JSON", "TokenData", "ToyOptimizers", "training-probe", "toy-family",
       ],
       swiftSettings: common),
+    .executableTarget(
+      name: "fault-campaign", dependencies: ["ChildPrograms", "TensorStorage", argumentParser],
+      path: "Tests/FaultCampaign", swiftSettings: common),
     .executableTarget(
       name: "collectives-probe", dependencies: ["Collectives"], path: "Tests/CollectivesProbe",
       swiftSettings: common),
