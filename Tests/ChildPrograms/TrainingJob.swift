@@ -114,6 +114,7 @@ public final class TrainingJob {
   ///   - arguments: more overrides and options.
   ///   - environment: variables to set.
   ///   - wrapper: a command that starts each rank, which is appended to it.
+  /// - Returns: the launcher, or the trainer itself.
   /// - Throws: `POSIXError` when it cannot be started.
   public func start(
     _ launch: Launch, run: String, _ arguments: [String] = [], environment: [String: String] = [:],
@@ -166,6 +167,7 @@ public final class TrainingJob {
   ///   - count: how many tokens.
   ///   - vocabulary: ids are below it.
   ///   - change: the token of an index; nil leaves the random one.
+  /// - Returns: the path without `.bin` and `.idx`.
   /// - Throws: `TokenDataError`.
   public func writeTokens(
     _ name: String, count: Int, vocabulary: Int, _ change: (Int) -> Int32? = { _ in nil }

@@ -21,6 +21,7 @@ enum Damage {
   ///   - other: the file that a page is swapped with.
   ///   - trial: decides what chance decides.
   /// - Returns: what was done, for messages.
+  /// - Throws: when the file cannot be read and written, or would stay as it is.
   func hurt(_ path: String, bytes: Range<Int>? = nil, other: String?, _ trial: Trial) throws
     -> String
   {

@@ -30,6 +30,7 @@ final class Specimen: @unchecked Sendable {
   ///   - savedStep: how far the copies are; 0 for runs that have not begun.
   ///   - steps: the whole run.
   ///   - source: makes the data of the job, and returns overrides that name it.
+  /// - Throws: when the undisturbed run fails.
   init(
     _ settings: [String] = [], on launch: TrainingJob.Launch = .ranks(4), savedStep: Int = 2,
     steps: Int = 8, source: (TrainingJob) throws -> [String] = { _ in [] }
@@ -145,6 +146,7 @@ extension Trial {
   ///   - victim: the run, with nothing running in it.
   ///   - steps: the steps that were committed before the fault.
   ///   - launch: what goes on.
+  /// - Throws: when a program cannot be started.
   func checkRecovery(
     of victim: Victim, committedBefore steps: [Int], on launch: TrainingJob.Launch
   ) throws {
@@ -177,9 +179,7 @@ extension Trial {
 }
 
 extension ChildProcess {
-  /// Waits until a save begins; false when the program ends before.
-  ///
-  /// - Parameter count: how many saves to let pass.
+  /// Waits until a save begins, after some others; false when the program ends before.
   func waitForSave(_ victim: Victim, after count: Int = 0) -> Bool {
     for number in 0...count {
       wait { victim.isSaving }

@@ -25,6 +25,7 @@ enum Strace {
   ///   - rank: which rank; nil for all.
   ///   - options: of strace.
   ///   - log: where it writes.
+  /// - Returns: the command, to which the program is appended.
   static func wrapper(rank: Int?, _ options: [String], log: String) -> [String] {
     let script = """
       wanted=$1 count=$2 log=$3; shift 3
