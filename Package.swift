@@ -82,7 +82,9 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "RecallTasks",
-      dependencies: ["ErrorReporting", "Fields", "TensorStorage", "TokenData"],
+      dependencies: [
+        "Compression", "ErrorReporting", "Fields", "Files", "TensorStorage", "TokenData",
+      ],
       swiftSettings: pointers),
     .target(
       name: "Layers",

@@ -34,7 +34,8 @@ public struct EvaluationTask: Sendable {
   ///
   /// Beside the task's own, every task understands `sequence_length` (a number or a list), `samples`,
   /// and `as` (its name in the report). `mqar` with a list of `pairs` becomes one task for each
-  /// number of pairs, named `mqar_8` and so on.
+  /// number of pairs, named `mqar_8` and so on; so do `phonebook` with `entries`, `text_copying` with
+  /// `words` and `classification` with `demonstrations`.
   ///
   /// - Parameters:
   ///   - name: one of `RecallTaskConfiguration.names`.
@@ -70,15 +71,15 @@ public struct EvaluationTask: Sendable {
         configuration: try RecallTaskConfiguration(name: name, decoding: options, besides: keys),
         lengths: lengths, samples: samples, options: options)
     }
-    guard name == "mqar", case .list(let counts)? = options["pairs"]?.kind, !counts.isEmpty else {
-      return [try task("", options)]
-    }
+    guard let measured = RecallTaskConfiguration.measuredOption(of: name),
+      case .list(let values)? = options[measured]?.kind, !values.isEmpty
+    else { return [try task("", options)] }
     var tasks: [EvaluationTask] = []
-    for count in counts {
+    for value in values {
       var single = options
-      single["pairs"] = count
-      let pairs: String = if case .integer(let pairs) = count.kind { "_\(pairs)" } else { "" }
-      tasks.append(try task(pairs, single))
+      single[measured] = value
+      let suffix: String = if case .integer(let number) = value.kind { "_\(number)" } else { "" }
+      tasks.append(try task(suffix, single))
     }
     return tasks
   }

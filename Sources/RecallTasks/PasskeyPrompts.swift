@@ -23,7 +23,6 @@ struct PasskeyPrompts: PromptGenerator {
 
   var name: String { "passkey" }
   var metric: GenerationMetric { .contains }
-  var fixedSize: Int? { nil }
   var spelling: String { "fill=\(fill.rawValue)" }
 
   func prompt(size: Int, random: CounterRandom, depth: Double?, questions: Int) -> TextPrompt {

@@ -10,6 +10,7 @@ public struct RecallTaskConfiguration: Sendable {
     case mqar(MQARTask.Configuration)
     case markov(MarkovTextTask.Configuration)
     case copying(CopyingTask.Configuration)
+    case stringCopying(StringCopyingTask.Configuration)
     case text(any PromptGenerator)
   }
 
@@ -75,6 +76,9 @@ public struct RecallTaskConfiguration: Sendable {
         configuration: markov, sequenceLength: sequenceLength, seed: seed, stream: stream)
     case .copying(let copying):
       return try CopyingTask(
+        configuration: copying, sequenceLength: sequenceLength, seed: seed, stream: stream)
+    case .stringCopying(let copying):
+      return try StringCopyingTask(
         configuration: copying, sequenceLength: sequenceLength, seed: seed, stream: stream)
     case .text(let generator):
       guard let tokenizer else { throw .tokenizerNeeded(task: name) }

@@ -8,6 +8,8 @@ struct RecallTaskDefinition: Sendable {
   let name: String
   /// What its options are.
   let keys: [FieldKey]
+  /// The option whose list of values is measured value by value, if there is one.
+  let measuredOption: String?
   /// Reads the options in a mapping with that path; the last are keys that others read.
   let decode: Decode
 
@@ -16,12 +18,14 @@ struct RecallTaskDefinition: Sendable {
   /// - Parameters:
   ///   - name: its name in recipes and on command lines.
   ///   - standard: its options' defaults.
+  ///   - measuredOption: the option of which an evaluation measures each value of a list by itself.
   ///   - kind: what the options describe.
   init<Options: FieldSection & Sendable>(
-    _ name: String, _ standard: Options,
+    _ name: String, _ standard: Options, each measuredOption: String? = nil,
     _ kind: @escaping @Sendable (Options) -> RecallTaskConfiguration.Kind
   ) {
     self.name = name
+    self.measuredOption = measuredOption
     keys = Options.fields.flatMap(\.described)
     decode = { (value, path, others) throws(FieldError) in
       kind(try FieldReader(value, path: path, keys: Options.keys, besides: others).read(standard))
@@ -31,14 +35,33 @@ struct RecallTaskDefinition: Sendable {
   /// Every task, in the order of the documentation.
   static let all: [RecallTaskDefinition] =
     [
-      .init("mqar", MQARTask.Configuration()) { .mqar($0) },
+      .init("mqar", MQARTask.Configuration(), each: "pairs") { .mqar($0) },
       .init("markov", MarkovTextTask.Configuration()) { .markov($0) },
       .init("copying", CopyingTask.Configuration(selective: false)) { .copying($0) },
       .init("selective_copying", CopyingTask.Configuration(selective: true)) { .copying($0) },
+      .init("string_copying", StringCopyingTask.Configuration()) { .stringCopying($0) },
       .init("passkey", PasskeyPrompts()) { .text($0) },
-      .init("phonebook", PhonebookPrompts()) { .text($0) },
-    ]
-    + NeedlePrompts.Kind.allCases.map { .init($0.rawValue, NeedlePrompts(kind: $0)) { .text($0) } }
+      .init("phonebook", PhonebookPrompts(), each: "entries") { .text($0) },
+      .init("text_copying", TextCopyingPrompts(), each: "words") { .text($0) },
+      .init("classification", ClassificationPrompts(), each: "demonstrations") { .text($0) },
+    ] + needles
+
+  /// RULER's needle tasks in its order, then our own.
+  private static let needles: [RecallTaskDefinition] = [
+    ruler(NeedlePrompts.Kind.single1), ruler(EssayNeedlePrompts.Kind.single2),
+    ruler(EssayNeedlePrompts.Kind.single3), ruler(EssayNeedlePrompts.Kind.multikey1),
+    ruler(NeedlePrompts.Kind.multikey2), ruler(NeedlePrompts.Kind.multikey3),
+    ruler(EssayNeedlePrompts.Kind.multivalue), ruler(EssayNeedlePrompts.Kind.multiquery),
+    .init("niah_near_miss", NearMissPrompts()) { .text($0) },
+  ]
+
+  private static func ruler(_ kind: NeedlePrompts.Kind) -> RecallTaskDefinition {
+    .init(kind.rawValue, NeedlePrompts(kind: kind)) { .text($0) }
+  }
+
+  private static func ruler(_ kind: EssayNeedlePrompts.Kind) -> RecallTaskDefinition {
+    .init(kind.rawValue, EssayNeedlePrompts(kind: kind)) { .text($0) }
+  }
 }
 
 extension RecallTaskConfiguration {
@@ -47,144 +70,14 @@ extension RecallTaskConfiguration {
 
   /// What the options of every task are, by the task's name.
   public static let options = RecallTaskDefinition.all.map { (name: $0.name, keys: $0.keys) }
-}
 
-// MARK: The tables
-
-extension MQARTask.Configuration: FieldSection {
-  package static var fields: [Field<Self>] {
-    [
-      .integer(
-        "vocab", \.vocabulary, .between(4, largestVocabulary), standard: "8192",
-        "ids are below this number"),
-      pairsField,
-      .choice("layout", \.layout, standard: "`zoology`", "arrangement of pairs and queries"),
-      .integer(
-        "keys", \.keys, .between(1, largestVocabulary), standard: "vocab / 2 - 1",
-        also: ", >= pairs", "key ids are 1 to `keys`"),
-      .integer(
-        "values", \.values, .between(1, largestVocabulary), standard: "the rest",
-        also: ", keys + values < vocab", "ids after the keys; `zoology`: >= pairs"),
-      .number(
-        "power_a", \.powerA, .above(0), standard: "0.01",
-        "exponent of the query slots; `zoology` only"),
-      .flag(
-        "random_non_queries", \.randomNonQueries, standard: "true",
-        "blanks become random ids; `zoology` only"),
-    ]
+  /// The option of a task of which an evaluation measures each value of a list by itself.
+  public static func measuredOption(of task: String) -> String? {
+    RecallTaskDefinition.all.first { $0.name == task }?.measuredOption
   }
 
-  private static var pairsField: Field<Self> {
-    let description = FieldKey(
-      path: "pairs", type: "integer or list", standard: "4", range: ">= 1",
-      meaning: "pairs of a sample; of a list, one is drawn")
-    return Field(description) { (configuration, reader) throws(FieldError) in
-      configuration.pairs = try reader.integers(
-        "pairs", default: configuration.pairs, .atLeast(1), orOne: true)
-      guard !configuration.pairs.isEmpty else {
-        throw reader.invalid("pairs", "at least one number is needed")
-      }
-    } write: {
-      .list($0.pairs.map(FieldValue.integer))
-    }
-  }
-}
-
-extension MarkovTextTask.Configuration: FieldSection {
-  package static var fields: [Field<Self>] {
-    [
-      .integer(
-        "symbols", \.symbols, .between(2, 4096), standard: "16", "number of symbols"),
-      .integer(
-        "first_id", \.firstID, .between(0, largestVocabulary), standard: "1",
-        "id of the first symbol"),
-      .integer(
-        "bos", \.beginning, .between(0, largestVocabulary), standard: "0",
-        "id that begins a row"),
-      tableSeedField,
-    ]
-  }
-
-  private static var tableSeedField: Field<Self> {
-    let description = FieldKey(
-      path: "table_seed", type: "integer", standard: "`run.seed`",
-      meaning: "seed of the transition table")
-    return Field(description) { (configuration, reader) throws(FieldError) in
-      guard reader.value("table_seed") != nil else { return }
-      let seed = try reader.integer("table_seed", .any, atMost: .max)
-      configuration.tableSeed = UInt64(bitPattern: Int64(seed))
-    } write: {
-      $0.tableSeed.map { .integer(Int(Int64(bitPattern: $0))) }
-    }
-  }
-}
-
-extension CopyingTask.Configuration: FieldSection {
-  package static var fields: [Field<Self>] {
-    [
-      .integer(
-        "vocab", \.vocabulary, .between(3, largestVocabulary), standard: "16",
-        "ids, the two special ones included"),
-      .integer(
-        "tokens", \.tokens, .atLeast(1), standard: "16", also: ", at most (length - 1) / 2",
-        "tokens to copy"),
-    ]
-  }
-}
-
-extension PasskeyPrompts: FieldSection {
-  package static var fields: [Field<Self>] {
-    [
-      .choice("fill", \.fill, standard: "`exact`", "how the prompt is filled"),
-      .newTokens(\.maximumNewTokens, standard: "answer + 4, >= 8"),
-      .questions(\.questions, range: "1 to 256; 1 with `stuffed-mamba`") {
-        $0.fill == .exact ? 256 : 1
-      },
-    ]
-  }
-}
-
-extension PhonebookPrompts: FieldSection {
-  package static var fields: [Field<Self>] {
-    [
-      .integer(
-        "entries", \.entries, .between(3, nameCount), standard: "20", "entries of the book"),
-      .newTokens(\.maximumNewTokens, standard: "50"),
-      .questions(\.questions, range: "1 to entries - 2") { $0.entries - 2 },
-    ]
-  }
-}
-
-extension NeedlePrompts: FieldSection {
-  package static var fields: [Field<Self>] {
-    [
-      .newTokens(\.maximumNewTokens, standard: "128"),
-      .questions(\.questions, range: "1 to 256") { _ in 256 },
-    ]
-  }
-}
-
-extension Field {
-  /// Tokens to generate after a prompt.
-  fileprivate static func newTokens(
-    _ place: WritableKeyPath<Section, Int?>, standard: String
-  ) -> Field {
-    .integer(
-      "max_new_tokens", place, .between(1, 1 << 20), standard: standard, "tokens to generate")
-  }
-
-  /// Questions of a row to train on; how many there may be depends on the other options.
-  fileprivate static func questions(
-    _ place: WritableKeyPath<Section, Int>, range: String, most: @escaping (Section) -> Int
-  ) -> Field {
-    let description = FieldKey(
-      path: "questions", type: "integer", standard: "1", range: range,
-      meaning: "questions of a row to train on")
-    return Field(description) { (section, reader) throws(FieldError) in
-      section[keyPath: place] = try reader.integer(
-        "questions", default: section[keyPath: place], .between(1, most(section)))
-    } write: {
-      .integer($0[keyPath: place])
-    }
+  /// Whether a task has an option.
+  public static func has(option: String, task: String) -> Bool {
+    options.first { $0.name == task }?.keys.contains { $0.path == option } ?? false
   }
 }

@@ -14,8 +14,11 @@ struct TextPrompt {
   var block = ""
   var stretches: [Stretch]
 
-  /// What should be generated after the prompt and a space; the first one is trained on.
+  /// What should be generated after the prompt and a space, in any order.
   var answers: [String]
+
+  /// The answer as a row to train on gives it after a space; by default the first of `answers`.
+  var reply: String
 
   /// Questions that follow the answer in a row to train on, with their answers.
   var further: [(question: String, answer: String)] = []
@@ -37,6 +40,7 @@ struct TextPrompt {
       Stretch(blocks: blocks.before, text: needle), Stretch(blocks: blocks.after, text: tail),
     ]
     self.answers = answers
+    reply = answers.first ?? ""
     self.depth = depth
   }
 
@@ -49,6 +53,7 @@ struct TextPrompt {
     self.block = block
     self.stretches = stretches
     self.answers = answers
+    reply = answers.first ?? ""
     self.further = further
   }
 
@@ -62,7 +67,7 @@ struct TextPrompt {
     for (stretch, count) in zip(stretches, blocks) {
       result += String(repeating: block, count: count) + stretch.text
     }
-    var answer = answers.first ?? ""
+    var answer = reply
     for (question, next) in further.prefix(questions - 1) {
       result += " " + answer + "\n" + question
       answer = next
@@ -82,8 +87,9 @@ protocol PromptGenerator: Sendable {
   /// Tokens to generate; nil means the answer's tokens plus 4, 8 at least.
   var maximumNewTokens: Int? { get }
 
-  /// The only size there is, or nil when prompts grow to fill the sequence.
-  var fixedSize: Int? { get }
+  /// The only sizes there are, one of which is drawn for a prompt; none when prompts grow to fill the
+  /// sequence.
+  var fixedSizes: [Int] { get }
 
   /// Questions of a row to train on.
   var questions: Int { get }
@@ -92,7 +98,16 @@ protocol PromptGenerator: Sendable {
   /// numbers' key.
   var spelling: String { get }
 
-  /// The prompt of that size (1 or more).
+  /// The share of right answers of a model that guesses; nil where nothing is right by chance.
+  var chance: Double? { get }
+
+  /// The long text that prompts are made of, or nil.
+  var source: HaystackSource? { get }
+
+  /// Reads the files that the options name, once, before the first prompt.
+  mutating func load() throws(RecallTaskError)
+
+  /// The prompt of that size: 1 or more where prompts grow, else one of `fixedSizes`.
   ///
   /// What does not depend on the size is drawn first, so that prompts of neighbouring sizes are
   /// alike. `random` is passed by value: every size sees the same numbers.
@@ -111,6 +126,10 @@ protocol PromptGenerator: Sendable {
 }
 
 extension PromptGenerator {
+  var fixedSizes: [Int] { [] }
+  var chance: Double? { nil }
+  var source: HaystackSource? { nil }
+  mutating func load() throws(RecallTaskError) {}
   func compatibleSize(sequenceLength: Int, tokenizer: any Tokenizer) -> Int? { nil }
 }
 

@@ -10,7 +10,7 @@ public struct GenerationItem: Sendable {
   /// The prompt's ids, special ids included.
   public let promptTokens: [Int32]
 
-  /// The ids that follow the prompt's when the (first) answer is given after a space.
+  /// The ids that follow the prompt's when the answer is given after a space, as in training.
   public let answerTokens: [Int32]
 
   /// The reference answers.
@@ -46,6 +46,9 @@ public final class TextTask: SampleSource {
   /// How predictions are scored.
   public var metric: GenerationMetric { generator.metric }
 
+  /// The long text that prompts are made of; nil for tasks without one.
+  public var haystack: HaystackSource? { generator.source }
+
   private let generator: any PromptGenerator
   private let encoder: PromptEncoder
   private let randomness: TaskRandomness
@@ -61,11 +64,13 @@ public final class TextTask: SampleSource {
 
   /// Prepares the task and checks that its shortest prompt fits.
   ///
-  /// - Throws: `RecallTaskError.doesNotFit`.
+  /// - Throws: `RecallTaskError.doesNotFit`, or about a file that an option names.
   init(
     generator: any PromptGenerator, sequenceLength: Int, seed: UInt64, stream: SampleStream,
     tokenizer: any Tokenizer
   ) throws(RecallTaskError) {
+    var generator = generator
+    try generator.load()
     self.generator = generator
     self.sequenceLength = sequenceLength
     encoder = PromptEncoder(tokenizer: tokenizer)
@@ -74,16 +79,23 @@ public final class TextTask: SampleSource {
       seed: seed, task: generator.name, options: "length=\(sequenceLength) " + generator.spelling,
       stream: stream)
     compatibleSize = generator.compatibleSize(sequenceLength: sequenceLength, tokenizer: tokenizer)
-    // Prompts differ by a few tokens: a few of them tell whether the sequence is far too short.
-    let reserve: Reserve = stream == .training ? .answer : .generation
-    for index in 0..<4 {
-      let random = randomness.generator(UInt64(index))
-      try checkFit(sizeZero(random, depth: 0.5), reserve)
-    }
+    try checkShortestPrompts(stream == .training ? .answer : .generation)
   }
 
-  private func sizeZero(_ random: CounterRandom, depth: Double?) -> TextPrompt {
-    prompt(size: generator.fixedSize ?? 1, random, depth)
+  /// Checks that every shortest prompt fits.
+  ///
+  /// Prompts differ by a few tokens. Some are looked at, and the sequence needs room for one that is longer
+  /// than the longest of them by as much as they differ among themselves.
+  private func checkShortestPrompts(_ reserve: Reserve) throws(RecallTaskError) {
+    for size in generator.fixedSizes.isEmpty ? [1] : generator.fixedSizes {
+      let counts = (0..<16).map { index in
+        tokens(prompt(size: size, randomness.generator(index), 0.5), reserve)
+      }
+      let (least, most) = (counts.min() ?? 0, counts.max() ?? 0)
+      guard 2 * most - least <= sequenceLength else {
+        throw .doesNotFit(task: name, needed: 2 * most - least, sequenceLength: sequenceLength)
+      }
+    }
   }
 
   private func prompt(size: Int, _ random: CounterRandom, _ depth: Double?) -> TextPrompt {
@@ -116,12 +128,20 @@ public final class TextTask: SampleSource {
   private func filled(
     _ random: CounterRandom, depth: Double?, _ reserve: Reserve
   ) throws(RecallTaskError) -> TextPrompt {
-    if let size = compatibleSize ?? generator.fixedSize {
-      let prompt = self.prompt(size: max(size, 1), random, depth)
-      if compatibleSize == nil || reserve == .answer { try checkFit(prompt, reserve) }
+    if let size = compatibleSize {
+      let prompt = self.prompt(size: size, random, depth)
+      if reserve == .answer { try checkFit(prompt, reserve) }
       return prompt
     }
-    try checkFit(sizeZero(random, depth: depth), reserve)
+    let sizes = generator.fixedSizes
+    guard sizes.isEmpty else {
+      var random = random
+      let size = sizes.count == 1 ? sizes[0] : sizes[random.below(sizes.count)]
+      let prompt = self.prompt(size: size, random, depth)
+      try checkFit(prompt, reserve)
+      return prompt
+    }
+    try checkFit(prompt(size: 1, random, depth), reserve)
     let size = largestSize(within: sequenceLength) { size in
       tokens(prompt(size: size, random, depth), reserve)
     }

@@ -171,7 +171,7 @@ public final class MegatronTokens {
 
 extension [Int] {
   /// The first index whose element fulfils `isLater`, in an array in which all such stand at the end.
-  func partitioningIndex(where isLater: (Int) -> Bool) -> Int {
+  package func partitioningIndex(where isLater: (Int) -> Bool) -> Int {
     var (low, high) = (0, count)
     while low < high {
       let middle = (low + high) / 2

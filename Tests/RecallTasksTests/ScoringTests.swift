@@ -66,20 +66,38 @@ import TokenData
     arguments: [
       (
         "mqr", [:],
-        "value: `task`: expected one of mqar, markov, copying, selective_copying, passkey, phonebook,"
-          + " niah_single_1, niah_multikey_2, niah_multikey_3, found `mqr`; did you mean `mqar`?"
+        "value: `task`: expected one of mqar, markov, copying, selective_copying, string_copying,"
+          + " passkey, phonebook, text_copying, classification, niah_single_1, niah_single_2,"
+          + " niah_single_3, niah_multikey_1, niah_multikey_2, niah_multikey_3, niah_multivalue,"
+          + " niah_multiquery, niah_near_miss, found `mqr`; did you mean `mqar`?"
       ),
       ("mqar", ["pair": 3], "value: unknown key `pair`; did you mean `pairs`?"),
       (
         "mqar", ["notes": 3],
-        "value: unknown key `notes`; known here: vocab, pairs, layout, keys, values, power_a,"
-          + " random_non_queries"
+        "value: unknown key `notes`; known here: vocab, pairs, updates, layout, keys, values,"
+          + " power_a, random_non_queries"
       ),
       (
         "mqar", ["pairs": "x"],
         "value: `pairs`: expected an integer or a list of integers, found the text \"x\""
       ),
       ("mqar", ["pairs": 100], "task mqar: option 'pairs' of 100 need a sequence of 400"),
+      (
+        "mqar", ["pairs": 12, "updates": 9],
+        "task mqar: option 'pairs' of 12 with 9 updates need a sequence of 66 or more, not 64"
+      ),
+      (
+        "mqar", ["pairs": [4, 3], "updates": 4],
+        "task mqar: option 'updates' is 4, more than the 3 pairs of a sample"
+      ),
+      (
+        "mqar", ["pairs": 5, "updates": 4, "vocab": 20, "values": 8],
+        "task mqar: option 'values' leaves 8 value ids for 9 distinct values"
+      ),
+      (
+        "mqar", ["layout": "dense", "updates": 1, "values": 1],
+        "task mqar: option 'updates' needs two value ids or more, not 1"
+      ),
       ("mqar", ["pairs": 0], "value: `pairs`: must be at least 1, found 0"),
       ("mqar", ["pairs": []], "value: `pairs`: at least one number is needed"),
       ("mqar", ["vocab": 8, "pairs": 4], "task mqar: option 'keys' leaves 3 key ids"),
@@ -102,8 +120,48 @@ import TokenData
       ("copying", ["tokens": 1_000_000], "task copying: option 'tokens' is 1000000"),
       ("mqar", ["power_a": 0], "value: `power_a`: must be above 0.0, found 0.0"),
       ("markov", ["symbols": 1], "value: `symbols`: must be between 2 and 4096, found 1"),
-      ("copying", ["tokens": 32], "task copying: option 'tokens' is 32: a sequence of 64"),
+      (
+        "copying", ["tokens": 32],
+        "task copying: option 'tokens' is 32: a sequence of 64 holds 1 to 31, and 32 need a"
+          + " sequence of 65 or more"
+      ),
+      (
+        "selective_copying", ["tokens": 33, "form": "s4"],
+        "task selective_copying: option 'tokens' is 33: a sequence of 64 holds 1 to 32, and 33"
+      ),
+      (
+        "string_copying", ["max_length": 32],
+        "task string_copying: option 'max_length' of 32 needs a sequence of 66 or more, not 64"
+      ),
+      (
+        "string_copying", ["max_length": 9],
+        "task string_copying: option 'max_length' is 9, less than min_length, 10"
+      ),
+      (
+        "string_copying", ["mode": "suffix_lookup", "letters": 3, "ngram": 2],
+        "task string_copying: option 'ngram' is 2: too few for strings of 25 out of 3 letters"
+      ),
+      (
+        "string_copying", ["mode": "prefix_lookup", "answer": 8],
+        "task string_copying: option 'min_length' is 10: an n-gram of 3 and its answer need 11"
+      ),
+      ("classification", ["classes": 9], "value: `classes`: must be between 2 and 8, found 9"),
+      ("niah_single_2", ["haystack": ""], "value: `haystack`: expected a text (quote it"),
+      ("niah_single_2", ["haystack": "/no/such.txt"], "cannot open /no/such.txt: No such file"),
+      ("niah_multivalue", ["questions": 11], "value: `questions`: must be between 1 and 10"),
+      (
+        "niah_near_miss", ["near": 2, "questions": 4], "value: `questions`: must be between 1 and 3"
+      ),
       ("phonebook", ["entries": 2], "value: `entries`: must be between 3 and 12954, found 2"),
+      (
+        "phonebook", ["entries": "all"],
+        "value: `entries`: expected one of fill, found `all`"
+      ),
+      ("phonebook", ["entries": []], "value: `entries`: at least one number is needed"),
+      (
+        "phonebook", ["entries": 3],
+        "task phonebook: the shortest row has "
+      ),
       ("passkey", ["fill": "x"], "value: `fill`: expected one of exact, stuffed-mamba, found `x`"),
       ("passkey", ["max_new_tokens": 0], "value: `max_new_tokens`: must be between 1 and 1048576"),
     ] as [(String, FieldValue, String)])

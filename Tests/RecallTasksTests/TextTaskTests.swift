@@ -46,8 +46,10 @@ import Testing
 }
 
 @Suite struct TextTaskTests {
+  /// Tasks whose questions have one answer, which the context says.
   static let names = [
-    "passkey", "phonebook", "niah_single_1", "niah_multikey_2", "niah_multikey_3",
+    "passkey", "phonebook", "niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_1",
+    "niah_multikey_2", "niah_multikey_3", "niah_near_miss",
   ]
 
   private func task(
@@ -148,7 +150,7 @@ import Testing
     case "phonebook": return question + answer + "\n"
     default:
       let key = after(" for ")?.components(separatedBy: " mentioned").first
-      return key.map { " for \($0) is:\(answer).\n" }
+      return key.map { " for \($0) is:\(answer)." }
     }
   }
 
