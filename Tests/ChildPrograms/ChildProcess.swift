@@ -89,17 +89,30 @@ public final class ChildProcess {
     while isRunning(process), isPending(signal, for: process) { usleep(1000) }
   }
 
+  /// Whether that process has a handler for a signal.
+  public static func catches(_ signal: Int32, _ process: pid_t) -> Bool {
+    isIn("SigCgt:", signal, process)
+  }
+
   private static func isPending(_ signal: Int32, for process: pid_t) -> Bool {
+    isIn("ShdPnd:", signal, process)
+  }
+
+  /// Whether a signal is in one of the sets that the system tells of a process.
+  private static func isIn(_ set: String, _ signal: Int32, _ process: pid_t) -> Bool {
     let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
-    let line = status.split(separator: "\n").first { $0.hasPrefix("ShdPnd:") }
+    let line = status.split(separator: "\n").first { $0.hasPrefix(set) }
     let mask = line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64($0, radix: 16) }
     return (mask ?? 0) >> UInt64(signal - 1) & 1 == 1
   }
 
   /// Processes that it started: under mpirun, the ranks.
-  public var children: [pid_t] {
+  public var children: [pid_t] { Self.children(of: pid) }
+
+  /// Processes that a process started.
+  public static func children(of pid: pid_t) -> [pid_t] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-    return names.compactMap { pid_t($0) }.filter { Self.status(of: $0)?.parent == pid }
+    return names.compactMap { pid_t($0) }.filter { status(of: $0)?.parent == pid }
   }
 
   /// Whether that process exists and is more than an entry that nobody has asked for.

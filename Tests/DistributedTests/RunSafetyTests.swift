@@ -211,14 +211,6 @@ extension ChildProcess {
       #expect(limit.code == 0, "\(limit.stderr)")
     }
   }
-
-  /// Whether that process has a handler for a signal.
-  static func catches(_ signal: Int32, _ process: pid_t) -> Bool {
-    let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
-    let line = status.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
-    let mask = line.flatMap { UInt64($0.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) } ?? 0
-    return mask >> UInt64(signal - 1) & 1 == 1
-  }
 }
 
 extension TrainingJob {

@@ -59,6 +59,9 @@ struct Mark: Sendable {
   let title: String
   /// Does it.
   let run: @Sendable (Campaign) throws -> Campaign.Outcome
+
+  /// The number in its name.
+  var number: Int { Int(id.dropFirst()) ?? 0 }
 }
 
 /// The campaign cannot go on.

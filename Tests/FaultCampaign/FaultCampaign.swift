@@ -39,7 +39,9 @@ struct FaultCampaign: ParsableCommand {
   }
 
   /// All marks, in the order of the list.
-  private static let marks = KillMarks.all + CrashPointMarks.all + DamageMarks.all
+  private static let marks =
+    (KillMarks.all + CrashPointMarks.all + DiskMarks.all + SaveMarks.all + DamageMarks.all
+    + ResumeMarks.all + StopMarks.all).sorted { $0.number < $1.number }
 
   private func chosen() throws -> [Mark] {
     guard let only else { return Self.marks }

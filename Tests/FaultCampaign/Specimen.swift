@@ -16,6 +16,9 @@ final class Specimen: @unchecked Sendable {
   static let whole = "whole"
   private static let base = "base"
 
+  /// The run that is copied.
+  var basePath: String { job.output(Self.base) }
+
   /// What every specimen has: a checkpoint after every step, and a schedule that does not depend on the
   /// number of steps.
   private static let settings = [
@@ -57,8 +60,8 @@ final class Specimen: @unchecked Sendable {
   /// A copy of the run.
   func copy(named name: String) throws -> Victim {
     let victim = Victim(specimen: self, name: name)
-    if FileManager.default.fileExists(atPath: job.output(Self.base)) {
-      try FileManager.default.copyItem(atPath: job.output(Self.base), toPath: victim.path)
+    if FileManager.default.fileExists(atPath: basePath) {
+      try FileManager.default.copyItem(atPath: basePath, toPath: victim.path)
     }
     return victim
   }
@@ -146,9 +149,11 @@ extension Trial {
   ///   - victim: the run, with nothing running in it.
   ///   - steps: the steps that were committed before the fault.
   ///   - launch: what goes on.
+  ///   - more: what else to check at the end.
   /// - Throws: when a program cannot be started.
   func checkRecovery(
-    of victim: Victim, committedBefore steps: [Int], on launch: TrainingJob.Launch
+    of victim: Victim, committedBefore steps: [Int], on launch: TrainingJob.Launch,
+    and more: () throws -> Void = {}
   ) throws {
     let left = victim.committed
     check(
@@ -159,13 +164,13 @@ extension Trial {
       check("verified", verified.code == 0, verified.stdout + verified.stderr)
     }
     let resumed = try victim.start(launch).wait()
-    let beginning = left.last.map { "resuming after step \($0)" } ?? ""
+    let isContinued = left.last.map { resumed.stderr.contains("resuming after step \($0)") }
     check(
       "resumed from a committed step",
-      resumed.code == 0 && resumed.stderr.contains(beginning)
-        && !resumed.stderr.contains("skipping"),
+      resumed.code == 0 && isContinued != false && !resumed.stderr.contains("skipping"),
       "\(left): \(resumed.stderr)")
     checkOutcome(of: victim)
+    try more()
     if passes { victim.remove() }
   }
 
@@ -189,10 +194,12 @@ extension ChildProcess {
     return !hasEnded
   }
 
-  /// Ends the launcher and all ranks at once.
+  /// Ends the launcher and all ranks at once, also those that a wrapper runs.
   func killAll(_ launch: TrainingJob.Launch) {
-    let all = ranks(launch)
-    for process in all + [pid] { kill(process, SIGKILL) }
+    let ranks = ranks(launch)
+    let all = ranks + ranks.flatMap(Self.children) + [pid]
+    for process in all { kill(process, SIGKILL) }
     end()
+    while all.contains(where: Self.isRunning) { usleep(1000) }
   }
 }
