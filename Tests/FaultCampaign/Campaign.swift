@@ -10,6 +10,8 @@ struct Campaign: Sendable {
     case tried(Tally)
     /// This machine cannot make them, for the reason given.
     case skipped(String)
+    /// Another test of this repository makes them.
+    case elsewhere(String)
     /// They could not even begin.
     case failed(String)
   }

@@ -66,37 +66,49 @@ enum DiskMarks {
     }
   }
 
-  /// With `keep=1`. strace makes every call that removes something take milliseconds, so that the kill finds
-  /// it under way.
+  /// Kills while a checkpoint is removed; strace makes every call that removes something take milliseconds, so
+  /// that the kill finds it under way.
   @Sendable private static func deletion(_ campaign: Campaign) throws -> Campaign.Outcome {
     if let obstacle = Strace.obstacle() { return .skipped(obstacle) }
     let launch = TrainingJob.Launch.ranks(4)
     let specimen = try Specimen(["checkpoint.keep=1"], on: launch)
     let pause = 0.01
     return campaign.trials("F7", campaign.count(100, short: 6)) { trial in
-      let victim = try specimen.copy(for: trial)
-      let options = [
-        "-e", "trace=?unlink,unlinkat,?rmdir", "-e",
-        "inject=?unlink,unlinkat,?rmdir:delay_enter=\(Int(pause * 1e6))",
-      ]
-      let wrapper = Strace.wrapper(rank: 0, options, log: "/dev/null")
-      let process = try victim.start(launch, under: wrapper)
-      let step = 2 + trial.random.below(4)
-      func isRemoving() -> Bool {
-        victim.names.contains { $0.hasSuffix("\(step).deleting") }
-      }
-      process.wait { isRemoving() }
-      guard isRemoving() else {
-        throw CampaignError(
-          description: "no removal of step \(step) was seen: \(process.errorOutput)")
-      }
+      let (victim, process, step) = try trial.startRemoving(specimen, pause: pause)
       // A shard each, the manifest and the directory.
       usleep(UInt32(trial.random.uniform() * 6 * pause * 1e6))
       let before = victim.committed
       process.killAll(launch)
-      if isRemoving() { trial.remark("inside the removal") }
+      if victim.isRemoving(step) { trial.remark("inside the removal") }
       try trial.checkRecovery(
         of: victim, committedBefore: before, on: trial.pick([.alone, launch]))
     }
+  }
+}
+
+extension Trial {
+  /// A run that has begun to remove the checkpoint of a step; each call takes `pause` seconds.
+  func startRemoving(
+    _ specimen: Specimen, pause: Double
+  ) throws -> (Victim, ChildProcess, step: Int) {
+    let calls = "?unlink,unlinkat,?rmdir"
+    let options = ["-e", "trace=\(calls)", "-e", "inject=\(calls):delay_enter=\(Int(pause * 1e6))"]
+    for attempt in 0..<5 {
+      let victim = try specimen.copy(for: self, "-\(attempt)")
+      let process = try victim.start(
+        specimen.launch, under: Strace.wrapper(rank: 0, options, log: "/dev/null"))
+      let step = 2 + random.below(4)
+      process.wait { victim.isRemoving(step) }
+      if !process.hasEnded { return (victim, process, step) }
+      victim.remove()
+    }
+    throw CampaignError(description: "no removal is seen")
+  }
+}
+
+extension Victim {
+  /// Whether the checkpoint of a step is being removed.
+  func isRemoving(_ step: Int) -> Bool {
+    names.contains { $0.hasSuffix("0\(step).deleting") }
   }
 }

@@ -33,7 +33,7 @@ struct FaultCampaign: ParsableCommand {
       }
     }
     say(
-      "\(counts.passed) marks passed, \(counts.missed) missed, \(counts.skipped) skipped"
+      "\(counts.passed) marks passed, \(counts.missed) missed, \(counts.skipped) not tried"
         + " (seed \(seed), \(Int(Date().timeIntervalSince(start))) s)")
     if counts.missed > 0 { throw ExitCode(1) }
   }
@@ -41,7 +41,8 @@ struct FaultCampaign: ParsableCommand {
   /// All marks, in the order of the list.
   private static let marks =
     (KillMarks.all + CrashPointMarks.all + DiskMarks.all + SaveMarks.all + DamageMarks.all
-    + ResumeMarks.all + StopMarks.all).sorted { $0.number < $1.number }
+    + MisplacementMarks.all + ResumeMarks.all + StopMarks.all + MemoryMarks.all
+    + SurroundingsMarks.all + ElsewhereMarks.all).sorted { $0.number < $1.number }
 
   private func chosen() throws -> [Mark] {
     guard let only else { return Self.marks }
@@ -72,11 +73,20 @@ struct FaultCampaign: ParsableCommand {
     fflush(nil)
   }
 
+  /// The beginning and the end of a long text, on one line.
+  private static func shortened(_ text: String) -> String {
+    let line = text.split(separator: "\n").joined(separator: " | ")
+    return line.count <= 1200 ? line : "\(line.prefix(700)) ... \(line.suffix(400))"
+  }
+
   /// Prints a mark's line; true when it passed, nil when it was skipped.
   private func report(_ mark: Mark, _ result: (outcome: Campaign.Outcome, seconds: Int)) -> Bool? {
     switch result.outcome {
     case .skipped(let reason):
       say("\(mark.id) \(mark.title): skipped: \(reason)")
+      return nil
+    case .elsewhere(let place):
+      say("\(mark.id) \(mark.title): not tried here: \(place)")
       return nil
     case .failed(let reason):
       say("\(mark.id) \(mark.title): MISSED: \(reason)")
@@ -84,7 +94,7 @@ struct FaultCampaign: ParsableCommand {
     case .tried(let tally):
       let verdict = tally.passes ? "" : "MISSED: "
       say("\(mark.id) \(mark.title): \(verdict)\(tally.text) (\(result.seconds) s)")
-      for miss in tally.misses.prefix(5) { say("  \(miss)") }
+      for miss in tally.misses.prefix(5) { say("  \(Self.shortened(miss))") }
       return tally.passes
     }
   }

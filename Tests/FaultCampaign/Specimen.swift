@@ -126,10 +126,15 @@ struct Victim {
 
   /// Starts or resumes it.
   func start(
-    _ launch: TrainingJob.Launch, _ arguments: [String] = [], under wrapper: [String] = []
+    _ launch: TrainingJob.Launch, _ arguments: [String] = [], environment: [String: String] = [:],
+    under wrapper: [String] = []
   ) throws -> ChildProcess {
-    try specimen.job.start(
-      launch, run: name, ["train.steps=\(specimen.steps)"] + arguments, under: wrapper)
+    // Two launchers that make their session directory in the same place at the same time disturb each other.
+    let scratch = specimen.job.output("tmp-" + UUID().uuidString.prefix(8))
+    try FileManager.default.createDirectory(atPath: scratch, withIntermediateDirectories: true)
+    return try specimen.job.start(
+      launch, run: name, ["train.steps=\(specimen.steps)"] + arguments,
+      environment: environment.merging(["TMPDIR": scratch]) { $1 }, under: wrapper)
   }
 
   /// What `statex checkpoint verify` says of all its checkpoints.
