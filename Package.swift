@@ -125,7 +125,7 @@ let package = Package(
       name: "Evaluation",
       dependencies: [
         "Compression", "ErrorReporting", "Fields", "Files", "JSON", "Kernels", "LanguageModels",
-        "Layers", "RecallTasks", "TensorStorage", "TokenData",
+        "Layers", "RecallTasks", "TensorFiles", "TensorStorage", "TokenData",
       ],
       swiftSettings: pointers),
     .target(
@@ -149,7 +149,7 @@ let package = Package(
       name: "statex",
       dependencies: [
         "Checkpointing", "Collectives", "CommandSupport", "Evaluation", "Fields", "Files",
-        "HuggingFaceInterop", "JSON", "LanguageModels", "ProgramVersion", "RecallTasks",
+        "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "ProgramVersion", "RecallTasks",
         "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "Training", argumentParser,
       ],
       swiftSettings: common),

@@ -1,4 +1,4 @@
-import Foundation
+import ErrorReporting
 import Kernels
 import LanguageModels
 import Layers
@@ -18,14 +18,19 @@ public final class Generator {
   private let logits: FloatBuffer
   private let tokens: UnsafeMutablePointer<Int32>
   private let segmentLength: Int
+  private let weights: BFloat16Weights?
 
   /// Allocates for prompts of any length.
   ///
   /// - Parameters:
   ///   - model: what generates.
   ///   - usableVocabulary: ids from here on are padding and never chosen; nil for none.
-  public init(_ model: EvaluatedModel, usableVocabulary: Int? = nil) {
+  ///   - weights: what single tokens are computed with, instead of the model's own; prompts are not.
+  public init(
+    _ model: EvaluatedModel, usableVocabulary: Int? = nil, weights: BFloat16Weights? = nil
+  ) {
     evaluated = model
+    self.weights = weights
     segmentLength = model.segmentLength
     self.usableVocabulary = min(usableVocabulary ?? Int.max, model.model.vocabulary)
     activations = SegmentActivations(
@@ -44,15 +49,57 @@ public final class Generator {
 
   /// Forgets everything and processes a prompt.
   ///
-  /// - Throws: `EvaluationError` when it is empty or holds an id that the model does not have.
-  public func start(_ prompt: [Int32]) throws(EvaluationError) {
-    guard !prompt.isEmpty else { throw .emptyPrompt }
-    zero(state.pointer, count: state.count)
-    var first = 0
-    while first < prompt.count {
-      let end = min(first + segmentLength, prompt.count)
-      try process(prompt[first..<end], wantsLogits: end == prompt.count)
-      first = end
+  /// - Parameters:
+  ///   - prompt: at least one token, unless it follows on a state.
+  ///   - start: what was read before; nil for nothing.
+  /// - Throws: `EvaluationError` when there is no token or one that the model does not have.
+  public func start(
+    _ prompt: [Int32], after start: ContextState? = nil
+  ) throws(EvaluationError) {
+    let tokens = restore(start) + prompt
+    guard !tokens.isEmpty else { throw .emptyPrompt }
+    try read(tokens[...], wantsLogits: true)
+  }
+
+  /// Forgets everything, reads a prompt, and keeps what it leaves.
+  ///
+  /// - Parameters: as of `start`.
+  /// - Returns: what any number of continuations can start from.
+  /// - Throws: as `start`.
+  public func context(
+    _ prompt: [Int32], after start: ContextState? = nil
+  ) throws(EvaluationError) -> ContextState {
+    let tokens = restore(start) + prompt
+    guard let last = tokens.last else { throw .emptyPrompt }
+    guard 0..<evaluated.model.vocabulary ~= Int(last) else {
+      throw .token(id: last, vocabulary: evaluated.model.vocabulary)
+    }
+    try read(tokens.dropLast(), wantsLogits: false)
+    let kept = FloatBuffer(count: state.count)
+    copy(state.pointer, count: state.count, into: kept.pointer)
+    return ContextState(
+      tokenCount: (start?.tokenCount ?? 0) + prompt.count, lastToken: last, state: kept)
+  }
+
+  /// Goes back to a state, or to none.
+  ///
+  /// - Returns: the token that comes next, if there is one.
+  private func restore(_ start: ContextState?) -> [Int32] {
+    guard let start else {
+      zero(state.pointer, count: state.count)
+      return []
+    }
+    require(start.state.count == state.count, "the state of another model")
+    copy(start.state.pointer, count: state.count, into: state.pointer)
+    return [start.lastToken]
+  }
+
+  private func read(_ prompt: ArraySlice<Int32>, wantsLogits: Bool) throws(EvaluationError) {
+    var rest = prompt
+    while !rest.isEmpty {
+      let part = rest.prefix(segmentLength)
+      rest = rest.dropFirst(part.count)
+      try process(part, wantsLogits: wantsLogits && rest.isEmpty)
     }
   }
 
@@ -60,7 +107,11 @@ public final class Generator {
   ///
   /// - Throws: `EvaluationError` when the model does not have it.
   public func append(_ token: Int32) throws(EvaluationError) {
-    try process([token][...], wantsLogits: true)
+    guard let weights else { return try process([token][...], wantsLogits: true) }
+    let outcome = weights.run {
+      Result { () throws(EvaluationError) in try process([token][...], wantsLogits: true) }
+    }
+    try outcome.get()
   }
 
   private func process(
@@ -84,37 +135,12 @@ public final class Generator {
   }
 }
 
-/// How the next token is chosen from its logits.
-public enum TokenChoice: Sendable, Equatable {
-  /// The most likely token; of equal ones the first.
-  case greedy
-  /// Drawn from `softmax(logits / temperature)`; the draws depend on the seed and the token's number
-  /// only.
-  case sampled(temperature: Double, seed: UInt64)
-
-  /// The id chosen as generated token `index`, or nil when the logits are not numbers.
-  func token(_ logits: UnsafeBufferPointer<Float>, index: Int) -> Int32? {
-    guard let base = logits.baseAddress, let best = argmax(base, count: logits.count) else {
-      return nil
-    }
-    guard case .sampled(let temperature, let seed) = self else { return Int32(best) }
-    let largest = Double(logits[best])
-    let weights = logits.map { exp((Double($0) - largest) / temperature) }
-    var random = CounterRandom(seed: seed, purpose: "generate", index: UInt64(index))
-    var rest = random.uniform() * weights.reduce(0, +)
-    for (id, weight) in weights.enumerated() {
-      rest -= weight
-      if rest < 0 { return Int32(id) }
-    }
-    return Int32(best)
-  }
-}
-
 extension Generator {
   /// Continues a prompt.
   ///
   /// - Parameters:
-  ///   - prompt: at least one token.
+  ///   - prompt: at least one token, unless it follows on a state.
+  ///   - start: what was read before; nil for nothing.
   ///   - maximumNewTokens: how many tokens to generate at most.
   ///   - choice: how each is chosen.
   ///   - stopTokens: ids that end the text; they are not part of the result.
@@ -122,10 +148,11 @@ extension Generator {
   /// - Returns: the generated ids.
   /// - Throws: `EvaluationError` for an unusable prompt, or a model that gives no numbers.
   public func continuation(
-    of prompt: [Int32], maximumNewTokens: Int, choice: TokenChoice = .greedy,
+    of prompt: [Int32], after start: ContextState? = nil, maximumNewTokens: Int,
+    choice: TokenChoice = .greedy,
     stopTokens: Set<Int32> = [], isComplete: ([Int32]) -> Bool = { _ in false }
   ) throws(EvaluationError) -> [Int32] {
-    try start(prompt)
+    try self.start(prompt, after: start)
     var generated: [Int32] = []
     while generated.count < maximumNewTokens {
       guard let token = choice.token(nextLogits, index: generated.count) else {
@@ -133,7 +160,7 @@ extension Generator {
       }
       if stopTokens.contains(token) { break }
       generated.append(token)
-      if generated.count == maximumNewTokens || isComplete(generated) { break }
+      if isComplete(generated) || generated.count == maximumNewTokens { break }
       try append(token)
     }
     return generated

@@ -102,9 +102,9 @@ struct GeneratedSequence {
     }
     guard let tokenizer, isDone || !until.isEmpty else { return }
     let all = tokenizer.decode(generated)
-    let stop = until.compactMap { all.firstRange(of: $0)?.lowerBound }.min()
+    let stop = firstStop(until.map { Array($0.utf8) }, in: Array(all.utf8))
     if stop != nil { isDone = true }
-    if isDone { text = stop.map { String(all[..<$0]) } ?? all }
+    if isDone { text = stop.map { String(decoding: all.utf8.prefix($0), as: UTF8.self) } ?? all }
   }
 
   /// Nil when the model gave no numbers.

@@ -108,6 +108,9 @@ private func product(_ a: Matrix, _ b: Matrix, _ c: Matrix, accumulate: Bool) {
   )
   require(
     c.pointer != a.pointer && c.pointer != b.pointer, "a product is written over its operand")
+  if let weights = BFloat16Weights.current, weights.product(a, b, c, accumulate: accumulate) {
+    return
+  }
   if let products = BFloat16Products.current {
     products.product(a, b, c, accumulate: accumulate)
   } else {

@@ -99,7 +99,7 @@ struct EvaluateCommand: ParsableCommand {
     for path in [json, sampleLog] { try path.map { try FileSystem.requireCreatable($0) } }
     let source = try ModelSource(model)
     if bitsPerByte || plan.tasks.contains(where: \.configuration.needsTokenizer) {
-      plan.tokenizer = try loadTokenizer(tokenizer ?? source.tokenizerDirectory)
+      plan.tokenizer = try source.tokenizer(tokenizer)
     }
     let evaluated = try source.load(segmentLength: compute.segmentLength)
     for task in plan.tasks {

@@ -68,19 +68,22 @@ enum ModelSource {
     }
   }
 
-  /// Where the model's tokenizer is: its directory, or that of the pretrained model of a run.
-  ///
-  /// - Throws: `CommandError.usage` for a run from scratch, which has none.
-  var tokenizerDirectory: String {
-    get throws {
-      switch self {
-      case .directory(let path): return path
-      case .checkpoint(let path, let checkpoint):
-        guard let directory = checkpoint.tokenizerDirectory else {
-          throw CommandError.usage("\(path) has no tokenizer; give --tokenizer DIR or byte")
-        }
-        return directory
-      }
+  /// The directory with tokenizer and generation_config.json: the model's, or that of the pretrained model
+  /// of a run; nil for a run from scratch.
+  var companionDirectory: String? {
+    switch self {
+    case .directory(let path): path
+    case .checkpoint(_, let checkpoint): checkpoint.tokenizerDirectory
     }
+  }
+
+  /// Reads a tokenizer, the model's own unless another is named.
+  ///
+  /// - Throws: `CommandError.usage` where there is none; `TokenDataError`.
+  func tokenizer(_ name: String?) throws -> any Tokenizer {
+    guard let directory = name ?? companionDirectory else {
+      throw CommandError.usage("\(path) has no tokenizer; give --tokenizer DIR or byte")
+    }
+    return try loadTokenizer(directory)
   }
 }

@@ -52,7 +52,7 @@ struct GenerationTests {
     func draw(_ temperature: Double, _ seed: UInt64) throws -> [Int32] {
       try generator.continuation(
         of: [1], maximumNewTokens: 16,
-        choice: .sampled(temperature: temperature, seed: seed))
+        choice: .sampled(Sampling(temperature: temperature), seed: seed))
     }
     #expect(try draw(1, 1) == draw(1, 1))
     #expect(try draw(1, 1) != draw(1, 2))
