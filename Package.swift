@@ -261,9 +261,12 @@ let package = Package(
       name: "training-probe",
       dependencies: [
         "CAllocationCounter", "Collectives", "DataParallel", "Kernels", "LanguageModels", "Layers",
-        "TensorStorage", "Training", logging,
+        "TensorStorage", "TokenData", "Training", logging,
       ],
       path: "Tests/TrainingProbe", swiftSettings: common),
+    .executableTarget(
+      name: "tokenizer-probe", dependencies: ["TokenData"], path: "Tests/TokenizerProbe",
+      swiftSettings: common),
     .executableTarget(
       name: "product-bench",
       dependencies: ["Kernels", "LanguageModels", "Layers", "TensorStorage", "Training"],

@@ -1,12 +1,15 @@
 /// Merges the symbols of one piece: the best-ranked pair first, the leftmost of equals.
 ///
-/// Keeps its scratch memory between pieces. Short pieces are searched linearly; long ones (text
-/// without spaces) use a heap, so that the cost stays `O(n log n)`.
+/// Keeps its scratch memory between pieces. Short pieces are searched linearly. Long ones (text without
+/// spaces) are first cut between symbols that no merge reaches across; what is long even then is merged
+/// with a heap, so that the cost stays `O(n log n)`.
 struct BytePairMerger {
   /// Up to this many symbols the linear search is faster.
   private static let linearLimit = 96
 
   private let table: PairTable
+  /// Pairs of symbols that a merge may join, as the end of its left token and the start of its right one.
+  private let joints: PairTable
   /// The piece's symbols before, and its tokens after merging.
   var symbols: [Int32] = []
   private var ranks: [Int32] = []
@@ -14,15 +17,40 @@ struct BytePairMerger {
   private var previous: [Int32] = []
   private var heap: [UInt64] = []
 
-  init(table: PairTable) { self.table = table }
+  private var wholes: [Int32] = []
+  private var merged: [Int32] = []
+
+  init(table: PairTable, joints: PairTable) {
+    self.table = table
+    self.joints = joints
+  }
 
   /// Replaces `symbols` by the piece's tokens.
   mutating func merge() {
     if symbols.count < 2 { return }
-    if symbols.count <= Self.linearLimit { mergeLinearly() } else { mergeWithHeap() }
+    if symbols.count <= Self.linearLimit { mergeLinearly() } else { mergeParts() }
+  }
+
+  private mutating func mergeParts() {
+    swap(&symbols, &wholes)
+    merged.removeAll(keepingCapacity: true)
+    var start = 0
+    while start < wholes.count {
+      var end = start + 1
+      while end < wholes.count,
+        joints.lookUp(wholes[end - 1], wholes[end]).rank != PairTable.none
+      { end += 1 }
+      symbols.removeAll(keepingCapacity: true)
+      symbols += wholes[start..<end]
+      if symbols.count <= Self.linearLimit { mergeLinearly() } else { mergeWithHeap() }
+      merged += symbols
+      start = end
+    }
+    swap(&symbols, &merged)
   }
 
   private mutating func mergeLinearly() {
+    if symbols.count < 2 { return }
     ranks.removeAll(keepingCapacity: true)
     for i in 0..<(symbols.count - 1) {
       ranks.append(table.lookUp(symbols[i], symbols[i + 1]).rank)

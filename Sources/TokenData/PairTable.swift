@@ -1,8 +1,8 @@
 /// The merges of a byte-pair encoding: (left id, right id) to rank and merged id.
 ///
 /// An open hash table with linear probing, at most half full.
-struct PairTable {
-  private struct Entry {
+struct PairTable: Sendable {
+  private struct Entry: Sendable {
     var key: UInt64
     var rank: Int32
     var merged: Int32

@@ -8,8 +8,9 @@ public enum TokenDataError: FileErrorConvertible, Equatable, Sendable {
   /// The contents of `path` are damaged or not of the expected kind at `field`.
   case invalid(path: String, field: String, reason: String)
 
-  /// `component` of a tokenizer file is one that this program does not implement.
-  case unsupported(path: String, component: String)
+  /// `component` of a tokenizer file is one that this program does not implement; `supported` are the
+  /// ones of its kind that it does.
+  case unsupported(path: String, component: String, supported: [String] = [])
 
   /// The mixture of sources in a recipe cannot be used.
   case badMixture(reason: String)
@@ -19,7 +20,9 @@ public enum TokenDataError: FileErrorConvertible, Equatable, Sendable {
     switch self {
     case .file(let error): error.description
     case .invalid(let path, let field, let reason): "\(path): \(field): \(reason)"
-    case .unsupported(let path, let component): "\(path): \(component) is not supported"
+    case .unsupported(let path, let component, let supported):
+      "\(path): \(component) is not supported"
+        + (supported.isEmpty ? "" : "; supported: \(supported.joined(separator: ", "))")
     case .badMixture(let reason): "data.sources: \(reason)"
     }
   }

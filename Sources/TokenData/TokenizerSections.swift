@@ -33,16 +33,15 @@ struct TokenizerSections {
       try cursor.expectEnd()
     }
     (vocabulary, merges, members, model) = sections
-    guard !vocabulary.isEmpty else {
-      throw .invalid(path: path, field: "model.vocab", reason: "is missing or empty")
-    }
   }
 
   private static func vocabulary(
     _ cursor: inout JSONCursor
   ) throws(FileError) -> [[UInt8]: Int32] {
     guard cursor.peek() == UInt8(ascii: "{") else {
-      throw cursor.failure("model.vocab is not an object: only BPE models are supported")
+      // Not a byte-pair encoding, as the model's type will say.
+      _ = try cursor.value()
+      return [:]
     }
     var result: [[UInt8]: Int32] = [:]
     try cursor.object { (cursor, token) throws(FileError) in
@@ -65,6 +64,7 @@ struct TokenizerSections {
         }
       } else {
         let text = Array(try cursor.string().utf8)
+        if text.starts(with: "#version".utf8) { return }
         parts = text.split(separator: 0x20, omittingEmptySubsequences: false).map { Array($0) }
       }
       guard parts.count == 2 else { throw cursor.failure("a merge that is not a pair") }
@@ -73,159 +73,109 @@ struct TokenizerSections {
     return result
   }
 
-  private func unsupported(_ component: String) -> TokenDataError {
-    .unsupported(path: path, component: component)
+  func unsupported(_ component: String, supported: [String] = []) -> TokenDataError {
+    .unsupported(path: path, component: component, supported: supported)
+  }
+
+  func invalid(_ field: String, _ reason: String) -> TokenDataError {
+    .invalid(path: path, field: field, reason: reason)
   }
 
   /// A top-level member, nil if it is absent or null.
-  private func member(_ name: String) -> JSONValue? {
+  func member(_ name: String) -> JSONValue? {
     members[name].flatMap { $0 == .null ? nil : $0 }
   }
 
-  /// The components of a section: those of a `Sequence`, or the section itself.
-  private func components(_ section: String, in list: String) -> [JSONValue] {
-    guard let value = member(section) else { return [] }
-    return value["type"]?.string == "Sequence" ? value[list]?.array ?? [] : [value]
+  /// The components of a section, those of nested `Sequence`s one by one.
+  func components(_ section: String, in list: String) -> [JSONValue] {
+    func flattened(_ value: JSONValue) -> [JSONValue] {
+      guard value["type"]?.string == "Sequence" else { return [value] }
+      return (value[list]?.array ?? []).flatMap(flattened)
+    }
+    return member(section).map(flattened) ?? []
   }
 
-  // MARK: - Kind
+  // MARK: - Model
 
-  /// Decides the kind from the model, the normaliser, the pre-tokenizer and the decoder.
-  func kind() throws(TokenDataError) -> TokenizerDefinition.Kind {
-    try checkModel()
-    let normalizers = components("normalizer", in: "normalizers")
-    let splitters = components("pre_tokenizer", in: "pretokenizers")
-    for splitter in splitters {
-      let type = splitter["type"]?.string ?? "without type"
-      guard type == "ByteLevel" || type == "Metaspace" else {
-        throw unsupported("pre_tokenizer \(type)")
-      }
+  /// What the model says besides its vocabulary and its merges.
+  func modelOptions() throws(TokenDataError) -> ModelOptions {
+    let type = model["type"]?.string ?? (merges.isEmpty ? "without type" : "BPE")
+    guard type == "BPE" else { throw unsupported("model \(type)", supported: ["BPE"]) }
+    guard !vocabulary.isEmpty else { throw invalid("model.vocab", "is missing or empty") }
+    if let value = model["dropout"], value != .null, value.double != 0 {
+      throw unsupported("model.dropout")
     }
-    guard splitters.count <= 1 else { throw unsupported("pre_tokenizer of several parts") }
-    let falls = model["byte_fallback"]?.bool ?? false
-    if let splitter = splitters.first, splitter["type"]?.string == "ByteLevel" {
-      if falls { throw unsupported("model.byte_fallback with pre_tokenizer ByteLevel") }
-      return try byteLevel(normalizers, splitter)
-    }
-    guard falls else { throw unsupported("model.byte_fallback false without ByteLevel") }
-    return .sentencePiece(try spaces(normalizers, splitters.first))
-  }
-
-  private func checkModel() throws(TokenDataError) {
-    let type = model["type"]?.string ?? "BPE"
-    guard type == "BPE" else { throw unsupported("model \(type)") }
-    for name in ["dropout", "continuing_subword_prefix", "end_of_word_suffix"] {
+    for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
       guard let value = model[name], value != .null, value.string != "" else { continue }
       throw unsupported("model.\(name)")
     }
-    if model["ignore_merges"]?.bool == true { throw unsupported("model.ignore_merges true") }
-  }
-
-  private func byteLevel(
-    _ normalizers: [JSONValue], _ splitter: JSONValue
-  ) throws(TokenDataError) -> TokenizerDefinition.Kind {
-    if splitter["add_prefix_space"]?.bool == true {
-      throw unsupported("pre_tokenizer ByteLevel with add_prefix_space true")
-    }
-    if splitter["use_regex"]?.bool == false {
-      throw unsupported("pre_tokenizer ByteLevel with use_regex false")
-    }
-    for normalizer in normalizers {
-      let type = normalizer["type"]?.string ?? "without type"
-      if type != "NFC" { throw unsupported("normalizer \(type)") }
-    }
-    for decoder in components("decoder", in: "decoders") {
-      let type = decoder["type"]?.string ?? "without type"
-      if type != "ByteLevel" { throw unsupported("decoder \(type)") }
-    }
-    return .byteLevel(formC: !normalizers.isEmpty)
-  }
-
-  private func spaces(
-    _ normalizers: [JSONValue], _ metaspace: JSONValue?
-  ) throws(TokenDataError) -> SentencePieceSpaces {
-    var spaces = SentencePieceSpaces(
-      prepend: .never, splitsAtEveryMarker: false, splitsBeforeWords: false,
-      stripsOnDecoding: false)
-    let marker = String(decoding: SentencePieceSpaces.marker, as: UTF8.self)
-    var replaces = false
-    for normalizer in normalizers {
-      switch normalizer["type"]?.string {
-      case "Prepend" where normalizer["prepend"]?.string == marker && !replaces:
-        spaces.prepend = .always
-      case "Replace"
-      where normalizer["pattern"]?["String"]?.string == " "
-        && normalizer["content"]?.string == marker:
-        replaces = true
-      case let type: throw unsupported("normalizer \(type ?? "without type") with these settings")
-      }
-    }
-    if let metaspace {
-      guard metaspace["replacement"]?.string == marker, spaces.prepend == .never else {
-        throw unsupported("pre_tokenizer Metaspace with these settings")
-      }
-      spaces.prepend = try metaspacePrepend(metaspace)
-      spaces.splitsAtEveryMarker = metaspace["split"]?.bool ?? true
-    } else if !replaces {
-      throw unsupported("model.byte_fallback without normalizer Replace or pre_tokenizer Metaspace")
-    }
-    for decoder in components("decoder", in: "decoders") {
-      switch decoder["type"]?.string {
-      case "Replace", "ByteFallback", "Fuse": break
-      case "Metaspace": spaces.stripsOnDecoding = spaces.prepend != .never
-      case "Strip": spaces.stripsOnDecoding = decoder["start"]?.integer() == 1
-      case let type: throw unsupported("decoder \(type ?? "without type")")
-      }
-    }
-    return spaces
-  }
-
-  private func metaspacePrepend(
-    _ metaspace: JSONValue
-  ) throws(TokenDataError) -> SentencePieceSpaces.Prepend {
-    switch metaspace["prepend_scheme"]?.string {
-    case "always": return .unlessPresent
-    case "first": return .firstUnlessPresent
-    case "never": return .never
-    case nil: return metaspace["add_prefix_space"]?.bool ?? true ? .unlessPresent : .never
-    case let scheme?: throw unsupported("pre_tokenizer Metaspace with prepend_scheme \(scheme)")
-    }
+    return ModelOptions(
+      unknownToken: model["unk_token"]?.string.map { Array($0.utf8) },
+      fusesUnknown: model["fuse_unk"]?.bool ?? false,
+      fallsBackToBytes: model["byte_fallback"]?.bool ?? false,
+      ignoresMerges: model["ignore_merges"]?.bool ?? false)
   }
 
   // MARK: - Added tokens and template
 
   /// The added tokens, each checked.
+  ///
+  /// As in the `tokenizers` library, a token of the vocabulary keeps its id there and the others are
+  /// numbered behind it, whatever ids the file gives.
   func addedTokens() throws(TokenDataError) -> [AddedTokens.Token] {
     var result: [AddedTokens.Token] = []
+    var next = Int32(vocabulary.count)
     for (i, token) in (member("added_tokens")?.array ?? []).enumerated() {
-      guard let id = token["id"]?.integer(as: Int32.self), id >= 0,
+      guard let written = token["id"]?.integer(as: Int32.self), written >= 0,
         let content = token["content"]?.string, !content.isEmpty
       else {
         throw .invalid(path: path, field: "added_tokens[\(i)]", reason: "needs id and content")
       }
-      for option in ["lstrip", "rstrip", "single_word"] where token[option]?.bool == true {
-        throw unsupported("added_tokens[\(i)] with \(option) true")
-      }
+      let known = vocabulary[Array(content.utf8)]
+      let id = known ?? next
+      if known == nil { next += 1 }
       let isSpecial = token["special"]?.bool ?? false
       result.append(
         AddedTokens.Token(
           id: id, content: Array(content.utf8), isSpecial: isSpecial,
-          isNormalized: token["normalized"]?.bool ?? !isSpecial))
+          isNormalized: token["normalized"]?.bool ?? !isSpecial,
+          isSingleWord: token["single_word"]?.bool ?? false,
+          stripsLeft: token["lstrip"]?.bool ?? false,
+          stripsRight: token["rstrip"]?.bool ?? false))
     }
     return result
   }
 
   /// The ids put before and after a text.
   func template() throws(TokenDataError) -> (prefix: [Int32], suffix: [Int32]) {
-    var result: (prefix: [Int32], suffix: [Int32]) = ([], [])
+    var result: (prefix: [Int32], suffix: [Int32])?
     for processor in components("post_processor", in: "processors") {
-      switch processor["type"]?.string {
-      case "ByteLevel": break
+      let type = processor["type"]?.string ?? "without type"
+      switch type {
+      case "ByteLevel": continue
+      case _ where result != nil: throw unsupported("post_processor \(type) after another")
       case "TemplateProcessing": result = try template(processor)
-      case let type: throw unsupported("post_processor \(type ?? "without type")")
+      case "RobertaProcessing", "BertProcessing":
+        result = ([try pairID(processor, "cls")], [try pairID(processor, "sep")])
+      default:
+        throw unsupported(
+          "post_processor \(type)",
+          supported: [
+            "BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing",
+          ])
       }
     }
-    return result
+    return result ?? ([], [])
+  }
+
+  /// The id in a member of the form `["</s>", 2]`.
+  private func pairID(
+    _ processor: JSONValue, _ name: String
+  ) throws(TokenDataError) -> Int32 {
+    guard let pair = processor[name]?.array, pair.count == 2,
+      let id = pair[1].integer(as: Int32.self), id >= 0
+    else { throw invalid("post_processor.\(name)", "is no pair of a token and its id") }
+    return id
   }
 
   private func template(
@@ -235,13 +185,17 @@ struct TokenizerSections {
     var suffix: [Int32] = []
     var afterText = false
     for part in processor["single"]?.array ?? [] {
-      if part["Sequence"] != nil {
+      if let sequence = part["Sequence"] {
+        guard !afterText, sequence["id"]?.string == "A" else {
+          throw invalid("post_processor.single", "holds the text more than once, or another one")
+        }
         afterText = true
         continue
       }
       let ids = try templateIDs(part["SpecialToken"]?["id"]?.string ?? "", processor)
       if afterText { suffix += ids } else { prefix += ids }
     }
+    guard afterText else { throw invalid("post_processor.single", "does not hold the text") }
     return (prefix, suffix)
   }
 
@@ -266,4 +220,14 @@ struct TokenizerSections {
     }
     return result
   }
+}
+
+/// What a model says besides its vocabulary and its merges.
+struct ModelOptions: Sendable {
+  /// The text of the token for what the vocabulary lacks.
+  let unknownToken: [UInt8]?
+  let fusesUnknown: Bool
+  let fallsBackToBytes: Bool
+  /// Whether a piece that is a token is not put together by merges.
+  let ignoresMerges: Bool
 }

@@ -1,5 +1,18 @@
-/// Unicode normalisation form C (UAX #15), with the tables of the `tokenizers` library.
-struct UnicodeNormalization {
+/// Unicode's normalisation forms (UAX #15), with the tables of the `tokenizers` library.
+struct UnicodeNormalization: Sendable {
+  /// What becomes of a text.
+  enum Form: String, Sendable {
+    /// Decomposed; decomposed and composed again.
+    case d = "NFD"
+    case c = "NFC"
+    /// The same, with characters that are only variants replaced.
+    case kd = "NFKD"
+    case kc = "NFKC"
+
+    fileprivate var composes: Bool { self == .c || self == .kc }
+    fileprivate var replacesVariants: Bool { self == .kc || self == .kd }
+  }
+
   /// Hangul syllables are computed: leading `L`, vowel `V` and trailing `T` jamo.
   private enum Hangul {
     static let syllables: UInt32 = 0xAC00
@@ -8,8 +21,22 @@ struct UnicodeNormalization {
     static let count = leading * vowels * trailing
   }
 
-  private static let shared = UnicodeNormalization()
+  private static let formC = UnicodeNormalization(form: .c)
+  private static let formD = UnicodeNormalization(form: .d)
+  private static let formKC = UnicodeNormalization(form: .kc)
+  private static let formKD = UnicodeNormalization(form: .kd)
 
+  /// The one of a form; its tables are read once.
+  static func to(_ form: Form) -> UnicodeNormalization {
+    switch form {
+    case .c: formC
+    case .d: formD
+    case .kc: formKC
+    case .kd: formKD
+    }
+  }
+
+  private let form: Form
   /// What a scalar decomposes into completely.
   private var decompositions: [UInt32: [UInt32]] = [:]
   /// What two scalars compose to; the first one is the key's upper half.
@@ -23,21 +50,22 @@ struct UnicodeNormalization {
   private static let restart: UInt32 = 0x30000
 
   /// Reads the tables.
-  private init() {
-    for entry in Self.entries(UnicodeTables.combiningClasses) {
+  private init(form: Form) {
+    self.form = form
+    for entry in UnicodeTables.entries(UnicodeTables.combiningClasses) {
       for mark in entry[0]..<(entry[0] + entry[1]) {
         classes[mark] = UInt8(entry[2])
         activate(mark)
       }
     }
-    for entry in Self.entries(UnicodeTables.decompositions) {
+    for entry in UnicodeTables.entries(UnicodeTables.decompositions) {
       decompositions[entry[0]] = Array(entry[1...])
       activate(entry[0])
     }
-    let pairs = Self.entries(UnicodeTables.compositions)
+    let pairs = UnicodeTables.entries(UnicodeTables.compositions)
     for entry in pairs {
       compositions[UInt64(entry[1]) << 32 | UInt64(entry[2])] = entry[0]
-      activate(entry[2])
+      activate(form.composes ? entry[2] : entry[0])
     }
     for entry in pairs { decompositions[entry[0]] = Array(entry[1...]) }
     // The first of a pair may itself be a composition; nesting is at most three deep.
@@ -46,45 +74,46 @@ struct UnicodeNormalization {
       while let first = decompositions[parts[0]] { parts.replaceSubrange(0..<1, with: first) }
       decompositions[entry[0]] = parts
     }
+    if form.replacesVariants {
+      for entry in UnicodeTables.entries(UnicodeTables.compatibility) {
+        decompositions[entry[0]] = Array(entry[1...])
+        activate(entry[0])
+      }
+    }
+    let syllables = Hangul.syllables..<(Hangul.syllables + Hangul.count)
+    if !form.composes { for syllable in syllables { activate(syllable) } }
     for jamo in Hangul.v..<(Hangul.v + Hangul.vowels) { activate(jamo) }
     for jamo in (Hangul.t + 1)..<(Hangul.t + Hangul.trailing) { activate(jamo) }
+  }
+
+  private mutating func activate(_ value: UInt32) {
+    active[Int(value / 64)] |= 1 << UInt64(value % 64)
   }
 
   /// The normalised text, or nil when it is normalised already as it stands.
   ///
   /// Looks at each scalar once, and does more only for those that may change and the one before them.
-  static func formC(_ bytes: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
-    var offset = 0
-    while offset < bytes.count {
-      if bytes[offset] < 0x80 {
-        offset += 1
-        continue
+  func callAsFunction(_ bytes: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
+    let mayChange = active.withUnsafeBufferPointer { active in
+      var offset = 0
+      while offset < bytes.count {
+        if bytes[offset] < 0x80 {
+          offset += 1
+          continue
+        }
+        let (value, length) = UTF8Scalars.decode(bytes, offset)
+        if value < Self.restart, active[Int(value / 64)] >> UInt64(value % 64) & 1 == 1 {
+          return true
+        }
+        offset += length
       }
-      let (value, length) = UTF8Scalars.decode(bytes, offset)
-      if !isSurelyInert(value) && shared.isActive(value) { return shared.normalized(bytes) }
-      offset += length
+      return false
     }
-    return nil
-  }
-
-  /// Whether a scalar is one of the common ones that never change and stand alone.
-  @inline(__always)
-  private static func isSurelyInert(_ value: UInt32) -> Bool {
-    switch value {
-    case 0..<0x300: true
-    case 0x400..<0x483: true  // Cyrillic
-    case 0x2010..<0x2028: true  // punctuation
-    case 0x3041..<0x3097: true  // Hiragana
-    case 0x30A1..<0x30FB: true  // Katakana
-    case 0x4E00..<0xA000: true  // CJK ideographs
-    case 0xAC00..<0xD7A4: true  // Hangul syllables
-    case 0x1F300..<0x1FB00: true  // pictographs
-    default: false
-    }
+    return mayChange ? normalized(bytes) : nil
   }
 
   private func isActive(_ value: UInt32) -> Bool {
-    value < Self.restart && active[Int(value / 64)] >> (value % 64) & 1 == 1
+    value < Self.restart && active[Int(value / 64)] >> UInt64(value % 64) & 1 == 1
   }
 
   /// Normalises each active scalar with the inert one before it; the others are copied.
@@ -104,7 +133,8 @@ struct UnicodeNormalization {
       }
       guard cluster.count > 1 || isActive(cluster[0]) else { continue }
       result += bytes[copied..<first]
-      for value in composed(ordered(decomposed(cluster))) {
+      let decomposed = ordered(decomposed(cluster))
+      for value in form.composes ? composed(decomposed) : decomposed {
         if let scalar = Unicode.Scalar(value) { result += scalar.utf8 }
       }
       copied = offset
@@ -176,19 +206,5 @@ struct UnicodeNormalization {
       return first + t
     }
     return compositions[UInt64(first) << 32 | UInt64(second)]
-  }
-}
-
-// MARK: Reading the tables
-
-extension UnicodeNormalization {
-  private mutating func activate(_ value: UInt32) {
-    active[Int(value / 64)] |= 1 << UInt64(value % 64)
-  }
-
-  private static func entries(_ table: String) -> [[UInt32]] {
-    table.split(whereSeparator: \.isWhitespace).map { entry in
-      entry.split(separator: ",").map { UInt32($0, radix: 16) ?? 0 }
-    }
   }
 }

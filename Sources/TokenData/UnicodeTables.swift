@@ -2,8 +2,8 @@
 
 /// Unicode's tables for normalisation form C, as the `tokenizers` library has them (Unicode 9.0).
 ///
-/// Entries are separated by white space, and an entry's numbers, in hexadecimal, by commas. Hangul
-/// syllables are left out: they are computed.
+/// Entries are separated by white space, and an entry's numbers, in hexadecimal, by commas.
+/// Hangul syllables are left out: they are computed.
 enum UnicodeTables {
   /// A scalar that is no composition, and what it decomposes into completely.
   static let decompositions = """

@@ -3,35 +3,61 @@ import RecallTasks
 import Testing
 import TokenData
 
-/// A text and what the `tokenizers` library makes of it.
-struct TokenizerCase: Decodable {
-  let text: String
-  let ids: [Int32]
-  let plain: [Int32]
-  let decoded: String
+/// What the `tokenizers` library makes of texts.
+struct TokenizerReference: Decodable {
+  struct Case: Decodable {
+    /// The ids without those of the template.
+    let ids: [Int32]
+    /// What all ids are decoded to, where that is not the text.
+    let decoded: String?
+  }
+
+  /// The texts, where they are not those of all tokenizers.
+  let texts: [String]?
+  /// The template's ids before a text and after it.
+  let before: [Int32]
+  let after: [Int32]
+  let cases: [Case]
 }
 
 enum Fixtures {
   static let tokenizers = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().appendingPathComponent("Fixtures/tokenizers").path
 
-  static func cases(_ path: String) throws -> [TokenizerCase] {
-    let data = try Data(contentsOf: URL(fileURLWithPath: path))
-    return try JSONDecoder().decode([TokenizerCase].self, from: data)
+  /// The names of the small tokenizers, one of each kind.
+  static let names = [
+    "bloom", "byte-level", "byte-level-nfc", "crossing", "deepseek-v3", "falcon", "gemma",
+    "llama-3",
+    "lowercase", "metaspace", "metaspace-always", "metaspace-never", "o200k", "phi-3", "qwen2",
+    "roberta", "sentencepiece", "starcoder",
+  ]
+
+  static func texts() throws -> [String] { try decode([String].self, tokenizers + "/texts.json") }
+
+  static func decode<Value: Decodable>(_ type: Value.Type, _ path: String) throws -> Value {
+    try JSONDecoder().decode(type, from: Data(contentsOf: URL(fileURLWithPath: path)))
   }
 }
 
 @Suite struct TokenizerTests {
-  @Test(arguments: ["byte-level", "byte-level-nfc", "sentencepiece", "metaspace"])
+  @Test(arguments: Fixtures.names)
   func agreesWithTheReferenceLibrary(_ name: String) throws {
     let directory = Fixtures.tokenizers + "/" + name
-    try expectAgreement(directory: directory, cases: directory + "/cases.json")
+    try expectAgreement(directory: directory, reference: directory + "/expected.json")
+  }
+
+  @Test func everyFixtureIsCompared() throws {
+    let found = try FileManager.default.contentsOfDirectory(atPath: Fixtures.tokenizers)
+      .filter {
+        FileManager.default.fileExists(atPath: Fixtures.tokenizers + "/\($0)/expected.json")
+      }
+    #expect(found.sorted() == Fixtures.names)
   }
 
   /// Jamo, marks that decompose, marks that the library does not know, and 400 random mixtures.
   @Test func normalisesAsTheReferenceLibrary() throws {
     let directory = Fixtures.tokenizers + "/byte-level-nfc"
-    try expectAgreement(directory: directory, cases: directory + "/form-c.json")
+    try expectAgreement(directory: directory, reference: directory + "/form-c.json")
   }
 
   /// For tokenizers too large to commit: `STATEX_TOKENIZER_CASES=DIR:CASES`, the cases made by
@@ -41,50 +67,82 @@ enum Fixtures {
     let value = try #require(ProcessInfo.processInfo.environment["STATEX_TOKENIZER_CASES"])
     let parts = value.split(separator: ":").map(String.init)
     try #require(parts.count == 2)
-    try expectAgreement(directory: parts[0], cases: parts[1])
+    try expectAgreement(directory: parts[0], reference: parts[1])
   }
 
-  private func expectAgreement(directory: String, cases path: String) throws {
+  private func expectAgreement(directory: String, reference path: String) throws {
     let tokenizer = try HuggingFaceTokenizer(path: directory)
-    let cases = try Fixtures.cases(path)
-    #expect(cases.count > 100)
+    let reference = try Fixtures.decode(TokenizerReference.self, path)
+    let texts = try reference.texts ?? Fixtures.texts()
+    try #require(texts.count == reference.cases.count && texts.count > 80)
     // Twice: the second pass finds its pieces in the cache.
-    for sample in cases + cases {
-      #expect(tokenizer.encode(sample.text, addSpecial: true) == sample.ids, "\(sample.text)")
-      #expect(tokenizer.encode(sample.text, addSpecial: false) == sample.plain, "\(sample.text)")
-      let decoded = tokenizer.decode(sample.ids)
+    for (text, expected) in Array(zip(texts, reference.cases)) + Array(zip(texts, reference.cases))
+    {
+      let ids = reference.before + expected.ids + reference.after
+      #expect(tokenizer.encode(text, addSpecial: true) == ids, "\(text)")
+      #expect(tokenizer.encode(text, addSpecial: false) == expected.ids, "\(text)")
+      let decoded = tokenizer.decode(ids)
+      // By scalars: strings that are canonically equivalent compare equal.
       #expect(
-        Array(decoded.unicodeScalars) == Array(sample.decoded.unicodeScalars), "\(sample.text)")
+        Array(decoded.unicodeScalars) == Array((expected.decoded ?? text).unicodeScalars), "\(text)"
+      )
     }
   }
 }
 
 @Suite struct TokenizerFileTests {
   static let changes: [(file: String, from: String, to: String, message: String)] = [
-    ("byte-level", #""type":"BPE""#, #""type":"Unigram""#, "model Unigram is not supported"),
+    (
+      "byte-level", #""type":"BPE""#, #""type":"Unigram""#,
+      "model Unigram is not supported; supported: BPE"
+    ),
+    ("byte-level", #""type":"BPE""#, #""type":"WordPiece""#, "model WordPiece is not supported"),
     ("byte-level", #""dropout":null"#, #""dropout":0.1"#, "model.dropout is not supported"),
     (
-      "byte-level", #""ignore_merges":false"#, #""ignore_merges":true"#,
-      "model.ignore_merges true is not supported"
+      "byte-level", #""end_of_word_suffix":null"#, #""end_of_word_suffix":"</w>""#,
+      "model.end_of_word_suffix is not supported"
     ),
     (
-      "byte-level", #""use_regex":true},"post"#, #""use_regex":false},"post"#,
-      "ByteLevel with use_regex false is not supported"
+      "byte-level-nfc", #"{"type":"NFC"}"#, #"{"type":"Nmt"}"#,
+      "normalizer Nmt is not supported; supported: Lowercase, NFC, NFD"
     ),
-    ("byte-level-nfc", #"{"type":"NFC"}"#, #"{"type":"NFKC"}"#, "normalizer NFKC is not supported"),
-    ("byte-level", #""lstrip":false"#, #""lstrip":true"#, "added_tokens[0] with lstrip true"),
-    ("metaspace", #""type":"Metaspace""#, #""type":"Whitespace""#, "pre_tokenizer Whitespace"),
+    (
+      "metaspace", #""type":"Metaspace""#, #""type":"Whitespace""#,
+      "pre_tokenizer Whitespace is not supported; supported: ByteLevel, Digits, Metaspace"
+    ),
     ("metaspace", #""scheme":"first""#, #""scheme":"odd""#, "prepend_scheme odd"),
-    ("sentencepiece", #""byte_fallback":true"#, #""byte_fallback":false"#, "byte_fallback false"),
-    ("sentencepiece", #""<0x7F>""#, #""<0x7f>""#, "model.vocab: has no byte token <0x7F>"),
+    ("metaspace", #""replacement":"\#u{2581}""#, #""replacement":"ab""#, "replacement: is not one"),
+    (
+      "qwen2", #"|\\s+(?!\\S)|"#, #"|\\s+$|"#, #"|\s+$|\s+ (`$` at character 101) is not supported"#
+    ),
+    ("qwen2", #"|\\s+(?!\\S)|"#, #"|\\s+?|"#, "a lazy quantifier at character"),
+    ("qwen2", #""behavior":"Isolated""#, #""behavior":"Odd""#, "Split with behavior Odd"),
+    ("qwen2", #"\\p{L}+"#, #"\\p{Greek}+"#, #"`\p{Greek}` at character"#),
+    ("qwen2", #""Regex":"#, #""Regexp":"#, "Split.pattern: is neither a String nor a Regex"),
+    (
+      "falcon", #"{"type":"Digits","individual_digits":false}"#,
+      #"{"type":"ByteLevel","add_prefix_space":false}"#, "pre_tokenizer ByteLevel after ByteLevel"
+    ),
     ("sentencepiece", #""type":"Fuse""#, #""type":"CTC""#, "decoder CTC is not supported"),
-    ("sentencepiece", #""type":"TemplateProcessing""#, #""type":"Bert""#, "post_processor Bert"),
+    (
+      "sentencepiece", #""type":"TemplateProcessing""#, #""type":"Odd""#,
+      "post_processor Odd is not supported"
+    ),
+    (
+      "sentencepiece", #""Sequence":{"id":"A""#, #""Sequence":{"id":"B""#,
+      "post_processor.single: holds the text more than once, or another one"
+    ),
     (
       "sentencepiece", #""ids":[1]"#, #""ids":[1.5]"#,
       "special_tokens.<s>.ids: expected token ids, found 1.5"
     ),
     ("sentencepiece", #""ids":[1]"#, #""ids":[1,"2"]"#, "<s>.ids: expected token ids, found \"2\""),
     ("sentencepiece", #""ids":[1]"#, #""ids":[-1]"#, "<s>.ids: expected token ids, found -1"),
+    (
+      "metaspace-always", #""unk_token":"<unk>""#, #""unk_token":"<odd>""#,
+      "model.unk_token: is not"
+    ),
+    ("gemma", #""content":"\n\n","single"#, #""content":"<pad>","single"#, "two are the same"),
     ("sentencepiece", "{", "[", "line 1, column 1"),
   ]
 
@@ -96,7 +154,8 @@ enum Fixtures {
     let original = try String(contentsOfFile: path, encoding: .utf8)
     let from = change.from.replacingOccurrences(of: #""scheme"#, with: #""prepend_scheme"#)
     let to = change.to.replacingOccurrences(of: #""scheme"#, with: #""prepend_scheme"#)
-    let range = try #require(original.range(of: from), "the fixture has no \(from)")
+    let found = original.range(of: from)
+    let range = try #require(found, "the fixture has no \(from)")
     try directory.write(
       original.replacingCharacters(in: range, with: to).utf8, to: "tokenizer.json")
     do {
@@ -145,7 +204,7 @@ enum Fixtures {
   func copiesEncodeOnThreadsOfTheirOwn(_ name: String) throws {
     let path = name == "byte" ? name : Fixtures.tokenizers + "/" + name
     let original = try loadTokenizer(path)
-    let texts = try Fixtures.cases(Fixtures.tokenizers + "/metaspace/cases.json").map(\.text)
+    let texts = try Fixtures.texts()
     let expected = texts.map { original.encode($0, addSpecial: true) }
     nonisolated(unsafe) let copies = (0..<4).map { _ in original.copyForThread() }
     nonisolated(unsafe) var differences = [Int](repeating: -1, count: 4)

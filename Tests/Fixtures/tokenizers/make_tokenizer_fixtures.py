@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the tokenizer fixtures: small tokenizers of each supported kind, and reference ids.
+"""Makes the tokenizer fixtures: small tokenizers of each kind in use, and reference ids.
 
 Usage:
   make_tokenizer_fixtures.py                       rewrites the fixtures beside this script
   make_tokenizer_fixtures.py --tokenizer DIR OUT   reference ids of DIR/tokenizer.json into OUT,
                                                    for STATEX_TOKENIZER_CASES (see TokenizerTests)
 
-Needs the PyPI package `tokenizers`; the committed files were made with version 0.23.3.
+texts.json holds the texts, NAME/expected.json what the library makes of them. Needs the PyPI package `tokenizers`; the committed
+files were made with version 0.23.3.
 """
 
 import json
@@ -15,7 +16,7 @@ import random
 import sys
 import unicodedata
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers import processors, trainers
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -61,13 +62,15 @@ PIECES = [
     "the", " the", " of", "ing", " 12", "7", "'s", "'", " ", "  ", "\n", "\t", "\u00e9", "e\u0301",
     "\u4e2d", "\u3042\u3099", "\U0001f600", "-", ".", ",", " (", "A", "Zebra", "\u2581", "\u00a0",
     "<s>", "</s>", "<|endoftext|>", "<|endo", "    ", "\u0301", "\uac01", "\u05d0", "\u00b2",
+    "123", "'\u017f", "'RE", "\r\n", "\n ", "a1b2", "\u00bd", "!!", "X_y", "\u2028", "<mask>", "Word",
+    "<|user|>", " \u01c5", "\ufb01",
 ]
 
 
 def cases():
     """The texts, and texts of random pieces."""
     source = random.Random(1)
-    mixed = ["".join(source.choices(PIECES, k=source.randint(1, 24))) for _ in range(120)]
+    mixed = ["".join(source.choices(PIECES, k=source.randint(1, 24))) for _ in range(60)]
     return TEXTS + mixed
 
 
@@ -95,15 +98,27 @@ def form_c_cases():
 
 
 def reference(tokenizer, texts):
-    """Ids and decoded texts of every case."""
+    """What the template puts around a text, and of every text its ids without, and what all ids are decoded to if
+    that is another text."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    result = []
+    before, after = template(tokenizer)
+    cases = []
     for text in texts:
-        ids = tokenizer.encode(text, add_special_tokens=True).ids
         plain = tokenizer.encode(text, add_special_tokens=False).ids
-        result.append({"text": text, "ids": ids, "plain": plain, "decoded": tokenizer.decode(ids)})
-    return result
+        ids = tokenizer.encode(text, add_special_tokens=True).ids
+        assert ids == before + plain + after
+        decoded = tokenizer.decode(ids)
+        cases.append({"ids": plain} | ({"decoded": decoded} if decoded != text else {}))
+    return {"before": before, "after": after, "cases": cases}
+
+
+def template(tokenizer):
+    """The ids put before and after a text."""
+    plain = tokenizer.encode("a", add_special_tokens=False).ids
+    ids = tokenizer.encode("a", add_special_tokens=True).ids
+    start = next(i for i in range(len(ids)) if ids[i:i + len(plain)] == plain)
+    return ids[:start], ids[start + len(plain):]
 
 
 def corpus():
@@ -124,76 +139,256 @@ def corpus():
     ]
 
 
-def gpt2():
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+def words(name):
+    """The pattern that a family splits by, as its own file has it."""
+    contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+    ends = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    upper, lower = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+    before = r"[^\r\n\p{L}\p{N}]?"
+    return {
+        "llama-3": contractions + "|" + before + r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*" + ends,
+        "qwen2": contractions + "|" + before + r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*" + ends,
+        "o200k": f"{before}{upper}*{lower}+{contractions}?|{before}{upper}+{lower}*{contractions}?"
+                 + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*" + ends,
+        "deepseek-v3": r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+                       r"| ?[\p{P}\p{S}]+[\r\n]*" + ends,
+    }[name]
+
+
+def split(pattern, behavior="isolated", invert=False):
+    return pre_tokenizers.Split(Regex(pattern), behavior, invert)
+
+
+def byte_level(pre_tokenizer, specials=("<|endoftext|>",), **options):
+    """A byte-level tokenizer trained on the corpus."""
+    tokenizer = Tokenizer(models.BPE(**options))
+    tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     trainer = trainers.BpeTrainer(
         vocab_size=700, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=[AddedToken("<|endoftext|>", normalized=True)], show_progress=False)
+        special_tokens=list(specials), show_progress=False)
     tokenizer.train_from_iterator(corpus(), trainer)
-    return tokenizer, {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    return tokenizer
+
+
+def bytes_only(prefix=False):
+    """ByteLevel that splits nothing."""
+    return pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False)
+
+
+def changed(tokenizer, **sections):
+    """The tokenizer with sections of its file replaced, or changed by functions."""
+    data = json.loads(tokenizer.to_str())
+    for name, value in sections.items():
+        data[name] = value(data[name]) if callable(value) else value
+    return Tokenizer.from_str(json.dumps(data))
+
+
+def thinned(model):
+    """Tokens that merges do not reach: ignore_merges finds them as whole pieces."""
+    kept = [merge for i, merge in enumerate(model["merges"]) if i % 5 != 3]
+    return model | {"merges": kept}
+
+
+def gpt2():
+    special = AddedToken("<|endoftext|>", normalized=True)
+    return byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False), [special])
 
 
 def neox():
-    tokenizer, config = gpt2()
+    tokenizer = gpt2()
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.add_tokens(
         [AddedToken(" " * n, normalized=True, special=False) for n in range(24, 1, -1)])
-    return tokenizer, config
+    return tokenizer
 
 
-def sentencepiece(metaspace):
-    """Like Mistral-7B v0.1; with `metaspace` the marker is made by a pre-tokenizer instead."""
+def llama3():
+    tokenizer = byte_level(
+        pre_tokenizers.Sequence([split(words("llama-3")), bytes_only()]), [], ignore_merges=True)
+    tokenizer = changed(tokenizer, model=thinned)
+    tokenizer.add_special_tokens(["<s>", "<|endoftext|>", "<|user|>"])
+    template = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))])
+    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+    return tokenizer
+
+
+def qwen2():
+    tokenizer = byte_level(pre_tokenizers.Sequence([split(words("qwen2")), bytes_only()]))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.add_special_tokens(["<|user|>"])
+    tokenizer.add_tokens([AddedToken("<s>", normalized=False), AddedToken("</s>", normalized=False)])
+    return tokenizer
+
+
+def starcoder():
+    """SmolLM's are the same."""
+    return byte_level(pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]))
+
+
+def falcon():
+    return byte_level(pre_tokenizers.Sequence([
+        pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False),
+        pre_tokenizers.Digits(individual_digits=False), split("[0-9][0-9][0-9]")]))
+
+
+def roberta():
+    """A space before the first word, and a token that swallows the spaces around it."""
+    tokenizer = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True), ["<s>", "</s>"])
+    tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True), AddedToken("<|user|>", rstrip=True)])
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
+    return tokenizer
+
+
+def o200k():
+    """As tiktoken's converted files: what does not match is removed."""
+    return byte_level(pre_tokenizers.Sequence([split(words("o200k"), "removed", invert=True), bytes_only()]))
+
+
+def deepseek():
+    return byte_level(pre_tokenizers.Sequence([
+        split(r"\p{N}{1,3}"), split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"), split(words("deepseek-v3")),
+        bytes_only()]))
+
+
+def bloom():
+    """A normaliser of variants, a pattern with a nested set, and another behaviour."""
+    tokenizer = byte_level(pre_tokenizers.Sequence([
+        split(r" ?[^(\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+", "merged_with_previous"), bytes_only(True)]))
+    tokenizer.normalizer = normalizers.NFKC()
+    return tokenizer
+
+
+BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]
+
+
+def text_level(specials, limit=90, byte_fallback=True, fuse_unk=True):
+    """A tokenizer of characters, trained with U+2581 for spaces; decoded as Llama's."""
     tokenizer = Tokenizer(
-        models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    specials = ["<unk>", "<s>", "</s>"]
-    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
+        models.BPE(unk_token="<unk>", fuse_unk=fuse_unk, byte_fallback=byte_fallback))
     trainer = trainers.BpeTrainer(
-        vocab_size=900, special_tokens=specials + byte_tokens, show_progress=False,
-        limit_alphabet=90)
+        vocab_size=644 + 256 * byte_fallback, special_tokens=specials + BYTE_TOKENS * byte_fallback,
+        show_progress=False, limit_alphabet=limit)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
-    tokenizer.train_from_iterator(
-        [line.replace("\n", " ") for line in corpus()], trainer)
-    data = json.loads(tokenizer.to_str())
-    data["added_tokens"] = [t for t in data["added_tokens"] if t["content"] in specials]
-    if metaspace:
-        data["pre_tokenizer"] = {
-            "type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False}
-    else:
-        data["pre_tokenizer"] = None
-        data["normalizer"] = {"type": "Sequence", "normalizers": [
-            {"type": "Prepend", "prepend": "\u2581"},
-            {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]}
-    data["decoder"] = {"type": "Sequence", "decoders": [
-        {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
-        {"type": "ByteFallback"}, {"type": "Fuse"},
-        {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
-    tokenizer = Tokenizer.from_str(json.dumps(data))
+    tokenizer.train_from_iterator([line.replace("\n", " ") for line in corpus()], trainer)
+    strip = [decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()] + strip)
+    return changed(tokenizer, pre_tokenizer=None, added_tokens=lambda tokens: [
+        token for token in tokens if token["content"] in specials])
+
+
+def with_beginning(tokenizer, token="<s>"):
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", 1)])
-    return tokenizer, {"bos_token": "<s>", "eos_token": {"content": "</s>"}}
+        single=f"{token} $A", pair=f"{token} $A {token}:1 $B:1",
+        special_tokens=[(token, tokenizer.token_to_id(token))])
+    return tokenizer
+
+
+def sentencepiece():
+    """Like Mistral-7B v0.1 and Llama-2."""
+    tokenizer = text_level(["<unk>", "<s>", "</s>"])
+    tokenizer.normalizer = normalizers.Sequence([
+        normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    return with_beginning(tokenizer)
+
+
+def phi3():
+    """Special tokens that take the white space behind them along."""
+    tokenizer = sentencepiece()
+    tokenizer.add_special_tokens([AddedToken("<|user|>", rstrip=True), AddedToken("<|endoftext|>", rstrip=True)])
+    return tokenizer
+
+
+def metaspace_first():
+    tokenizer = text_level(["<unk>", "<s>", "</s>"])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    return with_beginning(tokenizer)
+
+
+def metaspace_always():
+    """Words that are pieces; unknown characters, one token each."""
+    tokenizer = text_level(["<unk>", "<s>", "</s>"], limit=40, byte_fallback=False, fuse_unk=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always", split=True)
+    return tokenizer
+
+
+def metaspace_never():
+    tokenizer = text_level(["<unk>", "<s>", "</s>"], limit=40, byte_fallback=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.Metaspace(prepend_scheme="never", split=True)])
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="never", split=True)
+    return tokenizer
+
+
+def gemma():
+    tokenizer = text_level(["<pad>", "</s>", "<s>", "<unk>"])
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.decoder = decoders.Sequence([
+        decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in
+                          ["\n\n", "\n\n\n", "\u2581\u2581", "\u2581\u2581\u2581", "<|user|>"]])
+    return with_beginning(tokenizer)
+
+
+def lowercase():
+    """Normalisers one after the other, tokens that are looked for behind them, and no decoder."""
+    tokenizer = text_level(["<unk>"], byte_fallback=False)
+    tokenizer.normalizer = normalizers.Sequence([
+        normalizers.Strip(), normalizers.NFKD(), normalizers.Lowercase(),
+        normalizers.Replace(Regex(r"\s+"), " "), normalizers.Replace(" ", "\u2581")])
+    tokenizer.add_tokens([AddedToken("Word", single_word=True), AddedToken("X_y"), AddedToken("<mask>", lstrip=True)])
+    tokenizer.decoder = decoders.Fuse()
+    return changed(tokenizer, decoder=None)
+
+
+def crossing():
+    """Merges across words, and the decomposition of characters."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.Replace(" ", "\u2581")])
+    tokenizer.decoder = decoders.Replace("\u2581", " ")
+    tokenizer.train_from_iterator(
+        corpus(), trainers.BpeTrainer(vocab_size=500, special_tokens=["<s>"], show_progress=False))
+    return tokenizer
+
+
+KINDS = {
+    "byte-level": gpt2, "byte-level-nfc": neox, "llama-3": llama3, "qwen2": qwen2, "starcoder": starcoder,
+    "falcon": falcon, "roberta": roberta, "o200k": o200k, "deepseek-v3": deepseek, "bloom": bloom,
+    "sentencepiece": sentencepiece, "phi-3": phi3, "metaspace": metaspace_first, "metaspace-always": metaspace_always,
+    "metaspace-never": metaspace_never, "gemma": gemma, "lowercase": lowercase, "crossing": crossing,
+}
+
+
+def write(path, value):
+    path.write_text(json.dumps(value, separators=(",", ":")))
 
 
 def main():
     if sys.argv[1:2] == ["--tokenizer"]:
         tokenizer = Tokenizer.from_file(sys.argv[2] + "/tokenizer.json")
-        pathlib.Path(sys.argv[3]).write_text(json.dumps(reference(tokenizer, cases())))
+        texts = cases()
+        write(pathlib.Path(sys.argv[3]), {"texts": texts} | reference(tokenizer, texts))
         return
-    makers = {
-        "byte-level": gpt2, "byte-level-nfc": neox,
-        "sentencepiece": lambda: sentencepiece(False), "metaspace": lambda: sentencepiece(True),
-    }
-    for name, maker in makers.items():
+    write(HERE / "texts.json", cases())
+    for name, maker in KINDS.items():
         folder = HERE / name
         folder.mkdir(exist_ok=True)
-        tokenizer, config = maker()
+        tokenizer = maker()
         (folder / "tokenizer.json").write_text(tokenizer.to_str())
-        (folder / "tokenizer_config.json").write_text(json.dumps(config))
-        (folder / "cases.json").write_text(json.dumps(reference(tokenizer, cases())))
-        if name == "byte-level-nfc":
-            (folder / "form-c.json").write_text(json.dumps(reference(tokenizer, form_c_cases())))
+        known = [token for token in ("<s>", "<|endoftext|>", "</s>") if tokenizer.token_to_id(token) is not None]
+        config = {"bos_token": known[0], "eos_token": {"content": known[-1]}} if known else {}
+        write(folder / "tokenizer_config.json", config)
+        write(folder / "expected.json", reference(tokenizer, cases()))
+    neox_file = Tokenizer.from_file(str(HERE / "byte-level-nfc" / "tokenizer.json"))
+    write(HERE / "byte-level-nfc" / "form-c.json", {"texts": form_c_cases()} | reference(neox_file, form_c_cases()))
 
 
-main()
+if __name__ == "__main__":
+    main()
