@@ -3,7 +3,7 @@ import LanguageModels
 import TokenData
 
 /// The samples of a step that this rank computes, or shares with its group, and no others.
-final class StepSamples {
+package final class StepSamples {
   private let stream: DataStream
   private let tree: ReductionTree
   private let batch: SampleBatch
@@ -29,6 +29,11 @@ final class StepSamples {
     sources = Array(repeating: 0, count: batch.sampleCount)
   }
 
+  /// Called with the number in the run and the data of every sample that this process has read.
+  ///
+  /// That is before the sample is used. Tests prove with it what a run consumes.
+  package nonisolated(unsafe) static var observer: ((UInt64, SampleBuffer) -> Void)?
+
   /// The sources of the samples.
   var sourceNames: [String] { stream.sources.map(\.name) }
 
@@ -45,6 +50,7 @@ final class StepSamples {
       let sample = first + UInt64(index)
       sources[index] = stream.source(ofGlobalSample: sample)
       try stream.write(globalSample: sample, into: batch[index])
+      Self.observer?(sample, batch[index])
     }
   }
 

@@ -15,13 +15,15 @@ import Training
 ///     training-probe failing-save RECIPE [key.path=value ...]
 ///     training-probe mismatch RECIPE [key.path=value ...]
 ///     training-probe damaged (weight | moment | nan | blink | infinity) RANK STEP RECIPE [key.path=value ...]
+///     training-probe record LOG RANK SAMPLE RECIPE [key.path=value ...]
 ///     training-probe profile RECIPE [key.path=value ...]
 ///
 /// The first prints how often memory was asked for during five warm steps, the second does so for a
 /// part of shared sequences, the third sums known gradients of COUNT elements over the ranks and says
 /// whether every bit is right. The fourth is a run in which MPI fails on rank 1 while a checkpoint is
 /// saved, the fifth one in which rank 1 waits for another exchange than the rest, the sixth one in which a
-/// bit of a rank's memory flips after a step. The last runs three warm steps and tells `perf record --control` on the
+/// bit of a rank's memory flips after a step. The seventh writes what each rank reads to LOG.rank-R and kills
+/// RANK when it reads sample number SAMPLE of the run or a later one. The last runs three warm steps and tells `perf record --control` on the
 /// fifo STATEX_PERF_CONTROL when they begin and end.
 @main
 struct TrainingProbe {
@@ -48,6 +50,12 @@ struct TrainingProbe {
       guard let damage = DamagedRun(arguments[1...3]) else { exit(64) }
       let recipe = try Recipe.load(path: arguments[4], overrides: Array(arguments.dropFirst(5)))
       let code = damage.run(recipe, try Ranks(communicator))
+      if code == 0 { try communicator.finalize() }
+      exit(code)
+    case "record" where arguments.count > 4:
+      guard let recorded = RecordedRun(arguments[1...3]) else { exit(64) }
+      let recipe = try Recipe.load(path: arguments[4], overrides: Array(arguments.dropFirst(5)))
+      let code = recorded.run(recipe, try Ranks(communicator))
       if code == 0 { try communicator.finalize() }
       exit(code)
     case "shared-allocations" where arguments.count > 1:
