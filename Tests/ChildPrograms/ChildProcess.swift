@@ -19,6 +19,11 @@ public final class ChildProcess {
     }
   }
 
+  /// How many times longer than usual everything may take: STATEX_TEST_PATIENCE, for a machine that is busy
+  /// with other things.
+  public static let patience =
+    ProcessInfo.processInfo.environment["STATEX_TEST_PATIENCE"].flatMap(Double.init) ?? 1
+
   /// The program's number.
   public let pid: pid_t
   private let output: String
@@ -136,14 +141,15 @@ public final class ChildProcess {
     while !hasEnded { usleep(1000) }
   }
 
-  /// Waits for the end; what takes longer than `limit` seconds is killed.
+  /// Waits for the end; what takes longer than `limit` seconds, times `patience`, is killed.
   public func wait(limit: Double = 60) -> Result {
     while !hasEnded {
-      if seconds > limit {
+      if seconds > limit * Self.patience {
         end()
         return Result(
           code: -1, stdout: text(".out"),
-          stderr: text(".err") + "\nkilled: it did not end in \(limit) s\n", seconds: seconds)
+          stderr: text(".err") + "\nkilled: it did not end in \(limit * Self.patience) s\n",
+          seconds: seconds)
       }
       usleep(1000)
     }
@@ -153,7 +159,7 @@ public final class ChildProcess {
 
   /// Waits until `condition` holds or the program has ended.
   public func wait(until condition: () -> Bool) {
-    while !condition() && !hasEnded && seconds < 60 { usleep(1000) }
+    while !condition() && !hasEnded && seconds < 60 * Self.patience { usleep(1000) }
   }
 
   /// What it has written to standard error so far.

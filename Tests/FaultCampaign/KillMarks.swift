@@ -43,7 +43,8 @@ enum KillMarks {
       if result.code == 0 {
         trial.remark("after the run's end")
       } else {
-        trial.check("ended in 10 s", seconds < 10 && result.code > 0, "\(seconds) s")
+        trial.check(
+          "ended in 10 s", seconds < 10 * ChildProcess.patience && result.code > 0, "\(seconds) s")
         trial.check(
           "named the rank",
           result.errorLines.count == 1 && result.stderr.contains("(process \(target))"),

@@ -86,7 +86,9 @@ enum StopMarks {
       let start = Date()
       let result = process.wait(limit: 60)
       let seconds = Date().timeIntervalSince(start)
-      trial.check("stopped within 5 s", seconds < 5, "\(phase), signal \(signal): \(seconds) s")
+      trial.check(
+        "stopped within 5 s", seconds < 5 * ChildProcess.patience,
+        "\(phase), signal \(signal): \(seconds) s")
       // The last save and the export may have been over.
       let isLate = result.code == 0 && victim.rows == specimen.steps
       trial.check(
@@ -128,7 +130,8 @@ enum StopMarks {
   }
 
   @Sendable private static func silence(_ campaign: Campaign) throws -> Campaign.Outcome {
-    let specimen = try Specimen(["run.watchdog=2s"], on: ranks, steps: 60)
+    let silence = Int(2 * ChildProcess.patience)
+    let specimen = try Specimen(["run.watchdog=\(silence)s"], on: ranks, steps: 60)
     return campaign.trials("F30", campaign.count(12, short: 2)) { trial in
       let victim = try specimen.copy(for: trial)
       let process = try victim.start(ranks)
@@ -142,7 +145,7 @@ enum StopMarks {
       let result = process.wait(limit: 60)
       let seconds = Date().timeIntervalSince(start)
       trial.check(
-        "ended in 10 s with 74", result.code == 74 && seconds < 10,
+        "ended in 10 s with 74", result.code == 74 && seconds < 10 * ChildProcess.patience,
         "\(seconds) s: \(result.code) \(result.stderr)")
       trial.check(
         "named the rank",

@@ -74,9 +74,14 @@ struct Tally {
   /// Whether every planned trial was made and passed.
   var passes: Bool { planned > 0 && done == planned && passed == planned }
 
-  /// The counts as text: `200/200 verified, 200/200 bit-identical; 187 inside a save`.
+  /// The counts as text, a number once for neighbours that share it: `200/200 verified, bit-identical; 187
+  /// inside a save`.
   var text: String {
-    let counts = properties.map { "\(held[$0] ?? 0)/\(asked[$0] ?? 0) \($0)" }
+    let numbers = properties.map { "\(held[$0] ?? 0)/\(asked[$0] ?? 0)" }
+    let counts = properties.indices.map { index in
+      let isSame = index > 0 && numbers[index] == numbers[index - 1]
+      return (isSame ? "" : numbers[index] + " ") + properties[index]
+    }
     let notes = remarks.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
     return counts.joined(separator: ", ")
       + (notes.isEmpty ? "" : "; " + notes.joined(separator: ", "))
