@@ -18,15 +18,20 @@ public struct EvaluationTask: Sendable {
 
   /// What a task that does not say otherwise is measured with.
   public struct Defaults: Sendable, Equatable {
-    /// Tokens of a sample.
-    public var sequenceLength: Int
+    /// Tokens of a sample, each of which is measured.
+    public var lengths: [Int]
     /// Samples at each length.
     public var samples: Int
 
     /// Names the numbers.
-    public init(sequenceLength: Int, samples: Int) {
-      self.sequenceLength = sequenceLength
+    public init(lengths: [Int], samples: Int) {
+      self.lengths = lengths
       self.samples = samples
+    }
+
+    /// One length.
+    public init(sequenceLength: Int, samples: Int) {
+      self.init(lengths: [sequenceLength], samples: samples)
     }
   }
 
@@ -59,7 +64,7 @@ public struct EvaluationTask: Sendable {
   ) throws(FieldError) -> [EvaluationTask] {
     let reader = try FieldReader(options, keys: nil)
     let lengths = try reader.integers(
-      "sequence_length", default: [defaults.sequenceLength], .atLeast(1), orOne: true)
+      "sequence_length", default: defaults.lengths, .atLeast(1), orOne: true)
     guard !lengths.isEmpty, Set(lengths).count == lengths.count else {
       throw reader.invalid("sequence_length", "expected different lengths, at least one")
     }
@@ -87,11 +92,9 @@ public struct EvaluationTask: Sendable {
   /// Requires that every task has its own name in the report.
   ///
   /// - Throws: `EvaluationError.duplicateName`.
-  public static func requireDistinctNames(
-    _ tasks: [EvaluationTask]
-  ) throws(EvaluationError) {
+  public static func requireDistinctNames(_ names: [String]) throws(EvaluationError) {
     var seen: Set<String> = []
-    for task in tasks where !seen.insert(task.name).inserted { throw .duplicateName(task.name) }
+    for name in names where !seen.insert(name).inserted { throw .duplicateName(name) }
   }
 }
 

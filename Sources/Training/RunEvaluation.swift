@@ -35,7 +35,7 @@ package struct RunEvaluation {
     for plan in recipe.evaluation.tasks {
       let tasks = try EvaluationTask.tasks(
         name: plan.task.name, options: plan.task.options,
-        defaults: .init(sequenceLength: plan.sequenceLength, samples: plan.samples))
+        defaults: .init(lengths: plan.lengths, samples: plan.samples))
       for task in tasks {
         var item = Item(task: task)
         if task.configuration.needsTokenizer {
@@ -45,7 +45,7 @@ package struct RunEvaluation {
         items.append(item)
       }
     }
-    try EvaluationTask.requireDistinctNames(items.map(\.task))
+    try EvaluationTask.requireDistinctNames(items.map(\.task.name))
     self.items = items
     perplexity = recipe.evaluation.perplexity
     every = recipe.evaluation.every

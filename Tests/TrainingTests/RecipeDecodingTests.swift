@@ -53,7 +53,7 @@ let leastRecipe = """
         checkpoint: {every: 50, keep: 1}
         evaluation:
           every: 25
-          tasks: [passkey, {task: mqar, pairs: 4, samples: 8, sequence_length: 64}]
+          tasks: [passkey, {task: mqar, pairs: 4, samples: 8, sequence_length: [64, 128]}]
           perplexity: {tokens: data/held-out, sequence_length: 512}
         metrics:    {tensorboard: false, log_every: 5}
         """)
@@ -110,7 +110,7 @@ let leastRecipe = """
     #expect(recipe.evaluation.every == 25)
     #expect(recipe.evaluation.tasks.map(\.task.name) == ["passkey", "mqar"])
     #expect(recipe.evaluation.tasks.map(\.samples) == [64, 8])
-    #expect(recipe.evaluation.tasks.map(\.sequenceLength) == [4096, 64])
+    #expect(recipe.evaluation.tasks.map(\.lengths) == [[4096], [64, 128]])
     #expect(recipe.evaluation.tasks.last?.task.options["pairs"]?.kind == .integer(4))
     #expect(recipe.evaluation.tasks.last?.task.options["samples"] == nil)
     #expect(recipe.evaluation.perplexity?.tokens == "data/held-out")

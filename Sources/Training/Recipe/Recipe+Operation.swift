@@ -142,18 +142,32 @@ extension Recipe {
       public var task: Task
       /// Samples to score; default 64.
       public var samples = 64
-      /// Tokens of a sample; default: `data.sequence_length`.
-      public var sequenceLength: Int
+      /// Tokens of a sample, each of which is measured; default: `data.sequence_length`.
+      public var lengths: [Int]
 
       package static var fields: [Field<TaskPlan>] {
         [
           .integer(
             "samples", \.samples, .atLeast(1), unit: "samples", standard: "64",
             "samples to score"),
-          .integer(
-            "sequence_length", \.sequenceLength, .atLeast(1), unit: "tokens",
-            standard: "`data.sequence_length`", "length of a sample"),
+          lengthsField,
         ]
+      }
+
+      private static var lengthsField: Field<TaskPlan> {
+        let key = "sequence_length"
+        let description = FieldKey(
+          path: key, type: "integer or list", unit: "tokens", standard: "`data.sequence_length`",
+          range: ">= 1", meaning: "length of a sample; of a list, each is measured")
+        return Field(description) { (plan, reader) throws(FieldError) in
+          plan.lengths = try reader.integers(key, default: plan.lengths, .atLeast(1), orOne: true)
+          guard !plan.lengths.isEmpty, Set(plan.lengths).count == plan.lengths.count else {
+            throw reader.invalid(key, "expected different lengths, at least one")
+          }
+        } write: {
+          $0.lengths.count == 1
+            ? .integer($0.lengths[0]) : .list($0.lengths.map(FieldValue.integer))
+        }
       }
 
       static var described: [FieldKey] {
@@ -168,7 +182,7 @@ extension Recipe {
         }
         let reader = try FieldReader(mapping, path: path, keys: nil)
         task = try Task(reader, besides: Self.keys)
-        self.sequenceLength = sequenceLength
+        lengths = [sequenceLength]
         try read(reader)
       }
 
