@@ -37,20 +37,16 @@ public final class SampleLog {
     let contents = try ranks.gather {
       ranks.leads ? try InputFile.contentsIfPresent(of: path) ?? [] : []
     }[0]
-    let end = contents.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+    let end = Self.end(of: contents)
     let lines = contents[..<end].split(separator: UInt8(ascii: "\n"))
     if let line = lines.first {
       try Self.requireEqual(JSONValue(line: line), first, path)
     } else if !Array(first.line.utf8).starts(with: contents) {
       throw EvaluationError.sampleLog(path: path, "not a log of samples")
     }
-    for (index, line) in lines.enumerated().dropFirst() {
-      guard let json = JSONValue(line: line), let name = json["measure"]?.string,
-        let length = json["length"]?.integer(as: Int.self), let record = SampleRecord(json)
-      else {
-        throw EvaluationError.sampleLog(path: path, "line \(index + 1) is not a sample")
-      }
-      known[Key(name: name, length: length), default: [:]][record.id.line] = record
+    for sample in try Self.samples(lines, path) {
+      let key = Key(name: sample.measure, length: sample.length)
+      known[key, default: [:]][sample.record.id.line] = sample.record
     }
     resumedCount = max(lines.count - 1, 0)
     let start = lines.isEmpty ? Array((first.line + "\n").utf8) : Array(contents[..<end])
@@ -59,6 +55,48 @@ public final class SampleLog {
       if start != contents { try FileReplacement.write(start, to: path) }
       file = try AppendedFile(path: path)
       return []
+    }
+  }
+
+  /// A line of a log.
+  public struct Sample: Sendable {
+    /// The measurement.
+    public let measure: String
+    /// Its length; 0 for tasks of files.
+    public let length: Int
+    /// What the sample gave.
+    public let record: SampleRecord
+  }
+
+  /// Reads a log.
+  ///
+  /// - Parameter path: the file.
+  /// - Returns: what the first line says, and the samples; nil for a file that is no log.
+  /// - Throws: `EvaluationError.sampleLog` for a line that is no sample; `FileError`.
+  public static func read(_ path: String) throws -> (header: [JSONMember], samples: [Sample])? {
+    let contents = try InputFile.contents(of: path)
+    let lines = contents[..<end(of: contents)].split(separator: UInt8(ascii: "\n"))
+    guard let first = lines.first, case .object(let header)? = JSONValue(line: first),
+      header.first?.name == "statex_samples"
+    else { return nil }
+    return (header, try samples(lines, path))
+  }
+
+  /// Where the last whole line ends.
+  private static func end(of contents: [UInt8]) -> Int {
+    contents.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+  }
+
+  private static func samples(
+    _ lines: [ArraySlice<UInt8>], _ path: String
+  ) throws -> [Sample] {
+    try lines.enumerated().dropFirst().map { index, line in
+      guard let json = JSONValue(line: line), let name = json["measure"]?.string,
+        let length = json["length"]?.integer(as: Int.self), let record = SampleRecord(json)
+      else {
+        throw EvaluationError.sampleLog(path: path, "line \(index + 1) is not a sample")
+      }
+      return Sample(measure: name, length: length, record: record)
     }
   }
 

@@ -1,29 +1,84 @@
 import ArgumentParser
 import CommandSupport
+import Evaluation
 import Files
 import Foundation
 import JSON
 
-/// `statex compare`: several reports of `statex evaluate` side by side.
+/// `statex compare`: several evaluations side by side, and their differences on the same samples.
 struct CompareCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "compare", abstract: "Print evaluation reports side by side.",
+    commandName: "compare", abstract: "Print evaluations side by side, with paired differences.",
     discussion: """
-      Example: statex compare LPT=runs/lpt.json StateX=runs/statex.json. A task shows its metric and \
-      the standard error of the mean; perplexity shows nats a token.
+      PATH is a report of `statex evaluate --json`, a log of samples (--sample-log), or a run: its last \
+      evaluation. Example: statex compare LPT=lpt.jsonl StateX=statex.jsonl. Numbers are means and \
+      their standard errors. Of logs of samples, the differences from the first are shown too, over the \
+      samples that both have: mean, standard error, and the interval that holds 95 % of 1000 bootstrap \
+      samples.
       """)
 
-  @Argument(help: "Reports as NAME=FILE, in the order of the columns.")
-  var reports: [String]
+  enum Format: String, CaseIterable, ExpressibleByArgument {
+    case text, csv, json
+  }
+
+  @Argument(help: "Evaluations as NAME=PATH, in the order of the columns.")
+  var evaluations: [String]
+
+  @Flag(help: "Also show every length of a sample, and the groups of task files.")
+  var byLength = false
+
+  @Flag(help: "Also show every depth of a needle.")
+  var byDepth = false
+
+  @Option(help: "How to print: text, csv or json; csv and json have all lengths and depths.")
+  var format = Format.text
+
+  @Option(help: "The random seed of the bootstrap.")
+  var seed: UInt64 = 0
 
   func run() throws {
-    let columns = try reports.map(Column.init)
-    var rows: [String] = []
-    for name in columns.flatMap(\.names) where !rows.contains(name) { rows.append(name) }
-    var table = [[""] + columns.map(\.title)]
-    for row in rows {
-      table.append([row] + columns.map { $0.cells[row] ?? "-" })
+    let columns = try evaluations.map(ComparedColumn.init)
+    var keys: [ComparedKey] = []
+    var seen: Set<ComparedKey> = []
+    for (key, _) in columns.flatMap(\.values) where seen.insert(key).inserted { keys.append(key) }
+    let differences = try columns.dropFirst().map {
+      try PairedDifferences(of: $0, from: columns[0], keys, seed: seed)
     }
+    switch format {
+    case .text: printText(columns, keys.filter(isShown), differences)
+    case .csv: print(ComparisonTable(columns, keys, differences).csv)
+    case .json: printJSON(ComparisonTable(columns, keys, differences).json)
+    }
+  }
+
+  private func isShown(_ key: ComparedKey) -> Bool {
+    key.isWhole || byDepth && key.depth != nil || (byLength || byDepth) && key.depth == nil
+  }
+
+  // MARK: Text
+
+  private func printText(
+    _ columns: [ComparedColumn], _ keys: [ComparedKey], _ differences: [PairedDifferences]
+  ) {
+    var table = [[""] + columns.map(\.title)]
+    for key in keys {
+      let cells = columns.map { column in
+        column.values.first { $0.key == key }.map { Self.cell($0.value, key) } ?? "-"
+      }
+      table.append([Self.label(key)] + cells)
+    }
+    printTable(table)
+    guard differences.contains(where: { !$0.values.isEmpty }) else { return }
+    print()
+    table = [["difference from \(columns[0].title)"] + differences.map(\.title)]
+    for key in keys {
+      let cells = differences.map { $0.values[key].map { Self.cell($0, key) } ?? "-" }
+      if cells.contains(where: { $0 != "-" }) { table.append([Self.label(key)] + cells) }
+    }
+    printTable(table)
+  }
+
+  private func printTable(_ table: [[String]]) {
     let widths = table[0].indices.map { column in table.map { $0[column].count }.max() ?? 0 }
     for row in table {
       let cells = zip(row, widths).enumerated().map { index, cell in
@@ -34,43 +89,89 @@ struct CompareCommand: ParsableCommand {
     }
   }
 
-  /// One report: what it measured, as text.
-  private struct Column {
-    let title: String
-    var names: [String] = []
-    var cells: [String: String] = [:]
+  /// Whether a metric is a share, shown in percent.
+  private static func isShare(_ key: ComparedKey) -> Bool {
+    !["nll", "perplexity", "bits_per_byte", "byte_perplexity", "word_perplexity"]
+      .contains(key.metric)
+  }
 
-    init(_ argument: String) throws {
-      let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2 else {
-        throw CommandError.usage("`\(argument)` is not NAME=FILE")
-      }
-      title = parts[0]
-      let data = Data(try InputFile.contents(of: parts[1]))
-      guard let report = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-        throw CommandError.data("\(parts[1]): not a report of `statex evaluate`")
-      }
-      if let perplexity = report["perplexity"] as? [String: Any],
-        let nll = perplexity["nll"] as? Double
-      {
-        add("text loss (nats)", String(format: "%.4f", nll))
-      }
-      let tasks = report["tasks"] as? [String: [String: Any]] ?? [:]
-      let known: Set = ["stderr", "samples", "chance", "lengths", "depths"]
-      let sorted = tasks.sorted {
-        $0.key.compare($1.key, options: .numeric) == .orderedAscending
-      }
-      for (name, task) in sorted {
-        let metric = task.keys.filter { !known.contains($0) }.sorted().first
-        guard let metric, let value = task[metric] as? Double else { continue }
-        let error = (task["stderr"] as? Double).map { String(format: " +- %.1f", 100 * $0) } ?? ""
-        add("\(name) \(metric) (%)", String(format: "%.1f", 100 * value) + error)
+  private static func label(_ key: ComparedKey) -> String {
+    guard key.task != "perplexity" else { return "text loss (nats)" }
+    var place = ""
+    if let length = key.length { place += "  \(length) tokens" }
+    if let depth = key.depth { place += ", depth to \(depth)" }
+    if let group = key.group { place += "  \(group)" }
+    let unit = isShare(key) ? " (%)" : ""
+    return place.isEmpty ? "\(key.task) \(key.metric)\(unit)" : "  \(key.task)\(place)"
+  }
+
+  private static func cell(_ value: ComparedValue, _ key: ComparedKey) -> String {
+    let error = value.standardError.map { " +- " + number($0, key) } ?? ""
+    return number(value.value, key) + error
+  }
+
+  private static func cell(_ difference: PairedDifferences.Difference, _ key: ComparedKey) -> String
+  {
+    let sign = difference.mean < 0 ? "" : "+"
+    return "\(sign)\(number(difference.mean, key)) +- \(number(difference.standardError, key))"
+      + " [\(number(difference.interval.lowerBound, key)), \(number(difference.interval.upperBound, key))]"
+  }
+
+  private static func number(_ value: Double, _ key: ComparedKey) -> String {
+    isShare(key) ? String(format: "%.1f", 100 * value) : String(format: "%.4f", value)
+  }
+}
+
+/// The differences of a column from the first one, on the samples that both have.
+struct PairedDifferences {
+  struct Difference {
+    let mean: Double
+    /// Of the mean of the samples' differences.
+    let standardError: Double
+    /// What holds 95 % of the bootstrap's means.
+    let interval: ClosedRange<Double>
+    let samples: Int
+  }
+
+  let title: String
+  /// Empty unless both are logs of samples.
+  private(set) var values: [ComparedKey: Difference] = [:]
+
+  /// Pairs samples.
+  ///
+  /// - Throws: `CommandError.data` for logs of different measurements.
+  init(
+    of column: ComparedColumn, from first: ComparedColumn, _ keys: [ComparedKey], seed: UInt64
+  ) throws {
+    title = column.title
+    guard let own = column.log, let other = first.log else { return }
+    for name in (own.header + other.header).map(\.name) where name != "model" {
+      guard own.header[name] == other.header[name] else {
+        throw CommandError.data(
+          "\(first.title) and \(column.title) hold samples of different measurements: `\(name)` differs"
+        )
       }
     }
-
-    private mutating func add(_ name: String, _ cell: String) {
-      names.append(name)
-      cells[name] = cell
+    for key in keys {
+      guard let mine = own.scores[key], let theirs = other.scores[key] else { continue }
+      let differences = mine.sorted { $0.key < $1.key }.compactMap { id, score in
+        theirs[id].map { score - $0 }
+      }
+      guard !differences.isEmpty else { continue }
+      values[key] = Self.difference(differences, seed: seed)
     }
+  }
+
+  private static func difference(_ differences: [Double], seed: UInt64) -> Difference {
+    func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+    let drawn = Bootstrap(seed: seed).values(of: differences, mean).sorted()
+    let tail = drawn.count / 40
+    let average = mean(differences)
+    let squares = differences.reduce(0) { $0 + ($1 - average) * ($1 - average) }
+    let count = Double(differences.count)
+    return Difference(
+      mean: average,
+      standardError: count > 1 ? (squares / (count - 1) / count).squareRoot() : 0,
+      interval: drawn[tail]...drawn[drawn.count - 1 - tail], samples: differences.count)
   }
 }
