@@ -14,6 +14,8 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
   case notFinite(what: String)
   /// A log of samples that cannot be gone on with.
   case sampleLog(path: String, String)
+  /// A task's file that cannot be used: file, line and field, and what is wrong.
+  case taskFile(String)
   /// A saved context that cannot be gone on from.
   case contextState(path: String, String)
   /// The measurement was given up because somebody asked for that (`EvaluatedModel.isInterrupted`).
@@ -23,7 +25,7 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
   /// one that was interrupted, 64 for what was asked of it.
   public var exitCode: Int32 {
     switch self {
-    case .notFinite, .sampleLog, .contextState: 65
+    case .notFinite, .sampleLog, .taskFile, .contextState: 65
     case .interrupted: 75
     default: 64
     }
@@ -43,6 +45,7 @@ public enum EvaluationError: UserFacingError, Equatable, Sendable {
       "two tasks would be reported as '\(name)': give one of them another name with as=NAME"
     case .sampleLog(let path, let problem):
       "\(path): \(problem): remove it, or give another file"
+    case .taskFile(let problem): problem
     case .contextState(let path, let problem):
       "\(path): \(problem): save it again with --save-state"
     case .interrupted: "the measurement was interrupted"

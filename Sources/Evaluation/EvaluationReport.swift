@@ -30,6 +30,16 @@ public struct TaskResult: Sendable, Equatable {
     /// Bins of depth: bin `r` of 10 holds needles at depths of at most `(r + 1) / 10`.
     public static let depthBins = 10
 
+    /// The bin of a depth, from 0.
+    public static func bin(of depth: Double) -> Int {
+      (0..<depthBins).first { depth <= Double($0 + 1) / Double(depthBins) } ?? depthBins - 1
+    }
+
+    /// The name of a bin: the largest depth in it.
+    public static func name(ofBin bin: Int) -> String {
+      "\(Double(bin + 1) / Double(depthBins))"
+    }
+
     /// Tokens of a sample.
     public let sequenceLength: Int
     /// The score of each sample, in order.
@@ -47,8 +57,7 @@ public struct TaskResult: Sendable, Equatable {
       var depths = [[Double]](repeating: [], count: bins)
       for record in records {
         guard let depth = record.depth, let score = record.score(metric) else { continue }
-        let bin = (1...bins).first { depth <= Double($0) / Double(bins) } ?? bins
-        depths[bin - 1].append(score)
+        depths[Self.bin(of: depth)].append(score)
       }
       self.depths = depths.allSatisfy(\.isEmpty) ? [] : depths
       let prompts = records.compactMap(\.prompt)
@@ -77,6 +86,8 @@ public struct EvaluationReport: Sendable, Equatable {
   public var perplexity: Perplexity.Result?
   /// Recall tasks, in the order in which they were asked for.
   public var tasks: [TaskResult] = []
+  /// Tasks of files, in the order in which they were asked for.
+  public var fileTasks: [FileTaskResult] = []
 
   /// A report of what was measured, nothing by default.
   public init(perplexity: Perplexity.Result? = nil, tasks: [TaskResult] = []) {
@@ -109,9 +120,9 @@ public struct EvaluationReport: Sendable, Equatable {
   public var json: JSONValue {
     var members: [JSONMember] = []
     if let perplexity { members.append(JSONMember("perplexity", perplexity.json)) }
-    if !tasks.isEmpty {
-      members.append(JSONMember("tasks", .object(tasks.map { JSONMember($0.name, $0.json) })))
-    }
+    let all =
+      tasks.map { JSONMember($0.name, $0.json) } + fileTasks.map { JSONMember($0.name, $0.json) }
+    if !all.isEmpty { members.append(JSONMember("tasks", .object(all))) }
     return .object(members)
   }
 }
@@ -183,7 +194,7 @@ extension TaskResult.Length {
     if !depths.isEmpty {
       let bins = depths.enumerated().filter { !$1.isEmpty }.map { bin, scores in
         JSONMember(
-          "\(Double(bin + 1) / Double(Self.depthBins))",
+          Self.name(ofBin: bin),
           .object(TaskResult.members(metric, ScoreSummary(scores))))
       }
       members.append(JSONMember("depths", .object(bins)))

@@ -1,6 +1,7 @@
 import JSON
 import LanguageModels
 import RecallTasks
+import TensorStorage
 import TokenData
 
 /// How often a model's most likely token is the wanted one, at the positions of a task that count.
@@ -52,20 +53,36 @@ public struct TokenAccuracy {
     return try evaluated.records(
       name, length: source.sequenceLength, units: batches.units(of: count)
     ) { unit in
-      try batches.run(unit) { batch, pass in try scored(batch, pass, first: unit.lowerBound) }
+      try batches.run(unit) { batch, pass in
+        try Self.scored(
+          batch, pass, first: unit.lowerBound, parameters: evaluated.parameters, task: name,
+          metric: TaskResult.accuracy)
+      }
     }
   }
 
-  private func scored(
-    _ batch: SampleBatch, _ pass: SequencePass, first: Int
-  ) throws -> [SampleRecord] {
+  /// The accuracy of each sample of a batch, under the name of a metric.
+  ///
+  /// - Parameters:
+  ///   - batch: the samples.
+  ///   - pass: of their shape.
+  ///   - first: the first one's number.
+  ///   - parameters: the model's.
+  ///   - task: for errors.
+  ///   - metric: the name.
+  /// - Returns: a record each.
+  /// - Throws: `EvaluationError.notFinite`.
+  static func scored(
+    _ batch: SampleBatch, _ pass: SequencePass, first: Int, parameters: FloatBuffer, task: String,
+    metric: String
+  ) throws(EvaluationError) -> [SampleRecord] {
     let count = batch.sampleCount * batch.sequenceLength
     let predictions = UnsafeMutableBufferPointer<Int32>.allocate(capacity: count)
     defer { predictions.deallocate() }
     guard let samples = batch.sequenceSamples, let base = predictions.baseAddress else { return [] }
-    pass.predict(samples, parameters: evaluated.parameters.pointer, into: base)
+    pass.predict(samples, parameters: parameters.pointer, into: base)
     guard (0..<count).allSatisfy({ batch.weights[$0] == 0 || predictions[$0] >= 0 }) else {
-      throw EvaluationError.notFinite(what: "the most likely token of task \(name)")
+      throw EvaluationError.notFinite(what: "the most likely token of task \(task)")
     }
     return (0..<batch.sampleCount).map { index in
       let part = UnsafeBufferPointer(
@@ -73,7 +90,7 @@ public struct TokenAccuracy {
       let score = tokenAccuracy(predictions: part, sample: batch[index])
       return SampleRecord(
         id: .integer(first + index),
-        scores: score.map { [SampleRecord.Score(TaskResult.accuracy, $0)] } ?? [])
+        scores: score.map { [SampleRecord.Score(metric, $0)] } ?? [])
     }
   }
 }

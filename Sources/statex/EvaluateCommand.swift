@@ -39,6 +39,9 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "A recall task: NAME or NAME:key=value,... (repeatable).")
   var task: [TaskArgument] = []
 
+  @Option(help: "A directory with task.json and data.jsonl, see docs/tasks.md (repeatable).")
+  var taskFile: [String] = []
+
   @Option(help: "Samples per task and length.")
   var samples = 100
 
@@ -57,8 +60,9 @@ struct EvaluateCommand: ParsableCommand {
   @OptionGroup var compute: ComputeOptions
 
   func validate() throws {
-    guard perplexity != nil || !task.isEmpty else {
-      throw ValidationError("nothing to measure: give --perplexity PREFIX or --task NAME")
+    guard perplexity != nil || !task.isEmpty || !taskFile.isEmpty else {
+      throw ValidationError(
+        "nothing to measure: give --perplexity PREFIX, --task NAME or --task-file DIR")
     }
     try requireCount(sequenceLength, "--sequence-length")
     try requireCount(samples, "--samples")
@@ -95,16 +99,22 @@ struct EvaluateCommand: ParsableCommand {
     plan.tasks = try task.flatMap {
       try EvaluationTask.tasks(name: $0.name, options: $0.options, defaults: defaults)
     }
-    try EvaluationTask.requireDistinctNames(plan.tasks)
+    plan.fileTasks = try taskFile.map { try FileTask(directory: $0) }
+    try EvaluationTask.requireDistinctNames(
+      plan.tasks.map(\.name) + plan.fileTasks.map(\.name)
+        + (perplexity == nil ? [] : ["perplexity"]))
     for path in [json, sampleLog] { try path.map { try FileSystem.requireCreatable($0) } }
     let source = try ModelSource(model)
-    if bitsPerByte || plan.tasks.contains(where: \.configuration.needsTokenizer) {
+    if bitsPerByte || plan.needsTokenizer {
       plan.tokenizer = try source.tokenizer(tokenizer)
     }
     let evaluated = try source.load(segmentLength: compute.segmentLength)
     for task in plan.tasks {
       try task.check(
         vocabulary: evaluated.model.vocabulary, seed: seed, tokenizer: plan.tokenizer)
+    }
+    for task in plan.fileTasks {
+      try task.check(vocabulary: evaluated.model.vocabulary, tokenizer: plan.tokenizer)
     }
     plan.text = perplexity.map {
       EvaluationPlan.Text(
@@ -128,7 +138,14 @@ struct EvaluationPlan {
 
   var text: Text?
   var tasks: [EvaluationTask] = []
+  var fileTasks: [FileTask] = []
   var tokenizer: (any Tokenizer)?
+
+  /// Whether a task works on text.
+  var needsTokenizer: Bool {
+    tasks.contains(where: \.configuration.needsTokenizer)
+      || fileTasks.contains(where: \.needsTokenizer)
+  }
 
   /// Measures; collective.
   func report(_ evaluated: EvaluatedModel, seed: UInt64) throws -> EvaluationReport {
@@ -143,6 +160,9 @@ struct EvaluationPlan {
     }
     for task in tasks {
       report.tasks.append(try task.measure(evaluated, seed: seed, tokenizer: tokenizer))
+    }
+    for task in fileTasks {
+      report.fileTasks.append(try task.measure(evaluated, tokenizer: tokenizer))
     }
     return report
   }
@@ -167,6 +187,8 @@ struct EvaluationPlan {
           ])))
     }
     members.append(JSONMember("tasks", .array(tasks.map(\.identity))))
+    let files = fileTasks.map { JSONMember($0.name, .string($0.fingerprint)) }
+    members.append(JSONMember("task_files", .object(files)))
     return members
   }
 }

@@ -10,6 +10,7 @@ struct EvaluationTable {
   init(_ report: EvaluationReport) {
     if let result = report.perplexity { add(result) }
     for task in report.tasks { add(task) }
+    for task in report.fileTasks { add(task) }
   }
 
   var text: String { alignedTable(rows) }
@@ -37,6 +38,24 @@ struct EvaluationTable {
     for length in task.lengths {
       rows.append(
         ["  \(length.sequenceLength)", task.metric] + cells(ScoreSummary(length.scores)) + [""])
+    }
+  }
+
+  private mutating func add(_ task: FileTaskResult) {
+    add(task.metrics, task.name, task.samples)
+    for group in task.groups {
+      add(group.metrics, "  \(group.field) \(group.value)", group.samples)
+    }
+    if task.cutSamples > 0 {
+      rows.append(["", "samples that were cut", "\(task.cutSamples)", "", "", ""])
+    }
+  }
+
+  private mutating func add(_ metrics: [FileTaskResult.Metric], _ name: String, _ samples: Int) {
+    for (index, metric) in metrics.enumerated() {
+      let (value, error) = (metric.value.value, metric.value.standardError)
+      rows.append(
+        [index == 0 ? name : "", metric.name, decimal(value), decimal(error), "\(samples)", ""])
     }
   }
 

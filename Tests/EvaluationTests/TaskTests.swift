@@ -60,7 +60,7 @@ struct TaskTests {
       name: "mqar", options: ["pairs": 4, "as": "recall"], defaults: defaults)
     #expect(single.map(\.name) == ["recall"] && single[0].lengths == [64])
     #expect(throws: EvaluationError.duplicateName("recall")) {
-      try EvaluationTask.requireDistinctNames(single + single)
+      try EvaluationTask.requireDistinctNames((single + single).map(\.name))
     }
   }
 
