@@ -53,5 +53,5 @@ public func fail(_ failure: FailureReport) -> Never {
 
 /// Writes a warning's line to stderr, if that can be written.
 public func warn(_ text: String) {
-  StandardError.write("warning: \(text)\n")
+  StandardError.write("warning: \(singleLine(text))\n")
 }

@@ -1,5 +1,3 @@
-import Foundation
-
 /// How a failing process ends: its exit code, and the line that tells the user why.
 public struct FailureReport: Sendable, Equatable {
   /// The process's exit code.
@@ -18,10 +16,9 @@ public struct FailureReport: Sendable, Equatable {
     }
   }
 
-  /// Makes a report; line breaks in the text become spaces.
+  /// Makes a report; the text becomes one line (`singleLine`).
   public init(exitCode: Int32, line: String) {
     self.exitCode = exitCode
-    self.line = line.split(whereSeparator: \.isNewline)
-      .map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: " ")
+    self.line = singleLine(line)
   }
 }

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Foundation
 
 /// An address that only programs on this machine can reach.
@@ -11,6 +12,8 @@ public enum LocalAddress: Sendable, Equatable {
   public struct Problem: Error, Equatable, CustomStringConvertible {
     /// One line.
     public let description: String
+
+    init(_ description: String) { self.description = singleLine(description) }
   }
 
   /// Bytes of a Unix socket's path at most, its ending zero not counted.
@@ -24,18 +27,18 @@ public enum LocalAddress: Sendable, Equatable {
       let path = String(text.dropFirst("unix:".count))
       guard (1...Self.maximumPathBytes).contains(path.utf8.count) else {
         throw Problem(
-          description: "the path of a socket has 1 to \(Self.maximumPathBytes) bytes")
+          "the path of a socket has 1 to \(Self.maximumPathBytes) bytes")
       }
       self = .unix(path: path)
       return
     }
     guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...])
-    else { throw Problem(description: "expected 127.0.0.1:PORT, [::1]:PORT or unix:PATH") }
+    else { throw Problem("expected 127.0.0.1:PORT, [::1]:PORT or unix:PATH") }
     var host = String(text[..<colon])
     if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
     guard Self.isLoopback(host) else {
       throw Problem(
-        description: "\(host) is no loopback address; write 127.0.0.1 or [::1],"
+        "\(host) is no loopback address; write 127.0.0.1 or [::1],"
           + " and let a tunnel (ssh -L) serve other machines")
     }
     self = .loopback(host: host, port: port)
