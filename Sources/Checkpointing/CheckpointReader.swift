@@ -145,7 +145,8 @@ public final class CheckpointReader {
     _ shard: ShardReader, store: Int, _ range: Range<Int>, into target: CheckpointStore
   ) throws(CheckpointError) {
     let width = target.dataType.byteCount
-    for piece in shard.plan.pieces where piece.store == store && piece.range.overlaps(range) {
+    for piece in try shard.openFrames().pieces
+    where piece.store == store && piece.range.overlaps(range) {
       let elements = piece.range.clamped(to: range)
       let first = elements.lowerBound - piece.range.lowerBound
       let output = target.bytes(of: elements)

@@ -1,4 +1,5 @@
 import Compression
+import ErrorReporting
 import Fields
 import TensorFiles
 import TensorStorage
@@ -15,8 +16,10 @@ private enum Limit {
   /// Shards, so that the bytes of all of them fit in 64 bits.
   static let shards = 1 << 16
   /// More ranges than any partition needs.
-  static let buckets = 1 << 20
+  static let buckets = 1 << 18
   static let stores = 64
+  /// Bytes that one byte of zstd can hold: blocks of 128 KiB take at least 4 bytes.
+  static let ratio = 1 << 15
 }
 
 extension FieldReader {
@@ -53,13 +56,8 @@ extension FieldReader {
     for tensor in try mappings("tensors") {
       let name = try tensor.text("name")
       let shape = try tensor.integers("shape", .atLeast(0), atMost: Limit.elements)
-      var count = 1
-      for size in shape {
-        let (product, overflows) = count.multipliedReportingOverflow(by: size)
-        guard !overflows, product <= Limit.elements else {
-          throw tensor.invalid("shape", "is too large")
-        }
-        count = product
+      guard shape.checkedProduct(atMost: Limit.elements) != nil else {
+        throw tensor.invalid("shape", "has more elements than any machine holds")
       }
       guard CheckpointStore.isTensorName(name) else {
         throw tensor.invalid("name", "\"\(name)\" is not a name without bracket")
@@ -131,11 +129,15 @@ extension FieldReader {
 
   /// One shard's record, from the manifest or from another rank.
   func shard() throws(FieldError) -> ShardRecord {
-    ShardRecord(
+    let record = ShardRecord(
       index: try count("index"), file: try text("file"),
       byteCount: try count("bytes", atMost: Limit.shardBytes), hash: try hash("xxh64"),
       rawByteCount: try count("raw_bytes", atMost: Limit.shardBytes),
       rawHash: try hash("raw_xxh64"), encoding: try choice("encoding", default: ShardEncoding.plain)
     )
+    guard record.rawByteCount / Limit.ratio <= record.byteCount else {
+      throw invalid("raw_bytes", "is more than \(record.byteCount) compressed bytes can hold")
+    }
+    return record
   }
 }

@@ -80,24 +80,17 @@ struct ShardPlan {
     identity: ShardIdentity, layout: ParameterLayout, stores: [StoreRecord],
     grain: ArenaPartition.Grain
   ) {
-    var entries: [SafetensorsHeader.Entry] = []
-    var parts: [(store: Int, range: Range<Int>)] = []
-    for (index, store) in stores.enumerated() {
-      for range in store.ranges(of: identity.index, shards: identity.count, grain: grain) {
-        for slot in layout.slots where slot.range.overlaps(range) {
-          for part in Self.pieces(of: slot.range.clamped(to: range), identity.encoding) {
-            let name = "\(store.name)/\(Self.name(of: part, in: slot))"
-            switch identity.encoding {
-            case .plain:
-              entries.append(.init(name: name, dataType: store.dataType, shape: [part.count]))
-            case .byteGroups:
-              entries.append(
-                .init(
-                  name: name, dataType: .uint8, shape: [store.dataType.byteCount, part.count]))
-            }
-            parts.append((index, part))
-          }
-        }
+    let parts = Self.parts(of: identity, layout, stores, grain)
+    let entries = parts.map { part in
+      let store = stores[part.store]
+      let name = "\(store.name)/\(Self.name(of: part.range, in: layout.slots[part.slot]))"
+      switch identity.encoding {
+      case .plain:
+        return SafetensorsHeader.Entry(
+          name: name, dataType: store.dataType, shape: [part.range.count])
+      case .byteGroups:
+        return SafetensorsHeader.Entry(
+          name: name, dataType: .uint8, shape: [store.dataType.byteCount, part.range.count])
       }
     }
     let header = SafetensorsHeader(
@@ -106,6 +99,53 @@ struct ShardPlan {
     pieces = zip(parts, header.tensors).map { part, tensor in
       Piece(store: part.store, range: part.range, byteRange: header.fileRange(of: tensor))
     }
+  }
+
+  /// The same of a manifest that may claim anything; nil if no file of `byteCount` bytes can hold the values, or
+  /// they are more tensors than a header may have.
+  init?(
+    identity: ShardIdentity, layout: ParameterLayout, stores: [StoreRecord],
+    grain: ArenaPartition.Grain, fitting byteCount: Int
+  ) {
+    var (values, count) = (0, 0)
+    for store in stores {
+      let ranges = store.ranges(of: identity.index, shards: identity.count, grain: grain)
+      let elements = ranges.reduce(0) { $0 + $1.count }
+      values += elements * store.dataType.byteCount
+      count += ranges.count + elements / identity.encoding.longestPiece
+    }
+    // Each tensor of the layout adds at most one piece to a store.
+    count += layout.slots.count * stores.count
+    guard values <= byteCount, count <= 2 * SafetensorsHeader.maximumTensorCount else { return nil }
+    self.init(identity: identity, layout: layout, stores: stores, grain: grain)
+  }
+
+  /// A part of a slot that lies in the shard.
+  private typealias Part = (store: Int, slot: Int, range: Range<Int>)
+
+  private static func parts(
+    of identity: ShardIdentity, _ layout: ParameterLayout, _ stores: [StoreRecord],
+    _ grain: ArenaPartition.Grain
+  ) -> [Part] {
+    var parts: [Part] = []
+    for (index, store) in stores.enumerated() {
+      // Slots and ranges both ascend.
+      var first = 0
+      for range in store.ranges(of: identity.index, shards: identity.count, grain: grain) {
+        while first < layout.slots.count, layout.slots[first].range.upperBound <= range.lowerBound {
+          first += 1
+        }
+        for slot in first..<layout.slots.count {
+          let elements = layout.slots[slot].range
+          guard elements.lowerBound < range.upperBound else { break }
+          guard elements.overlaps(range) else { continue }
+          for part in pieces(of: elements.clamped(to: range), identity.encoding) {
+            parts.append((index, slot, part))
+          }
+        }
+      }
+    }
+    return parts
   }
 
   /// Neighbouring elements, cut where they are too many for one tensor.

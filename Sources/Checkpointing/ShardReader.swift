@@ -7,7 +7,13 @@ final class ShardReader {
   let file: MappedFile
   let record: ShardRecord
   let identity: ShardIdentity
-  let plan: ShardPlan
+  private let manifest: CheckpointManifest
+
+  /// What the file must hold; nil if no file can hold what the manifest says, and before its size is known to
+  /// be what the manifest says, for a manifest may claim anything.
+  private(set) lazy var plan = ShardPlan(
+    identity: identity, layout: manifest.layout, stores: manifest.stores, grain: manifest.grain,
+    fitting: record.rawByteCount)
 
   /// Empty until the shard has been verified.
   private(set) var frames: [CompressedFrame] = []
@@ -16,27 +22,31 @@ final class ShardReader {
   init(_ manifest: CheckpointManifest, index: Int, directory: String) throws(CheckpointError) {
     let record = manifest.shards[index]
     self.record = record
+    self.manifest = manifest
     identity = ShardIdentity(
       runID: manifest.runID, step: manifest.step, index: index, count: manifest.shards.count,
       encoding: record.encoding)
-    plan = ShardPlan(
-      identity: identity, layout: manifest.layout, stores: manifest.stores, grain: manifest.grain)
     file = try CheckpointError.from(try MappedFile(path: directory + "/" + record.file))
     file.adviseSequential()
   }
 
   /// Finds the frames and checks that they hold as much as the tensors take.
-  func openFrames() throws(CheckpointError) {
-    guard frames.isEmpty else { return }
-    guard record.rawByteCount == plan.header.fileByteCount else {
+  ///
+  /// - Returns: what the file must hold.
+  @discardableResult
+  func openFrames() throws(CheckpointError) -> ShardPlan {
+    guard let plan, record.rawByteCount == plan.header.fileByteCount else {
+      let taken = plan.map { "\($0.header.fileByteCount)" } ?? "more"
       throw .invalid(
         path: file.path, field: "raw_bytes",
-        reason: "is \(record.rawByteCount), the tensors take \(plan.header.fileByteCount)")
+        reason: "is \(record.rawByteCount), the tensors take \(taken)")
     }
+    guard frames.isEmpty else { return plan }
     let (bytes, count) = (file.bytes, record.rawByteCount)
     frames = try translatingErrors(path: file.path) { () throws(CompressionError) in
       try FrameDecompressor.frames(in: bytes, contentByteCount: count)
     }
+    return plan
   }
 
   /// Copies bytes of the uncompressed shard.

@@ -76,7 +76,8 @@ public struct ReductionTree: Sendable, Equatable {
   static func depth(_ node: Range<Int>) -> Int {
     if node.count <= 1 { return 1 }
     let (left, right) = split(node)
-    return max(depth(left), 1 + depth(right))
+    // The left part is a power of two: one buffer a level.
+    return max(left.count.trailingZeroBitCount + 1, 1 + depth(right))
   }
 
   /// Buffers that a rank needs at one time: its finished roots and the one in work.

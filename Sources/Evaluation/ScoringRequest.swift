@@ -1,3 +1,4 @@
+import ErrorReporting
 import Fields
 import JSON
 
@@ -37,10 +38,10 @@ public struct RequestError: Error, Sendable, Equatable {
   /// What is wrong, and with which field.
   public let problem: String
 
-  /// Names the request and its problem.
+  /// Names the request and its problem, which becomes one line.
   public init(id: JSONValue?, problem: String) {
     self.id = id
-    self.problem = problem
+    self.problem = singleLine(problem)
   }
 }
 

@@ -51,6 +51,7 @@ public struct ScoringSession {
 
   /// The answers to all lines that have none yet.
   public mutating func finish() -> String {
+    guard !pending.isEmpty else { return "" }
     defer { pending = [] }
     let requests = pending.compactMap { try? $0.request.get() }
     var answers = scorer.answers(to: requests)[...]

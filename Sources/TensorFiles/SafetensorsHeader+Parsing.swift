@@ -1,3 +1,4 @@
+import ErrorReporting
 import Files
 import JSON
 
@@ -137,14 +138,7 @@ extension JSONCursor {
       throw .invalid(
         path: source, field: field, reason: "needs dtype, shape and data_offsets [begin, end]")
     }
-    var bytes = dataType.byteCount
-    var overflows = false
-    for size in shape {
-      let (product, overflow) = bytes.multipliedReportingOverflow(by: size)
-      bytes = product
-      overflows = overflows || overflow
-    }
-    guard !overflows, bytes == offsets[1] - offsets[0] else {
+    guard shape.checkedProduct(dataType.byteCount) == offsets[1] - offsets[0] else {
       throw .invalid(
         path: source, field: field,
         reason: "shape \(shape) of \(dataType.rawValue) does not take the"

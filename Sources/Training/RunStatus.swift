@@ -105,13 +105,17 @@ package struct RunStatus: Equatable {
     }
   }
 
+  /// What its numbers may be: the next launch counts on from them.
+  private static let plausible = 0..<(1 << 60)
+
   private init?(_ json: JSONValue) {
     guard let runID = json["run_id"]?.string,
       let state = json["state"]?.string.flatMap(State.init(rawValue:)),
       let savedStep = json["saved_step"]?.integer(), let steps = json["steps"]?.integer(),
       let ranks = json["ranks"]?.integer(), let host = json["host"]?.string,
       let process = json["pid"]?.integer(), let launches = json["launches"]?.integer(),
-      let idleLaunches = json["idle_launches"]?.integer()
+      let idleLaunches = json["idle_launches"]?.integer(),
+      [savedStep, steps, ranks, process, launches, idleLaunches].allSatisfy(Self.plausible.contains)
     else { return nil }
     (self.runID, self.state, self.savedStep, self.steps) = (runID, state, savedStep, steps)
     (self.ranks, self.host, self.process) = (ranks, host, process)

@@ -36,8 +36,11 @@ struct TaskArgument: ExpressibleByArgument {
   private static func option(_ text: Substring, _ place: FieldPlace) -> FieldValue? {
     let kind: FieldValue.Kind
     if text.hasPrefix("[") {
-      guard text.hasSuffix("]") else { return nil }
       let elements = text.dropFirst().dropLast().split(separator: ",")
+      // No option is a list of lists.
+      guard text.hasSuffix("]"), !elements.contains(where: { $0.hasPrefix("[") }) else {
+        return nil
+      }
       let values = elements.compactMap { option($0, place) }
       guard values.count == elements.count else { return nil }
       kind = .list(values)

@@ -61,6 +61,7 @@ struct ErrorTests {
       WrongCommand("evaluate --model model --task mqra", 64, "did you mean `mqar`?"),
       WrongCommand("evaluate --model model --task mqar:pears=4", 64, "did you mean `pairs`?"),
       WrongCommand("evaluate --model model --task mqar:pairs", 64, "mqar:pairs"),
+      WrongCommand("evaluate --model model --task mqar:pairs=[[4]]", 64, "mqar:pairs"),
       WrongCommand("evaluate --model model --task mqar", 64, "vocabulary has 264"),
       WrongCommand("evaluate --model model --task copying --task copying", 64, "as=NAME"),
       WrongCommand("evaluate --model model --task copying --samples 0", 64, "--samples"),
