@@ -34,6 +34,11 @@ extension ModelConfiguration {
       "quantization_config", because: "quantized checkpoints are not supported; use the original")
     self = try dialect.decodeBase(reader)
     try readExpandedLayers(reader, dialect: dialect)
+    guard isCountable else {
+      throw FieldError(
+        place: reader.place, path: reader.path,
+        .invalid("these sizes make a model of more than \(Self.mostParameters) parameters"))
+    }
   }
 
   /// What a user should know about a `config.json` that decodes: fields that nothing reads, a line each.

@@ -67,6 +67,17 @@ public struct LanguageModel {
     blocks.reduce(0) { $0 + $1.stateCount(batch: batch) }
   }
 
+  /// Floats that each block needs for segments up to `dims`; measured once for neighbours that are alike.
+  func blockMemories(upTo dims: SegmentDims) -> [BlockMemory] {
+    var memories: [BlockMemory] = []
+    for (index, block) in blocks.enumerated() {
+      let layers = configuration.layers
+      let isAlike = index > 0 && layers[index] == layers[index - 1]
+      memories.append(isAlike ? memories[index - 1] : block.memory(upTo: dims))
+    }
+    return memories
+  }
+
   /// Floats that a part of a shared segment tells the others in a forward pass of the blocks, and again
   /// in a backward pass.
   public func shareCount(batch: Int, parts: Int) -> Int {

@@ -1,3 +1,4 @@
+import ErrorReporting
 import Layers
 import TensorStorage
 
@@ -34,6 +35,36 @@ public struct ModelConfiguration: Sendable, Equatable, Encodable {
     self.normEpsilon = normEpsilon
     self.tiesEmbeddings = tiesEmbeddings
     self.layers = layers
+  }
+
+  /// Parameters of a model at most: more than any machine holds, and few enough to count with.
+  public static let mostParameters = 1 << 44
+
+  /// Whether the sizes are those of a model of at most `mostParameters`; otherwise nothing may be asked that
+  /// multiplies them.
+  public var isCountable: Bool {
+    var counts: [Int] = []
+    var last: (layer: LayerConfiguration, count: Int)?
+    for layer in layers {
+      let same = last.flatMap { $0.layer == layer ? $0.count : nil }
+      guard let count = same ?? Self.count(layer) else { return false }
+      last = (layer, count)
+      counts.append(count)
+    }
+    let rows = tiesEmbeddings ? vocabularySize : 2 * vocabularySize
+    guard let ends = [rows, hiddenSize].checkedProduct() else { return false }
+    return (counts + [ends, hiddenSize]).checkedSum(atMost: Self.mostParameters) != nil
+  }
+
+  /// The parameters of a layer; nil if there are too many.
+  private static func count(_ layer: LayerConfiguration) -> Int? {
+    let tensors = layer.parameters(prefix: "", initialization: ScratchInitialization())
+    var counts: [Int] = []
+    for tensor in tensors {
+      guard let count = tensor.shape.checkedProduct(atMost: mostParameters) else { return nil }
+      counts.append(count)
+    }
+    return counts.checkedSum(atMost: mostParameters)
   }
 
   /// Numbers in one sequence's recurrent state over all layers (convolution tails not counted).

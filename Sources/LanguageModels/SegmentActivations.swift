@@ -39,7 +39,7 @@ public final class SegmentActivations {
       // Without a backward pass two residual streams take turns and blocks share one area.
       let streamCount = trains ? model.blocks.count + 1 : 2
       for _ in 0..<streamCount { streams.append(plan.take(stream)) }
-      let blocks = model.blocks.map { $0.memory(upTo: dims) }
+      let blocks = model.blockMemories(upTo: dims)
       if trains {
         for block in blocks { saved.append(plan.takePlan(block.saved)) }
       } else {

@@ -34,9 +34,20 @@ public enum SegmentStateStorage: Sendable, Equatable {
   /// The smallest n for which thinning keeps at most `states` states in memory; nil if there is none.
   public static func thinning(segments: Int, states: Int) -> Int? {
     guard segments > 1 else { return nil }
-    return (2...segments).first {
+    return thinnings(segments).dropFirst().first {
       Self.thinned(every: $0).statesInMemory(segments: segments) <= states
     }
+  }
+
+  /// The fewest states that thinning can keep in memory.
+  public static func leastStates(segments: Int) -> Int {
+    thinnings(segments).map { Self.thinned(every: $0).statesInMemory(segments: segments) }.min()
+      ?? 1
+  }
+
+  /// Thinnings worth a look: from the square root of the number of segments on, more states are kept again.
+  private static func thinnings(_ segments: Int) -> ClosedRange<Int> {
+    1...min(segments, Int(Double(segments).squareRoot()) + 2)
   }
 }
 

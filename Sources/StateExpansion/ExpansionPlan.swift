@@ -111,6 +111,11 @@ public struct ExpansionPlan: Sendable, Equatable {
     for index in try layers.indices(layerCount: configuration.layers.count) {
       expanded.layers[index] = try expansion(index, of: configuration).expandedLayer
     }
+    guard expanded.isCountable else {
+      throw .size(
+        field: size.option, value: size.value,
+        problem: "the model would have more than \(ModelConfiguration.mostParameters) parameters")
+    }
     return expanded
   }
 

@@ -34,6 +34,14 @@ extension Ranks {
         }, exit: { _exit($0) }))
   }
 
+  /// How many ranks run on this one's machine; collective.
+  ///
+  /// - Throws: `CollectiveError`.
+  func countOnThisHost() throws -> Int {
+    let hosts = try communicator.gather(Array(RankWatch.hostName.utf8))
+    return hosts.count { $0 == hosts[rank] }
+  }
+
   /// Makes a file that ranks can no longer read one line, which names the first of them.
   func explainMappingFaults() {
     if size > 1 { MappingFault.prefix = UnsafePointer(strdup(errorPrefix)) }

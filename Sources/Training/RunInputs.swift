@@ -26,6 +26,7 @@ struct RunInputs {
     try recipe.checkDivision(ranks: ranks)
     model = try RunModel(recipe)
     let languageModel = model.languageModel()
+    try TrainingMemory.checkCountable(recipe, languageModel)
     data = try RunData(recipe, model: model)
     evaluation = try RunEvaluation(recipe, model: model)
     memory = try TrainingMemory(

@@ -32,6 +32,7 @@ package struct TrainingMemory {
     _ recipe: Recipe, _ model: LanguageModel, ranks: Int, precision: ProductPrecision = .fp32,
     evaluation: Int = 0, unexpanded: Int = 0
   ) throws(TrainingError) {
+    try Self.checkCountable(recipe, model)
     let train = recipe.train
     let (length, segments) = (recipe.data.sequenceLength, recipe.segments)
     let trained = model.layout.trainableCount
@@ -106,7 +107,7 @@ package struct TrainingMemory {
   /// each of the ranks, within the recipe's budget.
   func spare(ranks: Int, _ train: Recipe.Train) -> Int {
     let rest = train.memoryBudget.map { max($0 - MemoryLayout<Float>.stride * peak, 0) }
-    return min(SpareMemory.byteCount / ranks, rest ?? .max)
+    return min(MachineMemory.spare / ranks, rest ?? .max)
   }
 
   private static func storage(
@@ -122,9 +123,7 @@ package struct TrainingMemory {
       return .thinned(every: n)
     }
     let least =
-      (1...segments).map {
-        SegmentStateStorage.thinned(every: $0).statesInMemory(segments: segments)
-      }.min() ?? 1
+      SegmentStateStorage.leastStates(segments: segments)
     let needed = MemoryLayout<Float>.stride * (used + state * (train.scratch == nil ? least : 1))
     throw .unsupported(
       "train.memory_budget: \(byteText(budget)) is less than the \(byteText(needed)) that a rank "

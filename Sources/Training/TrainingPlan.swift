@@ -19,6 +19,8 @@ public struct TrainingPlan: CustomStringConvertible {
   public let sections: [(title: String, items: [Item])]
   /// What the expansion would do.
   public let expansion: ExpansionReport?
+  /// Why this machine cannot run it, if its memory is too small for a rank.
+  public let shortage: TrainingError?
 
   /// Plans `recipe` on `ranks` ranks; the largest rank's memory is shown.
   ///
@@ -29,10 +31,11 @@ public struct TrainingPlan: CustomStringConvertible {
     let (run, memory) = (inputs.model, inputs.memory)
     let model = run.languageModel()
     expansion = run.expansion
+    shortage = memory.shortage()
     sections = [
       ("model", Self.modelItems(model, run)),
       ("training", Self.trainingItems(recipe, model, memory, precision, ranks: ranks)),
-      ("data", try Self.dataItems(inputs.data.stream(), inputs.data.checkTokens())),
+      ("data", try Self.dataItems(inputs.data, reads: shortage == nil)),
       ("memory of a rank", Self.memoryItems(memory)),
       ("files", Self.fileItems(recipe, model, ranks: ranks)),
     ]
@@ -104,13 +107,20 @@ public struct TrainingPlan: CustomStringConvertible {
   }
 
   /// What each source gives, judged by its first samples.
-  private static func dataItems(_ stream: DataStream, _ check: TokenCheck) throws -> [Item] {
-    let shares = try DataShare.shares(of: stream)
-    let items = zip(stream.sources, shares).map { source, share in
+  ///
+  /// A plan that ends with an error leaves out what takes long.
+  private static func dataItems(_ data: RunData, reads: Bool) throws -> [Item] {
+    let stream = try data.stream()
+    let shares = reads ? try DataShare.shares(of: stream).map { "\($0); " } : []
+    var items = stream.sources.enumerated().map { index, source in
       let samples = source.samples.sampleCount.map { count($0) } ?? "endless"
-      return Item(name: source.name, value: "\(share); samples: \(samples)")
+      return Item(
+        name: source.name, value: (reads ? shares[index] : "") + "samples: \(samples)")
     }
-    return items + [Item(name: "token ids checked", value: "\(check)")]
+    if reads {
+      items.append(Item(name: "token ids checked", value: "\(try data.checkTokens())"))
+    }
+    return items
   }
 
   private static func trainedCount(_ model: LanguageModel) -> Int {

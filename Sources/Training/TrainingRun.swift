@@ -46,8 +46,10 @@ public final class TrainingRun {
       log.warning("\($0)")
     }
     let precision = try RunPrecision(recipe.train.precision, ranks: ranks)
+    let ranksHere = try ranks.countOnThisHost()
     let inputs = try ranks.agree {
       let inputs = try RunInputs(recipe, ranks: ranks.size, precision: precision.products)
+      if let shortage = inputs.memory.shortage(ranksHere: ranksHere) { throw shortage }
       try inputs.memory.checkScratch()
       try inputs.memory.checkAvailable()
       return inputs

@@ -94,6 +94,7 @@ struct StatexTrain: ParsableCommand {
     if dryRun {
       let plan = try ranks.agree { try TrainingPlan(recipe, ranks: ranks.size) }
       if ranks.leads { print(plan) }
+      try ranks.agree { if let shortage = plan.shortage { throw shortage } }
       return 0
     }
     if debug {

@@ -21,6 +21,8 @@ struct PlanCommand: ParsableCommand {
   }
 
   func run() throws {
-    print(try TrainingPlan(Recipe.load(path: config, overrides: overrides), ranks: ranks))
+    let plan = try TrainingPlan(Recipe.load(path: config, overrides: overrides), ranks: ranks)
+    print(plan)
+    if let shortage = plan.shortage { throw shortage }
   }
 }

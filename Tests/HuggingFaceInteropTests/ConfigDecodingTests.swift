@@ -155,6 +155,21 @@ private func gla(_ layer: LayerConfiguration) -> GLAConfiguration {
     #expect(!text.contains("\n"))
   }
 
+  @Test(arguments: [
+    #"{"model_type": "gla", "hidden_size": 1048576, "intermediate_size": 4194304, "num_hidden_layers": 4096}"#,
+    """
+    {"model_type": "mamba2", "hidden_size": 1048576, "num_hidden_layers": 4096, "num_heads": 4194304,
+     "head_dim": 16, "expand": 64, "state_size": 65536, "n_groups": 4194304, "vocab_size": 64}
+    """,
+  ])
+  func sizesWhoseProductsOverflowAreRefused(text: String) throws {
+    let error = #expect(throws: InteropError.self) { try decode(text) }
+    #expect(
+      error?.description
+        == "config.json: these sizes make a model of more than 17592186044416 parameters")
+    #expect(error?.exitCode == 65)
+  }
+
   @Test(arguments: [#"{}"#, #"{"model_type": "mamba"}"#, #"{"model_type": 3}"#])
   func otherFamiliesAreRefused(text: String) throws {
     let error = #expect(throws: InteropError.self) { try decode(text) }

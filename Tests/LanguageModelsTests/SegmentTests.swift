@@ -120,6 +120,20 @@ struct SegmentTests {
     #expect(SegmentStateStorage.thinning(segments: 100, states: 19) == 10)
     #expect(SegmentStateStorage.thinning(segments: 100, states: 18) == nil)
     #expect(SegmentStateStorage.thinning(segments: 1, states: 0) == nil)
+    for segments in 1...70 {
+      let kept = (1...segments).map {
+        SegmentStateStorage.thinned(every: $0).statesInMemory(segments: segments)
+      }
+      #expect(SegmentStateStorage.leastStates(segments: segments) == kept.min())
+      for states in 0...segments {
+        #expect(
+          SegmentStateStorage.thinning(segments: segments, states: states)
+            == kept.indices.dropFirst().first { kept[$0] <= states }.map { $0 + 1 })
+      }
+    }
+    // As many as a recipe can have, without a look at each.
+    #expect(SegmentStateStorage.thinning(segments: 1 << 30, states: 65_535) == 32_768)
+    #expect(SegmentStateStorage.leastStates(segments: 1 << 30) == 65_535)
   }
 
   @Test("a carried state goes on where it stopped", arguments: SmallModel.indices)

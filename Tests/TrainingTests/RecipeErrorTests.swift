@@ -34,6 +34,16 @@ private func message(yaml: String, overrides: [String] = []) -> String {
         """)
   }
 
+  @Test func tokensAreLimited() {
+    let text = message(
+      "data.sequence_length=1073741824",
+      "train={steps: 1, micro_batch: 128, sequences_per_step: 128}")
+    #expect(text.hasSuffix("micro_batch * sequence_length must be at most 68719476736 tokens"))
+    let sum = message(
+      "data.sequence_length=1073741824", "train={steps: 1073741824, sequences_per_step: 1048576}")
+    #expect(sum.hasSuffix("steps * sequences_per_step * sequence_length is beyond 64-bit counting"))
+  }
+
   @Test func requiredKeysAreNamed() {
     #expect(message("run={}").hasSuffix("the required key `run.output` is missing"))
     #expect(message("model={}").hasSuffix("the required key `model.init` is missing"))
@@ -87,9 +97,10 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("data.sequence_length", "4000000000000000000", "must be at most 1073741824, found 4000000000"),
     ("train.segment_length", "9000000000000000000", "must be at most 1073741824, found 9000000000"),
     ("train.micro_batch", "1073741824", "must be a multiple of micro_batch"),
+    ("train.sequences_per_step", "1048577", "must be between 1 and 1048576, found 1048577"),
     (
-      "train", "{steps: 1, micro_batch: 1073741824, sequences_per_step: 1073741824}",
-      "at most 68719476736 tokens"
+      "train", "{steps: 1, sequences_per_step: 65544, state_passing: 0.5}",
+      "must be at most 65536 with state_passing, found 65544"
     ),
     ("data.sources.0.weight", "1e300", "must be at most 1e+30, found 1e+300"),
     ("train.memory_budget", "9223372036854775807", "expected bytes, for example"),
@@ -130,9 +141,6 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("metrics.log_every", "0", "must be at least 1, found 0"),
     ("parallel.threads_per_rank", "0", "must be between 1 and 4096, found 0"),
     ("train.steps", "9000000000000000000", "must be at most 1073741824, found 9000000000000000000"),
-    (
-      "train", "{steps: 1073741824, sequences_per_step: 1073741824}", "beyond 64-bit counting"
-    ),
   ])
   func valuesOutOfRangeSayTheRange(path: String, value: String, expected: String) {
     let text = message("\(path)=\(value)")

@@ -52,6 +52,46 @@ import Training
     }
   }
 
+  @Test(arguments: [
+    ["data.sequence_length=1073741824", "train.segment_length=1"],
+    ["data.sequence_length=1073741824", "train.segment_length=4194304"],
+    ["train.sequences_per_step=1048576", "train.micro_batch=1048576"],
+    ["model.config.num_hidden_layers=4096", "model.config.hidden_size=4096"],
+  ])
+  func whatNoMachineHasIsRefusedInOneLine(_ overrides: [String]) throws {
+    let recipe = try Recipe.decode(yaml: Self.yaml, overrides: overrides)
+    let plan = try TrainingPlan(recipe, ranks: 1)
+    let shortage = try #require(plan.shortage)
+    #expect(shortage.exitCode == 64)
+    let words = #/a rank needs [0-9.]+ GB of memory, and this machine has [0-9.]+ GB: lower .*/#
+    #expect(shortage.description.wholeMatch(of: words) != nil, "\(shortage)")
+  }
+
+  @Test func whatCannotBeCountedIsRefused() throws {
+    let error = #expect(throws: TrainingError.self) {
+      try memory(
+        "data.sequence_length=1073741824", "train.segment_length=1",
+        "model.config.num_hidden_layers=256", "model.config.hidden_size=8192")
+    }
+    #expect(error?.exitCode == 64)
+    #expect(error?.description.contains("GB of memory, more than any machine has") == true)
+    let long = #expect(throws: TrainingError.self) {
+      try memory("data.sequence_length=1073741824", "train.segment_length=4194305")
+    }
+    #expect(
+      long?.description.hasPrefix("train.segment_length: a rank holds 4194305 tokens") == true)
+  }
+
+  @Test func whatFitsDependsOnTheRanksHere() throws {
+    let memory = try memory()
+    let bytes = 4 * memory.peak
+    #expect(memory.shortage(ranksHere: 1, total: bytes) == nil)
+    #expect(memory.shortage(ranksHere: 1, total: nil) == nil)
+    #expect(memory.shortage(ranksHere: 1, total: bytes - 1) != nil)
+    let error = try #require(memory.shortage(ranksHere: 2, total: bytes))
+    #expect(error.description.hasPrefix("the 2 ranks of this machine need "))
+  }
+
   @Test(arguments: ToyOptimizer.allCases)
   func aPlanCountsWhatAnyOptimizerKeeps(_ optimizer: ToyOptimizer) throws {
     var recipe = try Recipe.decode(yaml: Self.yaml)

@@ -60,9 +60,12 @@ extension FieldValue {
     }
   }
 
+  // Made once: a pattern is compiled where it is written. Nothing of it changes when it is used.
+  nonisolated(unsafe) private static let safePattern = /[A-Za-z_\/][A-Za-z0-9_.\/-]*/
+
   /// Text without quotes where that cannot be misread, else quoted.
   private static func word(_ text: String) -> String {
-    let isSafe = text.wholeMatch(of: /[A-Za-z_\/][A-Za-z0-9_.\/-]*/) != nil
+    let isSafe = text.wholeMatch(of: safePattern) != nil
     return isSafe && Kind(plain: text) == .text(text) ? text : quoted(text)
   }
 

@@ -152,9 +152,13 @@ extension FieldValue.Kind {
     }
   }
 
+  // Made once: a pattern is compiled where it is written. Nothing of it changes when it is used.
+  nonisolated(unsafe) private static let numberPattern =
+    /[-+]?(\d[\d_]*)?(\.[\d_]*)?([eE][-+]?\d+)?/
+
   /// Decimal integers and numbers, `_` allowed between digits: `1_000`, `-2`, `3e-4`, `.5`.
   private static func number(_ word: String) -> Self? {
-    guard let match = word.wholeMatch(of: /[-+]?(\d[\d_]*)?(\.[\d_]*)?([eE][-+]?\d+)?/),
+    guard let match = word.wholeMatch(of: numberPattern),
       match.output.1?.isEmpty == false || (match.output.2?.count ?? 0) > 1
     else { return nil }
     let digits = word.replacing("_", with: "")

@@ -21,6 +21,10 @@ extension Recipe {
 
     /// Tokens of a micro-batch at most.
     static let mostTokens = 1 << 36
+    /// Sequences of a step at most.
+    static let mostSequences = 1 << 20
+    /// Sequences of a step whose states are passed on at most: a checkpoint holds each by its name.
+    static let mostLanes = 1 << 16
 
     /// Optimizer steps; required.
     public var steps = 0
@@ -60,8 +64,9 @@ extension Recipe {
         .integer(
           "steps", \.steps, .atLeast(1), unit: "optimizer steps", "length of the run"),
         .integer(
-          "sequences_per_step", \.sequencesPerStep, .atLeast(1), unit: "sequences", standard: "8",
-          also: ", a multiple of `micro_batch`", "sequences of a step, over all ranks"),
+          "sequences_per_step", \.sequencesPerStep, .between(1, mostSequences), unit: "sequences",
+          standard: "8", also: ", a multiple of `micro_batch`; with `state_passing` at most 65536",
+          "sequences of a step, over all ranks"),
         .integer(
           "micro_batch", \.microBatch, .atLeast(1), unit: "sequences", standard: "1",
           "sequences that go through the model together"),
@@ -113,6 +118,11 @@ extension Recipe {
         throw reader.invalid(
           "sequences_per_step",
           "must be a multiple of micro_batch (\(microBatch)), found \(sequencesPerStep)")
+      }
+      guard statePassing == 0 || sequencesPerStep <= Self.mostLanes else {
+        throw reader.invalid(
+          "sequences_per_step",
+          "must be at most \(Self.mostLanes) with state_passing, found \(sequencesPerStep)")
       }
     }
   }
