@@ -26,6 +26,8 @@ PYTHON ?= python3
 BENCH_OPTIONS ?=
 # Options of the fault campaign: --short, --only F1,F10, --seed N.
 FAULTS ?=
+# Options of `make fuzz`: --inputs N, --seed N, --jobs N, names of parsers.
+FUZZ ?=
 VENV := .venv-interop
 
 export STATEX_MARCH := $(MARCH)
@@ -37,7 +39,7 @@ export OPENBLAS_NUM_THREADS := 1
 SWIFT_BUILD_FLAGS := -c release --scratch-path $(SCRATCH) $(if $(PARALLEL),--jobs $(PARALLEL))
 SWIFT_DIRS := Sources Tests Package.swift
 
-.PHONY: help setup packages setup-slurm setup-faults check-tools build test test-slurm test-hosts faults interop interop-env lint format demo bench bench-env clean
+.PHONY: help setup packages setup-slurm setup-faults check-tools build test test-slurm test-hosts faults fuzz interop interop-env lint format demo bench bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -77,6 +79,10 @@ test-hosts: build ## Cut a host off in the middle of a run, with network namespa
 faults: build ## Break runs in every way of a list and count what held (after setup-faults; FAULTS=--short)
 	swift build $(SWIFT_BUILD_FLAGS) --product fault-campaign
 	"$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)/fault-campaign" $(FAULTS)
+
+fuzz: check-tools ## Try 100,000 changed inputs on every parser (FUZZ="--seed 7 recipe": others)
+	swift build $(SWIFT_BUILD_FLAGS) --product fuzz
+	"$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)/fuzz" $(FUZZ)
 
 interop: build interop-env ## Compare with PyTorch, transformers and TensorBoard
 	STATEX_BIN="$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" \

@@ -295,6 +295,16 @@ let package = Package(
       name: "fault-campaign", dependencies: ["ChildPrograms", "TensorStorage", argumentParser],
       path: "Tests/FaultCampaign", swiftSettings: common),
     .executableTarget(
+      name: "fuzz",
+      dependencies: [
+        "Checkpointing", "ChildPrograms", "Compression", "ErrorReporting", "Evaluation", "Fields",
+        "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers", "RecallTasks",
+        "TensorFiles", "TensorStorage", "TokenData", "Training", "TrainingMetrics", "Watchdog",
+      ],
+      path: "Tests/Fuzz", swiftSettings: common),
+    .testTarget(
+      name: "FuzzTests", dependencies: ["ChildPrograms", "fuzz"], swiftSettings: common),
+    .executableTarget(
       name: "collectives-probe", dependencies: ["Collectives"], path: "Tests/CollectivesProbe",
       swiftSettings: common),
     .testTarget(
