@@ -187,7 +187,7 @@ let package = Package(
       dependencies: ["Fields", "RecallTasks", "TokenData"], swiftSettings: common),
     .testTarget(
       name: "TokenDataTests",
-      dependencies: ["TokenData", "Files", "RecallTasks", "Compression"],
+      dependencies: ["TokenData", "Fields", "Files", "RecallTasks", "Compression"],
       swiftSettings: common),
     .testTarget(
       name: "TrainingMetricsTests", dependencies: ["Files", "TrainingMetrics"],

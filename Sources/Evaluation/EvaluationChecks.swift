@@ -64,6 +64,12 @@ extension Perplexity {
     prefix: String, sequenceLength: Int, limit: Int? = nil, vocabulary: Int
   ) throws(TokenDataError) -> (source: TokenFileSource, sequenceCount: Int) {
     let tokens = try MegatronTokens(prefix: prefix)
+    guard try !LabelledRows.exist(prefix) else {
+      throw .invalid(
+        path: prefix, field: "labels",
+        reason:
+          "samples of a task, of which few tokens count, are no text to measure: measure the task")
+    }
     let source = try TokenFileSource(
       tokens, sequenceLength: sequenceLength, vocabularySize: vocabulary)
     let count = min(source.sampleCount ?? 0, limit ?? Int.max)

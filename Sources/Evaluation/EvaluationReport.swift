@@ -12,6 +12,8 @@ public struct TaskResult: Sendable, Equatable {
 
   /// The score of guessing; nil where it is nil, or not known.
   public let chance: Double?
+  /// The long text that prompts were made of; nil for tasks without one.
+  public var haystack: HaystackSource?
   /// Scores at each sequence length.
   public var lengths: [Length] = []
 
@@ -164,10 +166,20 @@ extension Perplexity.Result {
   }
 }
 
+extension HaystackSource {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("file", file.map { .string($0) } ?? .null), JSONMember("words", .integer(words)),
+      JSONMember("xxh64", .string(hash)),
+    ])
+  }
+}
+
 extension TaskResult {
   fileprivate var json: JSONValue {
     var members = Self.members(metric, summary)
     if let chance { members.append(JSONMember("chance", .finite(chance))) }
+    if let haystack { members.append(JSONMember("haystack", haystack.json)) }
     members.append(
       JSONMember(
         "lengths",

@@ -22,6 +22,8 @@ public struct EvaluationTask: Sendable {
     public var lengths: [Int]
     /// Samples at each length.
     public var samples: Int
+    /// The text of tasks that hide needles in one; nil for the generated text.
+    public var haystack: String?
 
     /// Names the numbers.
     public init(lengths: [Int], samples: Int) {
@@ -62,6 +64,12 @@ public struct EvaluationTask: Sendable {
   private static func decode(
     _ name: String, _ options: FieldValue, _ defaults: Defaults
   ) throws(FieldError) -> [EvaluationTask] {
+    var options = options
+    if let text = defaults.haystack, options["haystack"] == nil,
+      RecallTaskConfiguration.has(option: "haystack", task: name)
+    {
+      options["haystack"] = .text(text)
+    }
     let reader = try FieldReader(options, keys: nil)
     let lengths = try reader.integers(
       "sequence_length", default: defaults.lengths, .atLeast(1), orOne: true)
@@ -111,6 +119,7 @@ extension EvaluationTask {
     _ model: EvaluatedModel, seed: UInt64, tokenizer: (any Tokenizer)? = nil
   ) throws -> TaskResult {
     var result = TaskResult(name: name, metric: TaskResult.accuracy, chance: configuration.chance)
+    result.haystack = try model.ranks.together { try configuration.haystack() }
     for length in lengths {
       let records: [SampleRecord]
       if configuration.needsTokenizer {
@@ -135,12 +144,16 @@ extension EvaluationTask {
   }
 
   /// What identifies the task's samples and scores, beside the seed.
-  public var identity: JSONValue {
-    .object([
-      JSONMember("name", .string(name)), JSONMember("task", .string(configuration.name)),
-      JSONMember("options", options.jsonValue),
-      JSONMember("lengths", .array(lengths.map { .integer($0) })),
-      JSONMember("samples", .integer(samples)),
-    ])
+  ///
+  /// - Throws: `RecallTaskError` when its text cannot be read.
+  public func identity() throws(RecallTaskError) -> JSONValue {
+    let haystack = try configuration.haystack()
+    return .object(
+      [
+        JSONMember("name", .string(name)), JSONMember("task", .string(configuration.name)),
+        JSONMember("options", options.jsonValue),
+        JSONMember("lengths", .array(lengths.map { .integer($0) })),
+        JSONMember("samples", .integer(samples)),
+      ] + (haystack.map { [JSONMember("haystack", .string($0.hash))] } ?? []))
   }
 }

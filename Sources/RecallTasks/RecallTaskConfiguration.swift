@@ -21,6 +21,15 @@ public struct RecallTaskConfiguration: Sendable {
     if case .text = kind { true } else { false }
   }
 
+  /// Reads the long text that the task's prompts are made of; nil for tasks without one.
+  ///
+  /// - Throws: `RecallTaskError.file` about a file of the user's that cannot be used.
+  public func haystack() throws(RecallTaskError) -> HaystackSource? {
+    guard case .text(var generator) = kind else { return nil }
+    try generator.load()
+    return generator.source
+  }
+
   /// Reads a task's options.
   ///
   /// - Parameters:

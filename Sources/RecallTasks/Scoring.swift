@@ -6,7 +6,7 @@ public enum GenerationMetric: String, Sendable, CaseIterable {
   /// 1 when any reference is a substring of the prediction, ignoring case.
   case contains
   /// The fraction of references that are substrings of the prediction, ignoring case, after
-  /// trimming and replacing control characters by newlines (RULER).
+  /// replacing control characters by newlines and trimming (RULER).
   case stringMatchAll = "string_match_all"
   /// 1 when the first line of the prediction, trimmed, equals any reference.
   case exactMatch = "exact_match"
@@ -31,10 +31,8 @@ public enum GenerationMetric: String, Sendable, CaseIterable {
 
   private static func withoutControls(_ text: String) -> String {
     var scalars = String.UnicodeScalarView()
-    for scalar in text.trimmingCharacters(in: .whitespacesAndNewlines).unicodeScalars {
-      scalars.append(scalar.value < 0x20 ? "\n" : scalar)
-    }
-    return String(scalars)
+    for scalar in text.unicodeScalars { scalars.append(scalar.value < 0x20 ? "\n" : scalar) }
+    return String(scalars).trimmingCharacters(in: .whitespacesAndNewlines)
   }
 }
 

@@ -106,11 +106,25 @@ public final class DataStream {
     return (assignment.source, sampleIndex(assignment))
   }
 
-  private func sampleIndex(_ assignment: Mixture.Assignment) -> UInt64 {
-    let source = sources[assignment.source]
-    guard let count = source.samples.sampleCount else { return assignment.index }
+  /// How often the source of global sample `sample` was gone through before; 0 where it never ends.
+  public func epoch(ofGlobalSample sample: UInt64) -> UInt64 {
+    place(mixture.assignment(of: sample)).epoch
+  }
+
+  /// The epoch of one of a source's samples, and how many of the epoch came before.
+  private func place(
+    _ assignment: Mixture.Assignment
+  ) -> (epoch: UInt64, position: UInt64, count: Int?) {
+    guard let count = sources[assignment.source].samples.sampleCount else {
+      return (0, assignment.index, nil)
+    }
     let (epoch, position) = assignment.index.quotientAndRemainder(dividingBy: UInt64(count))
-    guard source.shuffle else { return position }
+    return (epoch, position, count)
+  }
+
+  private func sampleIndex(_ assignment: Mixture.Assignment) -> UInt64 {
+    let (epoch, position, count) = place(assignment)
+    guard let count, sources[assignment.source].shuffle else { return position }
     if let last = orders[assignment.source], last.epoch == epoch {
       return UInt64(last.order(Int(position)))
     }

@@ -28,6 +28,20 @@ extension MegatronTokens {
     return positions.count * element.byteCount
   }
 
+  /// The largest id, negative ones counting as the largest; nil without tokens.
+  ///
+  /// Reads the stored tokens once and allocates nothing.
+  public func largestID() -> UInt32? {
+    var best: UInt32?
+    var position = 0
+    while position < tokenCount {
+      let stretch = stored(from: position, count: min(tokenCount - position, 1 << 20))
+      best = max(best ?? 0, largestID(stretch))
+      position += stretch.count / element.byteCount
+    }
+    return best
+  }
+
   /// The largest of stored ids, negative ones counting as the largest.
   private func largestID(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
     switch element {

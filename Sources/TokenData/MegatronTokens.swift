@@ -1,3 +1,4 @@
+import Compression
 import ErrorReporting
 import Files
 
@@ -78,6 +79,9 @@ public final class MegatronTokens {
   public func fingerprint() -> DatasetFingerprint {
     DatasetFingerprint(tokens: bin.bytes, index: index.bytes)
   }
+
+  /// XXH64 of the stored tokens; reads all of them.
+  func contentHash() -> UInt64 { XXH64.hash(bin.bytes) }
 
   /// Overwrites `destination` with the tokens from `start` on.
   ///

@@ -1,3 +1,4 @@
+import Fields
 import Files
 import Foundation
 import LanguageModels
@@ -79,6 +80,12 @@ public struct RunData {
     case .tokens(let prefix):
       let tokens = try MegatronTokens(prefix: prefix)
       let content = "tokens " + tokens.fingerprint().description
+      if try LabelledRows.exist(prefix) {
+        let rows = try LabelledRows(
+          tokens, sequenceLength: recipe.data.sequenceLength,
+          vocabularySize: model.configuration.vocabularySize)
+        return (rows, .init(content: content + " labels " + rows.labelHash, name: prefix))
+      }
       let samples = try TokenFileSource(
         tokens, sequenceLength: recipe.data.sequenceLength,
         vocabularySize: model.configuration.vocabularySize,
@@ -88,11 +95,20 @@ public struct RunData {
       let tokenizer = try Self.tokenizer(of: task, model)
       let reading = tokenizer.map { " read with \($0.identity)" } ?? ""
       let name = task.name + " " + task.options.oneLine + reading
+      let content = try Self.content(of: task) + reading
       let samples = try task.configuration.makeSource(
         sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training,
         tokenizer: tokenizer)
-      return (samples, .init(content: "task " + name, name: name))
+      return (samples, .init(content: content, name: name))
     }
+  }
+
+  /// The task and its options, a file among them by its contents.
+  private static func content(of task: Recipe.Task) throws(RecallTaskError) -> String {
+    let options = FieldValue(
+      .mapping(task.options.entries.filter { $0.key != "haystack" }), place: task.options.place)
+    let haystack = try task.configuration.haystack().map { " in \($0)" } ?? ""
+    return "task " + task.name + " " + options.oneLine + haystack
   }
 
   /// Requires that every stored token id, or those in a part of each file, is inside the vocabulary.
@@ -147,10 +163,16 @@ func runTokenizer(_ name: String?, model: RunModel, task: String) throws -> any 
   if let name {
     return try loadTokenizer(name)
   }
-  if let directory = model.directory, try FileSystem.exists(directory + "/tokenizer.json") {
-    return try HuggingFaceTokenizer(path: directory)
-  }
+  if let tokenizer = try modelTokenizer(model) { return tokenizer }
   throw TrainingError.unsupported(
     "the task \(task) needs a tokenizer: give it `tokenizer: DIR` or `tokenizer: byte`, or put "
       + "tokenizer.json beside the model's config.json")
+}
+
+/// The tokenizer of the pretrained model; nil where its directory has none.
+func modelTokenizer(_ model: RunModel) throws -> (any Tokenizer)? {
+  guard let directory = model.directory,
+    try FileSystem.exists(directory + "/tokenizer.json")
+  else { return nil }
+  return try HuggingFaceTokenizer(path: directory)
 }

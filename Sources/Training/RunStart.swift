@@ -36,11 +36,7 @@ struct RunStart {
     let step = reader.manifest.step
     // Before the tensors, whose order depends on what is trained.
     let record = try TrainingRecord(reader.manifest.training, path: checkpoint)
-    phases = try record.resuming(
-      with: inputs.data.identity, recipe.fixedSettings,
-      model: ModelIdentity(inputs.model.configuration),
-      nextSample: UInt64(record.spikes.batch(ofStep: step + 1) - 1)
-        * UInt64(recipe.train.sequencesPerStep))
+    phases = try record.phases(resuming: recipe, inputs.data, inputs.model)
     guard step <= recipe.train.steps else {
       throw TrainingError.alreadyTrained(steps: recipe.train.steps, checkpoint: step)
     }
@@ -91,6 +87,21 @@ public enum RunNote: Sendable, Equatable {
   case information(String)
   /// What is probably not wanted.
   case warning(String)
+}
+
+extension TrainingRecord {
+  /// How sources are mixed when a recipe goes on from the record's step.
+  ///
+  /// - Throws: `TrainingError.changed` when it does not go on with what was begun, and what describing the
+  ///   model can throw.
+  func phases(
+    resuming recipe: Recipe, _ data: RunData, _ model: RunModel
+  ) throws -> [Mixture.Phase] {
+    try resuming(
+      with: data.identity, recipe.fixedSettings, model: ModelIdentity(model.configuration),
+      nextSample: UInt64(spikes.batch(ofStep: step + 1) - 1)
+        * UInt64(recipe.train.sequencesPerStep))
+  }
 }
 
 extension Recipe {

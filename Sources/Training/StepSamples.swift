@@ -14,6 +14,8 @@ package final class StepSamples {
   private let firstMicroBatch: Int
   /// The source of each sample of the batch.
   private var sources: [Int]
+  /// The global number of the batch's first sample.
+  private var firstSample: UInt64 = 0
 
   /// Allocates for the samples of a rank.
   init(_ recipe: Recipe, _ stream: DataStream, tree: ReductionTree, rank: Int) {
@@ -45,13 +47,19 @@ package final class StepSamples {
   ///
   /// - Throws: what a source throws when its data are damaged.
   func load(batch number: Int) throws {
-    let first = UInt64(number - 1) * UInt64(samplesPerStep) + UInt64(firstMicroBatch * microBatch)
+    firstSample =
+      UInt64(number - 1) * UInt64(samplesPerStep) + UInt64(firstMicroBatch * microBatch)
     for index in sources.indices {
-      let sample = first + UInt64(index)
+      let sample = firstSample + UInt64(index)
       sources[index] = stream.source(ofGlobalSample: sample)
       try stream.write(globalSample: sample, into: batch[index])
       Self.observer?(sample, batch[index])
     }
+  }
+
+  /// This rank's samples of the batch that was read, by their global numbers.
+  var loaded: [(sample: UInt64, source: Int, buffer: SampleBuffer)] {
+    sources.indices.map { (firstSample + UInt64($0), sources[$0], batch[$0]) }
   }
 
   /// Where all samples of batch `number` come from, those of other ranks included.

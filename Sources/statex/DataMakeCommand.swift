@@ -7,10 +7,11 @@ extension DataCommand {
   /// `statex data make`: a generated task's samples as a token file.
   struct Make: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "make", abstract: "Write samples of a generated task as a Megatron token file.",
+      commandName: "make", abstract: "Write samples of a generated task as token files.",
       discussion: """
-        Each sample's --sequence-length input tokens are one document; which targets count is not \
-        kept, so this is for tasks whose every token counts, such as markov.
+        PREFIX.bin and PREFIX.idx are a Megatron data set: each sample's --sequence-length input tokens \
+        are one document. PREFIX.labels has the targets that count. As a source of a recipe they are the \
+        same samples as the task's; other programs see the tokens only.
         """)
 
     /// Which of a task's two streams.
@@ -29,7 +30,7 @@ extension DataCommand {
     @Option(help: "Tokens per sample.")
     var sequenceLength: Int
 
-    @Option(help: "PREFIX of PREFIX.bin and PREFIX.idx.")
+    @Option(help: "PREFIX of PREFIX.bin, PREFIX.idx and PREFIX.labels.")
     var output: String
 
     @Option(help: "The random seed of the samples.")
@@ -51,14 +52,16 @@ extension DataCommand {
       let source = try configuration.makeSource(
         sequenceLength: sequenceLength, seed: seed, stream: stream.samples,
         tokenizer: try tokenizer.map { name throws(TokenDataError) in try loadTokenizer(name) })
-      let writer = try MegatronWriter(prefix: output, vocabularySize: source.requiredVocabulary)
+      let writer = try LabelledRowsWriter(
+        prefix: output, rowCount: samples, rowLength: sequenceLength,
+        vocabularySize: source.requiredVocabulary)
       let sample = SampleBatch(sampleCount: 1, sequenceLength: sequenceLength)
       for index in 0..<samples {
         try source.write(sample: UInt64(index), into: sample[0])
-        try writer.append(Array(sample.inputs))
+        try writer.append(sample[0])
       }
-      try writer.finish()
-      print("wrote \(output): \(writer.documentCount) documents, \(writer.tokenCount) tokens")
+      let tokens = try writer.finish()
+      print("wrote \(output): \(samples) documents, \(tokens) tokens, with labels")
     }
   }
 }

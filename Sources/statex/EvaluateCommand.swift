@@ -48,6 +48,9 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "The tokenizer for text tasks: a directory or `byte` (default: the model's).")
   var tokenizer: String?
 
+  @Option(help: "The text of tasks that hide needles in one (default: a generated text).")
+  var haystack: String?
+
   @Option(help: "The random seed of the tasks' samples.")
   var seed: UInt64 = 0
 
@@ -67,6 +70,12 @@ struct EvaluateCommand: ParsableCommand {
     try requireCount(sequenceLength, "--sequence-length")
     try requireCount(samples, "--samples")
     try requireCount(sequences ?? 1, "--sequences")
+    guard
+      haystack == nil
+        || task.contains(where: { RecallTaskConfiguration.has(option: "haystack", task: $0.name) })
+    else {
+      throw ValidationError("--haystack: no --task hides needles in a text")
+    }
     guard !(perToken || bitsPerByte) || perplexity != nil else {
       throw ValidationError(
         "\(perToken ? "--per-token" : "--bits-per-byte") needs --perplexity")
@@ -94,7 +103,8 @@ struct EvaluateCommand: ParsableCommand {
 
   /// Reads everything and checks what can be checked before anything is measured.
   private func prepare() throws -> (EvaluationPlan, EvaluatedModel) {
-    let defaults = EvaluationTask.Defaults(sequenceLength: sequenceLength, samples: samples)
+    var defaults = EvaluationTask.Defaults(sequenceLength: sequenceLength, samples: samples)
+    defaults.haystack = haystack
     var plan = EvaluationPlan()
     plan.tasks = try task.flatMap {
       try EvaluationTask.tasks(name: $0.name, options: $0.options, defaults: defaults)
@@ -186,7 +196,7 @@ struct EvaluationPlan {
             JSONMember("bits_per_byte", .bool(text.countsBytes)),
           ])))
     }
-    members.append(JSONMember("tasks", .array(tasks.map(\.identity))))
+    members.append(JSONMember("tasks", .array(try tasks.map { try $0.identity() })))
     let files = fileTasks.map { JSONMember($0.name, .string($0.fingerprint)) }
     members.append(JSONMember("task_files", .object(files)))
     return members

@@ -162,10 +162,14 @@ extension PathDescription {
     return description
   }
 
+  /// The prefix of a Megatron data set, given the prefix or either file.
+  static func tokenPrefix(_ path: String) -> String {
+    path.hasSuffix(".idx") || path.hasSuffix(".bin") ? String(path.dropLast(4)) : path
+  }
+
   /// A Megatron data set: its size and its first tokens, given the prefix or either file.
   static func tokens(_ path: String) throws(TokenDataError) -> PathDescription {
-    let isFile = path.hasSuffix(".idx") || path.hasSuffix(".bin")
-    let data = try MegatronTokens(prefix: isFile ? String(path.dropLast(4)) : path)
+    let data = try MegatronTokens(prefix: tokenPrefix(path))
     let first = UnsafeMutableBufferPointer<Int32>.allocate(capacity: min(16, data.tokenCount))
     defer { first.deallocate() }
     try data.read(from: 0, into: first, vocabularySize: nil)

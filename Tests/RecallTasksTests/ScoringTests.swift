@@ -24,6 +24,25 @@ import TokenData
         == example.score)
   }
 
+  private struct Match: Decodable {
+    let prediction: String
+    let references: [String]
+    let score: Double
+  }
+
+  /// What lm-evaluation-harness gives for the same table, which `make interop` compares.
+  @Test func stringMatchAllIsRulers() throws {
+    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().appendingPathComponent("Fixtures/recall/string_match_all.json")
+    let cases = try JSONDecoder().decode([Match].self, from: Data(contentsOf: file))
+    #expect(cases.count == 9)
+    for match in cases {
+      let score = GenerationMetric.stringMatchAll.score(
+        match.prediction, references: match.references)
+      #expect(score == match.score, "\(match)")
+    }
+  }
+
   @Test func tokenAccuracyLooksAtCountedPositionsOnly() {
     let batch = SampleBatch(sampleCount: 1, sequenceLength: 4)
     for i in 0..<4 { batch.targets[i] = Int32(i) }

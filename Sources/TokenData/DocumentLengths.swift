@@ -1,0 +1,39 @@
+/// How many tokens the documents of a data set have.
+public struct DocumentLengths {
+  /// The lengths of documents with tokens, ascending.
+  private let sorted: [Int]
+
+  /// Documents without tokens.
+  public let emptyCount: Int
+
+  /// Measures a data set's documents; reads its index.
+  public init(_ tokens: MegatronTokens) {
+    let starts = tokens.documentStarts
+    let ends = starts.dropFirst() + [tokens.tokenCount]
+    sorted = zip(starts, ends).map { $1 - $0 }.sorted()
+    emptyCount = tokens.documentCount - starts.count
+  }
+
+  /// The length that `percent` of the documents do not exceed, the smallest such (nearest rank); nil where no
+  /// document has tokens. 0 is the shortest.
+  ///
+  /// - Precondition: `0 <= percent <= 100`.
+  public func percentile(_ percent: Int) -> Int? {
+    guard !sorted.isEmpty else { return nil }
+    return sorted[max((sorted.count * percent + 99) / 100, 1) - 1]
+  }
+
+  /// The mean length; nil where no document has tokens.
+  public var mean: Double? {
+    sorted.isEmpty ? nil : Double(sorted.reduce(0, +)) / Double(sorted.count)
+  }
+
+  /// How many documents have 1, 2 to 3, 4 to 7, ... tokens, from the shortest to the longest.
+  public var histogram: [(lengths: ClosedRange<Int>, documents: Int)] {
+    guard let shortest = sorted.first, let longest = sorted.last else { return [] }
+    func bin(_ length: Int) -> Int { Int.bitWidth - 1 - length.leadingZeroBitCount }
+    var counts = [Int](repeating: 0, count: bin(longest) + 1)
+    for length in sorted { counts[bin(length)] += 1 }
+    return (bin(shortest)...bin(longest)).map { ((1 << $0)...((2 << $0) - 1), counts[$0]) }
+  }
+}
