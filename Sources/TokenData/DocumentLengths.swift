@@ -14,8 +14,9 @@ public struct DocumentLengths {
     emptyCount = tokens.documentCount - starts.count
   }
 
-  /// The length that `percent` of the documents do not exceed, the smallest such (nearest rank); nil where no
-  /// document has tokens. 0 is the shortest.
+  /// The smallest length that `percent` percent of the documents do not exceed, 0 being the shortest one.
+  ///
+  /// By nearest rank; nil where no document has tokens.
   ///
   /// - Precondition: `0 <= percent <= 100`.
   public func percentile(_ percent: Int) -> Int? {
@@ -28,7 +29,7 @@ public struct DocumentLengths {
     sorted.isEmpty ? nil : Double(sorted.reduce(0, +)) / Double(sorted.count)
   }
 
-  /// How many documents have 1, 2 to 3, 4 to 7, ... tokens, from the shortest to the longest.
+  /// How many documents have lengths from one power of two to the next, from the shortest to the longest.
   public var histogram: [(lengths: ClosedRange<Int>, documents: Int)] {
     guard let shortest = sorted.first, let longest = sorted.last else { return [] }
     func bin(_ length: Int) -> Int { Int.bitWidth - 1 - length.leadingZeroBitCount }

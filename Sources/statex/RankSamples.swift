@@ -25,6 +25,7 @@ struct RankSamples {
   ///   - place: what is looked at.
   ///   - tokenizer: of stored tokens; nil for the pretrained model's.
   ///   - limit: tokens of a sample that are shown at most; 0 for all.
+  /// - Throws: `CommandError.usage` for a step that the run does not have; what opening its data can throw.
   init(_ recipe: Recipe, _ place: Place, tokenizer: String?, limit: Int) throws {
     guard place.step <= recipe.train.steps else {
       throw CommandError.usage(

@@ -18,6 +18,7 @@ struct TokenFileDescription {
   ///   - prefix: the pair's prefix, or either file.
   ///   - first: how many documents to decode.
   ///   - text: how; its tokenizer may be nil for none.
+  /// - Throws: `TokenDataError`.
   init(_ prefix: String, first: Int, _ text: SampleText) throws {
     facts = try PathDescription.tokens(prefix)
     let tokens = try MegatronTokens(prefix: PathDescription.tokenPrefix(prefix))

@@ -102,7 +102,7 @@ import TokenData
       Issue.record("accepted")
     } catch {
       #expect("\(error)".hasPrefix(prefix + ".labels: " + message), "\(error)")
-      #expect((error as? TokenDataError)?.exitCode == 65)
+      #expect(error.exitCode == 65)
     }
   }
 

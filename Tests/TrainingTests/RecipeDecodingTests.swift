@@ -119,6 +119,19 @@ let leastRecipe = """
     #expect(recipe.metrics.logEvery == 5)
   }
 
+  /// `tokens` names files, but of a task that has such an option it is that option.
+  @Test func tokensOfATaskAreItsOwn() throws {
+    let recipe = try Recipe.decode(
+      yaml: leastRecipe,
+      overrides: ["data.sources=[{task: copying, tokens: 5, form: s4}, {tokens: a/b}]"])
+    guard case .task(let task) = recipe.data.sources[0].kind else {
+      Issue.record("\(recipe.data.sources[0])")
+      return
+    }
+    #expect(task.options["tokens"]?.kind == .integer(5) && recipe.data.sources[1].name == "b")
+    #expect(try recipe.resolvedYAML().contains("tokens: 5"))
+  }
+
   @Test func absentKeysTakeThePapersValues() throws {
     let recipe = try Recipe.decode(yaml: leastRecipe)
     #expect(recipe.run.name == "demo")

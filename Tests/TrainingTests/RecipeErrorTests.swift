@@ -199,6 +199,7 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("{task: mqar, vocab: big}", "0.vocab`: expected an integer, found the text \"big\""),
     ("{task: mqar, vocab: {a: 1}}", "0.vocab`: expected an integer, found a mapping"),
     ("{task: passkey, tokenizer: 3}", "0.tokenizer`: expected a text"),
+    ("{task: copying, tokens: a/b}", "0.tokens`: expected an integer, found the text \"a/b\""),
     ("{task: mqqr}", "found `mqqr`; did you mean `mqar`?"),
     ("{task: mqar, wieght: 2}", "unknown key `data.sources.0.wieght`; did you mean `weight`?"),
     (

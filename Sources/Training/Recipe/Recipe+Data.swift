@@ -114,7 +114,7 @@ extension Recipe {
     /// Reads a source that follows `others` in the list.
     init(_ reader: FieldReader, besides others: [Source]) throws(FieldError) {
       let standardName: String
-      switch (reader.value("tokens"), reader.value("task")) {
+      switch (Task.ownsTokens(reader) ? nil : reader.value("tokens"), reader.value("task")) {
       case (.some, nil):
         let keys = ["tokens"] + Self.keys
         try reader.refuse(except: keys)

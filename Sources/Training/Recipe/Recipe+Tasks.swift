@@ -32,6 +32,12 @@ extension Recipe {
       ]
     }
 
+    /// Whether the key `tokens` of a mapping is an option of its task rather than the name of files.
+    static func ownsTokens(_ reader: FieldReader) -> Bool {
+      guard case .text(let task)? = reader.value("task")?.kind else { return false }
+      return RecallTaskConfiguration.has(option: "tokens", task: task)
+    }
+
     /// Reads a task; `other` are keys of the same mapping that are not its own.
     init(_ reader: FieldReader, besides other: [String]) throws(FieldError) {
       name = try reader.text("task")
