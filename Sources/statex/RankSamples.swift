@@ -17,6 +17,8 @@ struct RankSamples {
   private let samples: [DataPreview.Sample]
   private let tokenizers: [(any Tokenizer)?]
   private let limit: Int
+  /// Ranks that share a sequence.
+  private let parts: Int
 
   /// Reads the samples.
   ///
@@ -36,13 +38,18 @@ struct RankSamples {
     tokenizers = try recipe.data.sources.indices.map {
       try preview.tokenizer(ofSource: $0, named: tokenizer)
     }
+    parts = recipe.parallel.sequenceRanks
     self.place = place
     self.limit = limit
   }
 
   /// A few lines for each sample.
   var text: String {
-    "rank \(place.rank) of \(place.ranks)\n\n" + samples.map(text).joined(separator: "\n\n")
+    let shared =
+      parts > 1
+      ? ", which shares each sequence with \(parts - 1) other\(parts == 2 ? "" : "s")" : ""
+    return "rank \(place.rank) of \(place.ranks)\(shared)\n\n"
+      + samples.map(text).joined(separator: "\n\n")
   }
 
   private func text(_ sample: DataPreview.Sample) -> String {

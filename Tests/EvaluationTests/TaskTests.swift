@@ -64,6 +64,55 @@ struct TaskTests {
     }
   }
 
+  @Test("every task can be measured", arguments: RecallTaskConfiguration.names)
+  func everyTask(_ name: String) throws {
+    let options: FieldValue = name == "mqar" ? ["vocab": 64] : [:]
+    let tasks = try EvaluationTask.tasks(
+      name: name, options: options, defaults: .init(sequenceLength: 1800, samples: 2))
+    let result = try tasks[0].measure(
+      randomModel(vocabulary: 257, segmentLength: 1024), seed: 0, tokenizer: ByteTokenizer())
+    #expect(result.lengths.map(\.scores.count) == [2] && result.summary.mean.isFinite)
+    let metrics =
+      ["phonebook", "text_copying", "classification"].contains(name)
+      ? "exact_match"
+      : name.hasPrefix("niah") ? "string_match_all" : name == "passkey" ? "contains" : "accuracy"
+    #expect(result.metric == metrics)
+    let json = EvaluationReport(tasks: [result]).json["tasks"]?[name]
+    let hasText = RecallTaskConfiguration.has(option: "haystack", task: name)
+    #expect((json?["haystack"]?["words"]?.integer() != nil) == hasText)
+    #expect((json?["chance"] == nil) == (metrics != "accuracy" && name != "classification"))
+  }
+
+  @Test(
+    "lists of what makes a task hard are measured value by value",
+    arguments: [
+      ("phonebook", "entries", [5, 9]), ("text_copying", "words", [4, 8]),
+      ("classification", "demonstrations", [0, 4]),
+    ] as [(String, String, [Int])])
+  func sweeps(_ name: String, _ option: String, _ values: [Int]) throws {
+    let list = FieldValue.list(values.map(FieldValue.integer))
+    let tasks = try EvaluationTask.tasks(
+      name: name, options: .mapping([(option, list)]), defaults: defaults)
+    #expect(tasks.map(\.name) == values.map { "\(name)_\($0)" })
+  }
+
+  @Test("a text for all tasks that hide needles in one, unless they name their own")
+  func haystacks() throws {
+    var defaults = defaults
+    defaults.haystack = "/nowhere/default.txt"
+    func source(_ name: String, _ options: FieldValue = [:]) throws -> HaystackSource? {
+      let task = try EvaluationTask.tasks(name: name, options: options, defaults: defaults)[0]
+      return try task.configuration.haystack()
+    }
+    #expect(try source("niah_single_1") == nil && source("mqar") == nil)
+    for (options, path) in [
+      ([:], "/nowhere/default.txt"), (["haystack": "/nowhere/own.txt"], "/nowhere/own.txt"),
+    ] as [(FieldValue, String)] {
+      let error = #expect(throws: RecallTaskError.self) { try source("niah_single_2", options) }
+      #expect(error?.description.contains(path) == true && error?.exitCode == 74)
+    }
+  }
+
   @Test("what cannot be measured is said")
   func refusals() throws {
     #expect(throws: RecallTaskError.self) {
