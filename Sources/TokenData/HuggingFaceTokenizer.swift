@@ -25,7 +25,8 @@ public final class HuggingFaceTokenizer: Tokenizer {
   public let endOfText: Int32?
 
   private let definition: TokenizerDefinition
-  private var encoder: PieceEncoder
+  /// In memory of its own, so that using it needs no check for exclusive access.
+  private let encoder: UnsafeMutablePointer<PieceEncoder>
 
   /// Reads `tokenizer.json`, and `tokenizer_config.json` if it stands beside it.
   ///
@@ -42,7 +43,13 @@ public final class HuggingFaceTokenizer: Tokenizer {
     vocabularySize = definition.tokenTexts.count
     beginningOfText = definition.beginningOfText
     endOfText = definition.endOfText
-    encoder = PieceEncoder(definition)
+    encoder = .allocate(capacity: 1)
+    encoder.initialize(to: PieceEncoder(definition))
+  }
+
+  deinit {
+    encoder.deinitialize(count: 1)
+    encoder.deallocate()
   }
 
   /// A tokenizer that shares the tables and has its own caches.
@@ -85,10 +92,11 @@ public final class HuggingFaceTokenizer: Tokenizer {
       let segment = UnsafeBufferPointer(rebasing: bytes[range])
       definition.preTokenizer.split(segment, isFirst: isFirst && range.lowerBound == 0) { piece in
         guard let cuts = definition.wordCuts else {
-          return encoder.encode(piece, appendingTo: &output.pointee)
+          return encoder.pointee.encode(piece, appendingTo: &output.pointee)
         }
         cuts.split(piece) {
-          encoder.encode(UnsafeBufferPointer(rebasing: piece[$0]), appendingTo: &output.pointee)
+          encoder.pointee.encode(
+            UnsafeBufferPointer(rebasing: piece[$0]), appendingTo: &output.pointee)
         }
       }
     } token: {

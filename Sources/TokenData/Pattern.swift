@@ -21,7 +21,8 @@ package final class Pattern: @unchecked Sendable {
       case set
       /// `least` to `most` of them, as many as possible.
       case repetition
-      /// The first of `branches[first ..< first + count]` that matches to the end.
+      /// The first of `branches[first ..< first + count]` that matches to the end; `entries[table + c]`
+      /// is the number of the first that can begin with class c.
       case choice
       /// The next scalar has a class in `mask`; at the text's end it has none.
       case lookahead
@@ -30,13 +31,14 @@ package final class Pattern: @unchecked Sendable {
     }
 
     var kind = Kind.accept
-    /// Gives nothing back (`repetition`), or must not hold (`lookahead`).
+    /// Has no use for giving anything back (`repetition`), or must not hold (`lookahead`).
     var flag = false
     var mask: UInt64 = 0
     var least = 0
     var most = 0
     var first = 0
     var count = 0
+    var table = 0
     var next = 0
   }
 
@@ -46,12 +48,13 @@ package final class Pattern: @unchecked Sendable {
     var start: Int
   }
 
-  let program: UnsafeMutableBufferPointer<Instruction>
-  let branches: UnsafeMutableBufferPointer<Branch>
+  let program: UnsafePointer<Instruction>
+  let branches: UnsafePointer<Branch>
+  let entries: UnsafePointer<UInt8>
   /// The class of every scalar.
-  let classes: UnsafeMutableBufferPointer<UInt8>
+  let classes: UnsafePointer<UInt8>
   /// The class of every byte that is a character by itself.
-  let singles: UnsafeMutableBufferPointer<UInt8>
+  let singles: UnsafePointer<UInt8>
   /// Bytes below this are characters by themselves.
   let singleLimit: Int
   /// Where a match starts in the program, and the classes that it can begin with.
@@ -62,6 +65,7 @@ package final class Pattern: @unchecked Sendable {
   /// - Parameters:
   ///   - text: the regular expression.
   ///   - alphabet: what the bytes to be searched are.
+  /// - Throws: what of it is not known.
   package convenience init(_ text: String, alphabet: Alphabet = .text) throws(PatternParser.Failure)
   {
     try self.init(PatternParser.parse(text), alphabet: alphabet)
@@ -89,6 +93,7 @@ package final class Pattern: @unchecked Sendable {
     self.start = Branch(mask: first.mask, start: start)
     program = Self.copy(compiler.program)
     branches = Self.copy(compiler.branches)
+    entries = Self.copy(compiler.entries)
     classes = Self.copy(partition.classes)
     let spellings: [UInt32] =
       switch alphabet {
@@ -102,14 +107,15 @@ package final class Pattern: @unchecked Sendable {
   deinit {
     program.deallocate()
     branches.deallocate()
+    entries.deallocate()
     classes.deallocate()
     singles.deallocate()
   }
 
-  private static func copy<Element>(_ array: [Element]) -> UnsafeMutableBufferPointer<Element> {
-    let buffer = UnsafeMutableBufferPointer<Element>.allocate(capacity: array.count)
-    _ = buffer.initialize(from: array)
-    return buffer
+  private static func copy<Element>(_ array: [Element]) -> UnsafePointer<Element> {
+    let memory = UnsafeMutablePointer<Element>.allocate(capacity: array.count)
+    memory.initialize(from: array, count: array.count)
+    return UnsafePointer(memory)
   }
 }
 
@@ -159,6 +165,7 @@ struct ScalarPartition {
 struct PatternCompiler {
   private(set) var program: [Pattern.Instruction] = [Pattern.Instruction()]
   private(set) var branches: [Pattern.Branch] = []
+  private(set) var entries: [UInt8] = []
   /// The instruction that ends a match.
   let accept = 0
   private let partition: ScalarPartition
@@ -193,7 +200,10 @@ struct PatternCompiler {
     case .repetition(.set(let set), let least, let most, let isPossessive):
       let place = add(.repetition, next: next)
       program[place].mask = mask(set)
-      program[place].flag = isPossessive
+      // What follows cannot begin with what this would give back, or matches anyway.
+      let rest = firstClasses(next)
+      let givesBack = rest.canBeEmpty ? program[next].kind != .accept : rest.mask & mask(set) != 0
+      program[place].flag = isPossessive || !givesBack
       (program[place].least, program[place].most) = (least, most)
       return place
     case .repetition(let group, _, _, let isPossessive):
@@ -209,10 +219,14 @@ struct PatternCompiler {
     let place = add(.choice, next: next)
     program[place].first = branches.count
     program[place].count = starts.count
-    for start in starts {
+    program[place].table = entries.count
+    let own = starts.map { start in
       let first = firstClasses(start)
-      branches.append(
-        Pattern.Branch(mask: first.canBeEmpty ? UInt64.max : first.mask, start: start))
+      return Pattern.Branch(mask: first.canBeEmpty ? UInt64.max : first.mask, start: start)
+    }
+    branches += own
+    entries += (0..<64).map { number in
+      UInt8(own.firstIndex { $0.mask >> UInt64(number) & 1 == 1 } ?? own.count)
     }
     return place
   }

@@ -58,6 +58,7 @@ package struct PatternParser {
   private mutating func choice() throws(Failure) -> PatternNode {
     var branches = [try sequence()]
     while take("|") { branches.append(try sequence()) }
+    guard branches.count < 256 else { throw failure("more than 255 alternatives") }
     return branches.count == 1 ? branches[0] : .choice(branches)
   }
 

@@ -37,13 +37,15 @@ def test_documents_agree(directory, probe, documents):
     assert not found, f"{len(found)} of {len(documents)} documents differ, the first:\n" + "\n".join(found[:3])
 
 
-SCALARS = [c for c in range(1, 0x110000) if not 0xD800 <= c < 0xE000]
+# All but some ideographs and most of what is unassigned or for private use.
+SCALARS = [c for c in range(1, 0x110000) if not 0xD800 <= c < 0xE000
+           and (c < 0x20000 or 0xE0000 <= c < 0xE0200 or c % 61 == 0)]
 # Kinds that between them have every normalisation form, lower case, digits, punctuation and all the categories.
 UNICODE_KINDS = ["bloom", "byte-level-nfc", "crossing", "falcon", "llama-3", "lowercase", "o200k", "starcoder"]
 
 
-def every_scalar():
-    """Every scalar between letters and on a line of its own, and those that take part in normalisation with neighbours."""
+def scalars_in_context():
+    """Those scalars between letters and on a line of its own, and those that take part in normalisation with neighbours."""
     for first in range(0, len(SCALARS), 512):
         yield "\n".join(f"a{chr(c)}b\n{chr(c)}" for c in SCALARS[first:first + 512])
     active = [
@@ -62,6 +64,6 @@ def every_scalar():
 
 @pytest.mark.parametrize("name", UNICODE_KINDS)
 def test_every_scalar_is_read_alike(name, probe):
-    texts = [text.encode() for text in every_scalar()]
+    texts = [text.encode() for text in scalars_in_context()]
     found = differences(probe, TESTS / "Fixtures" / "tokenizers" / name / "tokenizer.json", texts)
     assert not found, f"{len(found)} of {len(texts)} texts differ, the first:\n" + "\n".join(found[:3])
