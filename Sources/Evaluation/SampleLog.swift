@@ -116,13 +116,14 @@ public final class SampleLog {
   /// The sample of that id, if it was measured already.
   func record(_ key: Key, id: JSONValue) -> SampleRecord? { known[key]?[id.line] }
 
-  /// Appends samples; collective.
+  /// Appends samples that are not there yet; collective.
   func append(_ records: [SampleRecord], _ key: Key) throws {
     _ = try ranks.gather {
       let head = [
         JSONMember("measure", .string(key.name)), JSONMember("length", .integer(key.length)),
       ]
-      let text = records.map { JSONValue.object(head + $0.members).line + "\n" }.joined()
+      let missing = records.filter { record(key, id: $0.id) == nil }
+      let text = missing.map { JSONValue.object(head + $0.members).line + "\n" }.joined()
       try file?.append(Array(text.utf8))
       return []
     }

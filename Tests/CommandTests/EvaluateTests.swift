@@ -13,11 +13,22 @@ import Testing
     try place.statex(
       "data", "make", "--task", "markov:symbols=8", "--samples", "9", "--sequence-length", "50",
       "--output", "text")
+    try FileManager.default.createDirectory(
+      atPath: place.file("task"), withIntermediateDirectories: true)
+    try place.write(
+      "{\"format\": \"statex-task/1\", \"name\": \"letters\", \"kind\": \"multiple_choice\", "
+        + "\"metrics\": [\"acc\", \"acc_norm\", \"macro_f1\"], \"fewshot\": {\"k\": 2}}",
+      "task/task.json")
+    let questions = (0..<20).map { number in
+      "{\"id\": \"q\(number)\", \"context\": \"Letter \(number * 7 % 26):\", "
+        + "\"choices\": [\"a\", \"bc\", \"\u{E9}\"], \"gold\": \(number % 3)}"
+    }
+    try place.write(questions.joined(separator: "\n"), "task/data.jsonl")
     arguments = [
       "evaluate", "--model", "model", "--perplexity", "text", "--sequence-length", "20",
       "--bits-per-byte", "--task", "mqar:pairs=[4,5],vocab=64,samples=7", "--task",
       "passkey:sequence_length=[300,500]", "--samples", "3", "--tokenizer", "byte",
-      "--segment-length", "60",
+      "--segment-length", "60", "--task-file", "task",
     ]
   }
 
@@ -37,6 +48,8 @@ import Testing
     let report = try place.json("report.json")
     #expect(report["perplexity"]?["sequences"]?.integer() == 22)
     #expect(try #require(report["perplexity"]?["stderr"]?.double) > 0)
+    #expect(report["tasks"]?["letters"]?["samples"]?.integer() == 20)
+    #expect(report["tasks"]?["letters"]?["metrics"]?["macro_f1"]?["stderr"]?.double ?? 0 > 0)
     // Bytes of ids below 256 are those ids.
     let bits = try #require(report["perplexity"]?["bits_per_byte"]?.double)
     let nats = try #require(report["perplexity"]?["nll"]?.double)
@@ -46,14 +59,15 @@ import Testing
   @Test func aMeasurementGoesOnWhereItWasKilled() throws {
     let whole = try evaluate(log: "whole.jsonl")
     let lines = whole.log.split(separator: UInt8(ascii: "\n"))
-    #expect(lines.count == 1 + 22 + 14 + 6)
+    #expect(lines.count == 1 + 22 + 14 + 6 + 20)
     // In the first line, after it, within a sample, and when all is done but the report.
     for (index, end) in [7, lines[0].count + 1, whole.log.count / 2, whole.log.count].enumerated() {
       let name = "cut-\(index).jsonl"
       try Data(whole.log[..<end]).write(to: URL(fileURLWithPath: place.file(name)))
       let resumed = try evaluate(ranks: index % 2 + 1, log: name)
       #expect(resumed.report == whole.report, "cut at \(end)")
-      #expect(Set(resumed.log.split(separator: 10)) == Set(lines), "cut at \(end)")
+      let found = resumed.log.split(separator: UInt8(ascii: "\n"))
+      #expect(found.count == lines.count && Set(found) == Set(lines), "cut at \(end)")
     }
   }
 
