@@ -13,11 +13,11 @@ PARALLEL ?=
 
 # Debian packages of the C libraries and tools, what only the private test cluster needs, and what the fault
 # campaign watches programs with.
-APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libdnnl-dev libzstd-dev libxxhash-dev zstd xxhash
+APT_PACKAGES := pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libdnnl-dev libzstd-dev zlib1g-dev libxxhash-dev zstd xxhash
 APT_SLURM_PACKAGES := slurm-wlm munge
 APT_FAULTS_PACKAGES := strace
 # What a build looks for, by pkg-config name.
-PKG_CONFIG_NAMES := ompi-c openblas libzstd libxxhash
+PKG_CONFIG_NAMES := ompi-c openblas libzstd zlib libxxhash
 # And by header, where a library has no pkg-config file.
 HEADERS := oneapi/dnnl/dnnl.h
 

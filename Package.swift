@@ -49,12 +49,14 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(
       name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
     // Rooms, bottom first.
     .target(name: "ErrorReporting", swiftSettings: safe),
     .target(name: "ProgramVersion", swiftSettings: safe),
+    .target(name: "Threads", swiftSettings: pointers),
     .target(
       name: "TensorStorage", dependencies: ["ErrorReporting"], swiftSettings: pointers),
     .target(name: "Files", dependencies: ["ErrorReporting", system], swiftSettings: pointers),
@@ -72,13 +74,16 @@ let package = Package(
       swiftSettings: pointers),
     .target(
       name: "Collectives", dependencies: ["CMPI", "ErrorReporting"], swiftSettings: pointers),
-    .target(name: "Watchdog", swiftSettings: pointers),
+    .target(name: "Watchdog", dependencies: ["Threads"], swiftSettings: pointers),
     .target(
-      name: "Compression", dependencies: ["CZstd", "CXXHash", "ErrorReporting", "Files"],
+      name: "Compression", dependencies: ["CZlib", "CZstd", "CXXHash", "ErrorReporting", "Files"],
       swiftSettings: pointers),
     .target(
       name: "TokenData",
-      dependencies: ["Compression", "ErrorReporting", "Files", "JSON", "TensorStorage"],
+      dependencies: [
+        "Compression", "ErrorReporting", "Fields", "Files", "JSON", "ProgramVersion", "TensorStorage",
+        "Threads",
+      ],
       swiftSettings: pointers),
     .target(
       name: "RecallTasks",
@@ -97,6 +102,7 @@ let package = Package(
       name: "Checkpointing",
       dependencies: [
         "Compression", "ErrorReporting", "Fields", "Files", "JSON", "TensorFiles", "TensorStorage",
+        "Threads",
       ],
       swiftSettings: pointers),
     .target(
@@ -171,6 +177,7 @@ let package = Package(
       name: "ErrorReportingTests", dependencies: ["ErrorReporting"], swiftSettings: common),
     .testTarget(name: "FilesTests", dependencies: ["Files"], swiftSettings: common),
     .testTarget(name: "FieldsTests", dependencies: ["Fields", "JSON"], swiftSettings: common),
+    .testTarget(name: "ThreadsTests", dependencies: ["Threads"], swiftSettings: common),
     .testTarget(name: "JSONTests", dependencies: ["Files", "JSON"], swiftSettings: common),
     .testTarget(
       name: "TensorFilesTests", dependencies: ["Files", "JSON", "TensorFiles", "TensorStorage"],

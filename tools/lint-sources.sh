@@ -22,6 +22,7 @@ only_in() {
 only_in CMPI Collectives
 only_in CZstd Compression
 only_in CXXHash Compression
+only_in CZlib Compression
 only_in COpenBLAS Kernels
 only_in COneDNN Kernels
 

@@ -1,6 +1,7 @@
 import Files
 import Foundation
 import Synchronization
+import Threads
 
 /// A piece of work on a thread of its own.
 final class SavingThread: @unchecked Sendable {
@@ -15,21 +16,7 @@ final class SavingThread: @unchecked Sendable {
   /// - Returns: nil when the system gives no thread; then nothing was started.
   static func start(_ work: @escaping () -> Void) -> SavingThread? {
     let thread = SavingThread(FileFaults.inherited(work))
-    let box = Unmanaged.passRetained(thread)
-    var handle = pthread_t()
-    let code = pthread_create(
-      &handle, nil,
-      { raw in
-        guard let raw else { return nil }
-        Unmanaged<SavingThread>.fromOpaque(raw).takeRetainedValue().run()
-        return nil
-      }, box.toOpaque())
-    guard code == 0 else {
-      box.release()
-      return nil
-    }
-    pthread_detach(handle)
-    return thread
+    return startThread(thread.run) ? thread : nil
   }
 
   private func run() {

@@ -6,6 +6,12 @@ public enum CompressionError: FileErrorConvertible, Equatable, Sendable {
   /// zstd reports damaged or foreign data, or bad parameters.
   case zstd(operation: String, message: String)
 
+  /// zlib reports damaged data.
+  case gzip(String)
+
+  /// The data is not compressed as it should be.
+  case format(String)
+
   /// The input ends inside a frame.
   case truncated(offset: Int)
 
@@ -22,6 +28,8 @@ public enum CompressionError: FileErrorConvertible, Equatable, Sendable {
   public var description: String {
     switch self {
     case .zstd(let operation, let message): "zstd \(operation) failed: \(message)"
+    case .gzip(let message): "gzip: \(message)"
+    case .format(let reason): reason
     case .truncated(let offset): "the compressed data is cut at byte \(offset)"
     case .tooLarge(let claimed, let limit):
       "the compressed data claims \(claimed) bytes where at most \(limit) are expected"

@@ -5,9 +5,9 @@ import Files
 ///
 /// Memory stays bounded whatever the file claims: two fixed buffers, and zstd's window of at most
 /// 128 MiB. Not thread safe.
-public final class DecompressingReader {
+public final class DecompressingReader: ContentReader {
   private let context: OpaquePointer
-  private let file: InputFile
+  private let file: any ByteSource
   private let limit: Int
   private let input: UnsafeMutableRawBufferPointer
   private var unread: Range<Int> = 0..<0
@@ -15,13 +15,13 @@ public final class DecompressingReader {
   private var consumed = 0
   private var isInsideFrame = false
 
-  /// Prepares to read from an open file.
+  /// Prepares to read.
   ///
   /// - Parameters:
-  ///   - file: the file, at its first frame.
+  ///   - file: the stored bytes, at their first frame.
   ///   - limit: the most bytes of contents to accept; more is an error.
   /// - Throws: `.zstd` when memory is short.
-  public init(_ file: InputFile, limit: Int = .max) throws(CompressionError) {
+  public init(_ file: any ByteSource, limit: Int = .max) throws(CompressionError) {
     guard let context = ZSTD_createDCtx() else {
       throw .zstd(operation: "createDCtx", message: "out of memory")
     }

@@ -9,12 +9,19 @@ public struct AppendedFile: ~Copyable {
   private var end: Int64
 
   /// Opens a file at its end, making it if absent.
-  public init(path: String) throws(FileError) {
+  ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - byteCount: what follows these bytes is cut off; nil keeps all.
+  /// - Throws: `.io`; `.invalid` when the file has fewer bytes.
+  public init(path: String, keeping byteCount: Int? = nil) throws(FileError) {
     self.path = path
-    (descriptor, end) = try Self.open(path)
+    (descriptor, end) = try Self.open(path, keeping: byteCount.map(Int64.init))
   }
 
-  private static func open(_ path: String) throws(FileError) -> (FileDescriptor, end: Int64) {
+  private static func open(
+    _ path: String, keeping byteCount: Int64?
+  ) throws(FileError) -> (FileDescriptor, end: Int64) {
     let isNew = try !FileSystem.exists(path)
     let descriptor = try perform(.open, path) {
       try FileDescriptor.open(
@@ -22,7 +29,15 @@ public struct AppendedFile: ~Copyable {
         permissions: [.ownerReadWrite, .groupReadWrite, .otherReadWrite])
     }
     do throws(FileError) {
-      let end = try perform(.open, path) { try descriptor.seek(offset: 0, from: .end) }
+      var end = try perform(.open, path) { try descriptor.seek(offset: 0, from: .end) }
+      if let byteCount, byteCount != end {
+        guard byteCount < end else {
+          throw .invalid(
+            path: path, field: "size", reason: "\(end) bytes, of which \(byteCount) are to be kept")
+        }
+        try perform(.truncate, path) { try descriptor.resize(to: byteCount) }
+        end = try perform(.open, path) { try descriptor.seek(offset: 0, from: .end) }
+      }
       if isNew { try FileSystem.synchronize(directory: FileSystem.parent(of: path)) }
       return (descriptor, end)
     } catch {

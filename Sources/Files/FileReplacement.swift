@@ -15,9 +15,11 @@ import Foundation
 ///
 /// Not thread safe.
 public final class FileReplacement {
-  /// The new files, in the order of their targets.
+  /// The new files that are to be written, in the order of their targets.
   public let files: [OutputFile]
 
+  /// Where the new files are, in the order of `targets`.
+  private let parts: [String]
   private let targets: [String]
   /// The directories that they lie in: several where links lead to them.
   private let directories: [String]
@@ -25,9 +27,12 @@ public final class FileReplacement {
 
   /// Creates new files to be written.
   ///
-  /// - Parameter targets: where they will be, the seal last; links are followed.
+  /// - Parameters:
+  ///   - targets: where they will be, the seal last; links are followed.
+  ///   - ready: by target, files that exist already, durable and on the same file system. They are moved,
+  ///     and stay where they are as long as the replacement has not succeeded.
   /// - Throws: `.io`, also when something other than a file is there.
-  public init(_ targets: [String]) throws(FileError) {
+  public init(_ targets: [String], ready: [String: String] = [:]) throws(FileError) {
     require(!targets.isEmpty, "nothing to write")
     var resolved: [String] = []
     for target in targets {
@@ -41,14 +46,21 @@ public final class FileReplacement {
     self.targets = resolved
     directories = Set(resolved.map { FileSystem.parent(of: $0) }).sorted()
     try Self.removeRemains(of: resolved, in: directories)
-    var files: [OutputFile] = []
+    var (files, parts): ([OutputFile], [String]) = ([], [])
     do throws(FileError) {
-      for path in resolved { files.append(try Self.partialFile(path)) }
+      for (target, path) in zip(targets, resolved) {
+        if let part = ready[target] {
+          parts.append(part)
+        } else {
+          files.append(try Self.partialFile(path))
+          parts.append(files[files.count - 1].path)
+        }
+      }
     } catch {
       for file in files { try? FileSystem.remove(file.path) }
       throw error
     }
-    self.files = files
+    (self.files, self.parts) = (files, parts)
   }
 
   deinit {
@@ -84,7 +96,7 @@ public final class FileReplacement {
     if targets.count > 1 {
       try replaceSeveral()
     } else {
-      try FileSystem.rename(files[0].path, to: targets[0])
+      try FileSystem.rename(parts[0], to: targets[0])
     }
     isInPlace = true
     try Self.synchronize(directories)
@@ -103,7 +115,7 @@ public final class FileReplacement {
         try rename(target, Self.aside(target))
       }
       if !undo.isEmpty { try Self.synchronize(directories) }
-      for (file, target) in zip(files, targets) { try rename(file.path, target) }
+      for (part, target) in zip(parts, targets) { try rename(part, target) }
     } catch {
       for step in undo.reversed() { try? FileSystem.rename(step.from, to: step.to) }
       throw error

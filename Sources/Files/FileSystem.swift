@@ -46,6 +46,28 @@ public enum FileSystem {
     try status(path, followingLinks: false).map { Int($0.size) }
   }
 
+  /// What changes when a file is written to: its size and the time of its last change.
+  public struct Stamp: Sendable, Equatable {
+    /// Size in bytes.
+    public var byteCount: Int
+    /// Nanoseconds since 1970.
+    public var modified: Int
+
+    /// Names the parts.
+    public init(byteCount: Int, modified: Int) {
+      (self.byteCount, self.modified) = (byteCount, modified)
+    }
+  }
+
+  /// The size of a file and when it last changed, links followed; nil if there is none.
+  public static func stamp(_ path: String) throws(FileError) -> Stamp? {
+    try status(path, followingLinks: true).map {
+      let time = $0.rawValue.st_mtim
+      return Stamp(
+        byteCount: Int($0.size), modified: time.tv_sec &* 1_000_000_000 &+ time.tv_nsec)
+    }
+  }
+
   /// Whether two paths lead to the same file or directory, however they are written.
   public static func isSame(_ path: String, _ other: String) throws(FileError) -> Bool {
     guard let one = try status(path, followingLinks: true),
@@ -105,6 +127,26 @@ public enum FileSystem {
     }
   }
 
+  /// The paths that a pattern with `*`, `?` and `[...]` stands for, sorted; `*` takes no `/`.
+  ///
+  /// - Throws: `.io` when a directory on the way cannot be read.
+  public static func matching(_ pattern: String) throws(FileError) -> [String] {
+    var found = glob_t()
+    defer { globfree(&found) }
+    try perform(.list, pattern) {
+      errno = 0
+      let code = glob(pattern, GLOB_ERR | GLOB_NOSORT, nil, &found)
+      guard code == 0 || code == GLOB_NOMATCH else {
+        throw Errno(rawValue: code == GLOB_NOSPACE ? ENOMEM : errno == 0 ? EIO : errno)
+      }
+    }
+    var paths: [String] = []
+    for index in 0..<Int(found.gl_pathc) {
+      if let path = found.gl_pathv[index] { paths.append(String(cString: path)) }
+    }
+    return paths.sorted()
+  }
+
   /// The names in a directory, sorted; none if there is no such directory.
   public static func listIfPresent(_ path: String) throws(FileError) -> [String] {
     do {
@@ -128,7 +170,12 @@ public enum FileSystem {
   /// The final target of a symbolic link; `path` itself if it is not a link or its target is missing.
   public static func resolved(_ path: String) throws(FileError) -> String {
     guard try kind(of: path, followingLinks: false) == .link, try exists(path) else { return path }
-    return try perform(.status, path) {
+    return try canonical(path)
+  }
+
+  /// The one absolute path, without links, of something that is there.
+  public static func canonical(_ path: String) throws(FileError) -> String {
+    try perform(.status, path) {
       guard let resolved = realpath(path, nil) else { throw Errno(rawValue: errno) }
       defer { free(resolved) }
       return String(cString: resolved)

@@ -58,27 +58,14 @@ public final class MegatronWriter {
     tokenCount += document.count
   }
 
-  /// Writes the index and makes both files appear.
+  /// Writes the index and makes both files appear; a manifest of what was there before goes.
   ///
   /// - Throws: `.file`; what was there before is there still.
   public func finish() throws(TokenDataError) {
     try TokenDataError.from { () throws(FileError) in
-      try writeIndex(to: pair.files[1])
+      _ = try MegatronIndex.write(lengths, element, to: pair.files[1])
       try pair.commit()
+      try FileSystem.remove(TokenManifest.path(prefix: prefix))
     }
-  }
-
-  private func writeIndex(to file: OutputFile) throws(FileError) {
-    try file.write(MegatronIndex.magic)
-    try file.write(littleEndian: [1] as [UInt64])
-    try file.write([element.rawValue])
-    try file.write(littleEndian: [UInt64(lengths.count), UInt64(lengths.count + 1)])
-    try file.write(littleEndian: lengths)
-    var pointer: Int64 = 0
-    for length in lengths {
-      try file.write(littleEndian: [pointer])
-      pointer += Int64(length) * Int64(element.byteCount)
-    }
-    for document in 0...lengths.count { try file.write(littleEndian: [Int64(document)]) }
   }
 }

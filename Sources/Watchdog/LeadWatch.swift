@@ -1,4 +1,5 @@
 import Foundation
+import Threads
 
 /// The watch of rank 0, to which all others are connected.
 struct LeadWatch {

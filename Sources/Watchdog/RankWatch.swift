@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import Threads
 
 /// Watches over the ranks of a run, on a thread of its own that neither computes nor calls MPI.
 ///
@@ -92,32 +93,6 @@ public final class RankWatch: Sendable {
   ///
   /// - Parameter endingAll: whether the whole run ends with it, for a reason that has been told.
   public func leave(endingAll: Bool = false) { peers.say(endingAll ? .abort : .leave) }
-}
-
-/// Starts a thread that no signal interrupts.
-func startThread(_ body: @escaping () -> Void) -> Bool {
-  final class Box {
-    let body: () -> Void
-    init(_ body: @escaping () -> Void) { self.body = body }
-  }
-  let box = Unmanaged.passRetained(Box(body))
-  var (all, before) = (sigset_t(), sigset_t())
-  sigfillset(&all)
-  pthread_sigmask(SIG_SETMASK, &all, &before)
-  defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-  var thread = pthread_t()
-  let code = pthread_create(
-    &thread, nil,
-    { raw in
-      if let raw { Unmanaged<Box>.fromOpaque(raw).takeRetainedValue().body() }
-      return nil
-    }, box.toOpaque())
-  guard code == 0 else {
-    box.release()
-    return false
-  }
-  pthread_detach(thread)
-  return true
 }
 
 /// Seconds of the system's monotonic clock, which stands still while the machine sleeps.

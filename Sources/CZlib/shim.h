@@ -1,0 +1,6 @@
+#ifndef STATEX_CZLIB_SHIM_H
+#define STATEX_CZLIB_SHIM_H
+
+#include <zlib.h>
+
+#endif
