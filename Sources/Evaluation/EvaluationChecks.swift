@@ -53,7 +53,7 @@ extension Perplexity {
   /// Opens the text and checks that it holds a sequence, and nothing but the model's ids.
   ///
   /// - Parameters:
-  ///   - prefix: of the Megatron pair `prefix.bin` and `prefix.idx`.
+  ///   - text: which token files, and which of their documents.
   ///   - sequenceLength: `T`.
   ///   - limit: at most this many sequences, from the first on; nil for all.
   ///   - vocabulary: ids of the model.
@@ -61,19 +61,19 @@ extension Perplexity {
   /// - Throws: `TokenDataError` when the files cannot be read, hold less than `T + 1` tokens, or an id
   ///   outside the vocabulary where something is measured.
   public static func open(
-    prefix: String, sequenceLength: Int, limit: Int? = nil, vocabulary: Int
+    _ text: TokenSelection, sequenceLength: Int, limit: Int? = nil, vocabulary: Int
   ) throws(TokenDataError) -> (source: TokenFileSource, sequenceCount: Int) {
-    let tokens = try MegatronTokens(prefix: prefix)
-    guard try !LabelledRows.exist(prefix) else {
+    let files = try text.open()
+    for tokens in files where try LabelledRows.exist(tokens.prefix) {
       throw .invalid(
-        path: prefix, field: "labels",
+        path: tokens.prefix, field: "labels",
         reason:
           "samples of a task, of which few tokens count, are no text to measure: measure the task")
     }
     let source = try TokenFileSource(
-      tokens, sequenceLength: sequenceLength, vocabularySize: vocabulary)
+      files, sequenceLength: sequenceLength, vocabularySize: vocabulary)
     let count = min(source.sampleCount ?? 0, limit ?? Int.max)
-    try tokens.checkIDs(0..<(count * sequenceLength + 1), vocabularySize: vocabulary)
+    try source.checkIDs(ofFirst: count)
     return (source, count)
   }
 

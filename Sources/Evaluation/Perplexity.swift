@@ -14,7 +14,7 @@ public struct Perplexity {
   /// Sequences that will be measured.
   public let sequenceCount: Int
 
-  private let prefix: String
+  private let name: String
   private let source: TokenFileSource
   private let evaluated: EvaluatedModel
   private let tokenizer: (any Tokenizer)?
@@ -22,7 +22,7 @@ public struct Perplexity {
   /// Opens the text.
   ///
   /// - Parameters:
-  ///   - prefix: of the Megatron pair `prefix.bin` and `prefix.idx`.
+  ///   - text: which token files, and which of their documents.
   ///   - sequenceLength: `T`.
   ///   - limit: at most this many sequences, from the first on; nil for all.
   ///   - model: what is measured.
@@ -31,16 +31,16 @@ public struct Perplexity {
   ///   that is measured is outside the model's vocabulary.
   /// - Precondition: `sequenceLength` and `limit` are at least 1.
   public init(
-    prefix: String, sequenceLength: Int, limit: Int? = nil, of model: EvaluatedModel,
+    _ text: TokenSelection, sequenceLength: Int, limit: Int? = nil, of model: EvaluatedModel,
     tokenizer: (any Tokenizer)? = nil
   ) throws(TokenDataError) {
     require(
       sequenceLength >= 1 && limit ?? 1 >= 1,
       "perplexity of \(limit ?? 1) sequences of \(sequenceLength) tokens")
     (source, sequenceCount) = try Self.open(
-      prefix: prefix, sequenceLength: sequenceLength, limit: limit,
+      text, sequenceLength: sequenceLength, limit: limit,
       vocabulary: model.model.vocabulary)
-    self.prefix = prefix
+    name = text.names.joined(separator: ", ")
     self.tokenizer = tokenizer
     evaluated = model
   }
@@ -86,7 +86,7 @@ public struct Perplexity {
     for index in records.indices {
       guard sums[index].isFinite || pass.isGivenUp else {
         throw EvaluationError.notFinite(
-          what: "the loss of sequence \(first + index) of \(prefix)")
+          what: "the loss of sequence \(first + index) of \(name)")
       }
       records[index].scores = [SampleRecord.Score("nll", sums[index])]
       if let bytes = bytes(of: batch[index]) {

@@ -106,6 +106,9 @@ public final class DataStream {
     return (assignment.source, sampleIndex(assignment))
   }
 
+  /// How many of the first `sample` global samples each source provides.
+  public func samplesOfSources(before sample: UInt64) -> [UInt64] { mixture.counts(before: sample) }
+
   /// How often the source of global sample `sample` was gone through before; 0 where it never ends.
   public func epoch(ofGlobalSample sample: UInt64) -> UInt64 {
     place(mixture.assignment(of: sample)).epoch

@@ -80,7 +80,9 @@ public final class LabelledRows: SampleSource {
       throw invalid(
         "size", "\(number(24)) rows of \(number(16)) labels do not fill \(bytes.count) bytes")
     }
-    guard count == UInt64(tokens.tokenCount), number(bytes.count - 8) == tokens.contentHash() else {
+    guard count == UInt64(tokens.tokenCount),
+      tokens.wholeFile.hash() == XXH64.hexadecimal(number(bytes.count - 8))
+    else {
       throw invalid(
         "hash", "the labels are not of \(tokens.prefix).bin: make both again, or remove the labels")
     }

@@ -1,4 +1,3 @@
-import Compression
 import ErrorReporting
 import Files
 
@@ -20,7 +19,8 @@ public enum TokenElement: UInt8, Sendable {
 ///
 /// Sequences are concatenated in the order of the index; nothing is put between them. Both files
 /// are mapped, not read. Stretches of the token file that follow each other in the index are one
-/// run, so an ordinary file is a single run. (`megatron/core/datasets/indexed_dataset.py`.)
+/// run, so an ordinary file is a single run. (`megatron/core/datasets/indexed_dataset.py`.) A file
+/// without an index (`FlatTokenFile`) and some of the documents of either kind are shown in the same way.
 public final class MegatronTokens {
   /// Path without the extension.
   public let prefix: String
@@ -37,6 +37,9 @@ public final class MegatronTokens {
   /// Number of documents in the index.
   public let documentCount: Int
 
+  /// What the data set was made from, if its manifest stands beside it.
+  public let manifest: TokenManifest?
+
   /// A stretch of tokens that is contiguous in the token file.
   struct Run: Equatable {
     /// Tokens before it.
@@ -46,20 +49,20 @@ public final class MegatronTokens {
   }
 
   /// The position of each document's first token, ascending; documents without tokens are left out.
-  public private(set) lazy var documentStarts = parsed.documentStarts()
+  public private(set) lazy var documentStarts = layout.documentStarts()
 
   private let runs: [Run]
   private let bin: MappedFile
-  private let index: MappedFile
-  private let parsed: MegatronIndex
+  /// Nil where there is none.
+  private let index: MappedFile?
+  private let layout: any TokenLayout
 
   /// Maps and checks a data set.
   ///
   /// - Throws: `.file` when a file cannot be opened; `.invalid`, naming file and field, for anything
   ///   that breaks the format, and for two files that do not belong together.
-  public init(prefix: String) throws(TokenDataError) {
-    self.prefix = prefix
-    (index, bin) = try TokenDataError.from { () throws(FileError) in
+  public convenience init(prefix: String) throws(TokenDataError) {
+    let (index, bin) = try TokenDataError.from { () throws(FileError) in
       (try MappedFile(path: prefix + ".idx"), try MappedFile(path: prefix + ".bin"))
     }
     // A writer takes the old index away before it touches the tokens.
@@ -67,21 +70,64 @@ public final class MegatronTokens {
       throw .invalid(
         path: index.path, field: "file", reason: "is being replaced: try again when that is done")
     }
-    parsed = try MegatronIndex(index, tokenFile: bin)
-    element = parsed.element
-    sequenceCount = parsed.sequenceCount
-    documentCount = parsed.documentCount
-    tokenCount = parsed.tokenCount
-    runs = parsed.runs
+    let layout = try MegatronIndex(index, tokenFile: bin)
+    let manifest = try TokenManifest(prefix: prefix)
+    try manifest?.check(prefix, bin, index)
+    self.init(prefix, bin, index, layout, manifest)
   }
+
+  /// Maps a file without an index: nanoGPT's or llm.c's `.bin`, or `.npy`.
+  ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - endOfText: the id after which a document ends; nil makes the file one document.
+  /// - Throws: `.file`; `.invalid` naming file and field.
+  public convenience init(flat path: String, endOfText: Int32? = nil) throws(TokenDataError) {
+    let file = try TokenDataError.from(try MappedFile(path: path))
+    self.init(path, file, nil, try FlatTokenFile(file, endOfText: endOfText), nil)
+  }
+
+  private init(
+    _ prefix: String, _ bin: MappedFile, _ index: MappedFile?, _ layout: any TokenLayout,
+    _ manifest: TokenManifest?
+  ) {
+    (self.prefix, self.manifest) = (prefix, manifest)
+    (self.bin, self.index, self.layout) = (bin, index, layout)
+    element = layout.element
+    sequenceCount = layout.sequenceCount
+    documentCount = layout.documentCount
+    tokenCount = layout.tokenCount
+    runs = layout.runs
+  }
+
+  /// The documents that `isSelected` says yes to, one after the other, on the same mapped files.
+  ///
+  /// - Parameter isSelected: asked with the positions of each document's tokens, in order; documents without
+  ///   tokens are left out.
+  public func selecting(_ isSelected: (Range<Int>) -> Bool) -> MegatronTokens {
+    MegatronTokens(prefix, bin, index, DocumentSelection(self, isSelected), manifest)
+  }
+
+  /// The number in the file of the document whose start is at `index` of `documentStarts`.
+  ///
+  /// Documents without tokens have no number of their own.
+  func documentNumber(_ index: Int) -> Int {
+    (layout as? DocumentSelection)?.number(index) ?? index
+  }
+
+  /// The file of tokens.
+  public var tokenFile: String { bin.path }
 
   /// Identifies the contents; reads the index and two MiB of tokens.
   public func fingerprint() -> DatasetFingerprint {
-    DatasetFingerprint(tokens: bin.bytes, index: index.bytes)
+    DatasetFingerprint(
+      tokens: bin.bytes, index: index?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
   }
 
-  /// XXH64 of the stored tokens; reads all of them.
-  func contentHash() -> UInt64 { XXH64.hash(bin.bytes) }
+  /// The whole token file, to be hashed.
+  public var wholeFile: WholeTokenFile {
+    WholeTokenFile(bin, fingerprint: fingerprint(), recorded: manifest?.tokens.hash)
+  }
 
   /// Overwrites `destination` with the tokens from `start` on.
   ///
@@ -114,6 +160,17 @@ public final class MegatronTokens {
     }
   }
 
+  /// The ids at some positions, whether they are in a vocabulary or not.
+  func storedIDs(_ positions: Range<Int>) -> [Int32] {
+    [Int32](unsafeUninitializedCapacity: positions.count) { buffer, count in
+      forEachStretch(of: positions) { fileOffset, length in
+        let part = UnsafeMutableBufferPointer(rebasing: buffer[count..<(count + length)])
+        _ = copy(fileOffset: fileOffset, into: part)
+        count += length
+      }
+    }
+  }
+
   /// The bytes of the tokens from `start` on, `count` of them or as many as follow in the file.
   func stored(from start: Int, count: Int) -> UnsafeRawBufferPointer {
     let run = runIndex(of: start)
@@ -121,6 +178,17 @@ public final class MegatronTokens {
     let first = (runs[run].fileOffset + start - runs[run].start) * element.byteCount
     let bytes = min(end - start, count) * element.byteCount
     return UnsafeRawBufferPointer(rebasing: bin.bytes[first..<(first + bytes)])
+  }
+
+  /// Calls `body` with the place in the token file, in tokens, and the length of each stretch of `positions`.
+  func forEachStretch(of positions: Range<Int>, _ body: (Int, Int) -> Void) {
+    var position = positions.lowerBound
+    while position < positions.upperBound {
+      let run = runIndex(of: position)
+      let end = min(run + 1 < runs.count ? runs[run + 1].start : tokenCount, positions.upperBound)
+      body(runs[run].fileOffset + position - runs[run].start, end - position)
+      position = end
+    }
   }
 
   /// The run that holds the token at `position`: the last one that starts at or before it.
@@ -166,9 +234,9 @@ public final class MegatronTokens {
     let bad = part.firstIndex { $0 < 0 || Int($0) >= limit } ?? 0
     let token = position + bad
     return .invalid(
-      path: prefix + ".bin", field: "token \(token)",
+      path: bin.path, field: "token \(token)",
       reason:
-        "id \(part[bad]), in document \(parsed.document(ofToken: token)), is outside the vocabulary of"
+        "id \(part[bad]), in document \(layout.document(ofToken: token)), is outside the vocabulary of"
         + " \(limit); was the file made with another tokenizer?")
   }
 }

@@ -78,6 +78,14 @@ public struct Mixture: Sendable {
       source: assignment.source, index: before[phase][assignment.source] + assignment.index)
   }
 
+  /// How many of the first `sample` samples each source provides.
+  public mutating func counts(before sample: UInt64) -> [UInt64] {
+    let phase = phases.lastIndex { $0.firstSample <= sample } ?? 0
+    reach(phase)
+    let own = blends[phase].counts(after: sample - phases[phase].firstSample)
+    return zip(before[phase], own).map { $0 + $1 }
+  }
+
   /// Counts what the sources provided before that phase.
   private mutating func reach(_ phase: Int) {
     while before.count <= phase {

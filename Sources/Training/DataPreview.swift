@@ -85,7 +85,7 @@ public final class DataPreview {
     return Sample(
       step: step, number: number, source: (stream.sources[source].name, source),
       epoch: stream.epoch(ofGlobalSample: number), index: index,
-      documents: file?.documents(ofSample: index), inputs: Array(buffer.inputs),
+      documents: file?.documents(ofSample: index).numbers, inputs: Array(buffer.inputs),
       targets: Array(buffer.targets), weights: Array(buffer.weights))
   }
 

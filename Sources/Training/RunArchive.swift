@@ -31,6 +31,9 @@ final class RunArchive {
   private var lastLoss: Double?
   private var verificationSeconds = 0.0
 
+  /// The hashes of token files; gone through on the lead rank.
+  private let tokenHashes: TokenHashes
+
   /// The checkpoints.
   private(set) lazy var saves = makeSaves()
   private let savedStep: Int
@@ -51,6 +54,7 @@ final class RunArchive {
     phases = start.phases
     replicas = ReplicaCheck(trainer.replicatedStores, layout: trainer.model.layout)
     let output = recipe.run.output
+    tokenHashes = TokenHashes(inputs.data, recorded: start.record?.tokenHashes ?? [:])
     savedStep = point.isOwn || start.reader == nil ? start.step : -1
     writer = try CheckpointWriter(
       run: output, runID: point.runID, retention: recipe.checkpoint.retention)
@@ -61,12 +65,15 @@ final class RunArchive {
       return try RunMetrics(recipe, resumingAfter: start.step)
     }
     guard ranks.leads else { return }
+    tokenHashes.start()
     for warning in metrics?.warnings ?? [] { log.warning("\(warning)") }
     status = RunStatus(
       runID: point.runID, savedStep: max(savedStep, 0), steps: recipe.train.steps,
       ranks: ranks.size, after: point.status)
     tell { _ in }
   }
+
+  deinit { tokenHashes.stop() }
 
   private func makeSaves() -> RunSaves {
     RunSaves(
@@ -177,6 +184,7 @@ final class RunArchive {
   private func contents(_ step: Int) throws -> CheckpointContents {
     let layout = recipe.checkpointLayout(trainer.model).layout
     let stores = try trainer.storesToSave()
+    try ranks.agree { try tokenHashes.check() }
     try requireFinite(stores, layout, step)
     return CheckpointContents(
       step: step, layout: layout, stores: stores, training: try record(step).json,
@@ -194,7 +202,7 @@ final class RunArchive {
       settings: data.settings + recipe.fixedSettings,
       model: try ModelIdentity(inputs.model.configuration), sources: data.sources,
       phases: phases, loss: lastLoss, spikes: trainer.spikes,
-      recipe: recipe.settings, environment: environment)
+      recipe: recipe.settings, environment: environment, tokenHashes: tokenHashes.found)
   }
 
   /// Measures the model, unless somebody asks to stop; with `unlessDone` only when the step's row does not

@@ -54,8 +54,8 @@ struct RunCard {
 
   private static func text(_ source: Recipe.Source) -> String {
     switch source.kind {
-    case .tokens(let prefix):
-      "\(URL(fileURLWithPath: prefix).lastPathComponent) (weight \(source.weight))"
+    case .tokens(let stored):
+      "\(stored.standardName) (weight \(source.weight))"
     case .task(let task): "task \(task.name) (weight \(source.weight))"
     }
   }

@@ -11,6 +11,8 @@ public struct RunData {
   public let sources: [DataStream.Source]
   /// What must not change when a run is resumed.
   let identity: DataIdentity
+  /// Token files that another tokenizer than the model's has made.
+  public let warnings: [String]
 
   private let recipe: Recipe
 
@@ -40,8 +42,25 @@ public struct RunData {
           loss: source.loss))
     }
     self.sources = sources
+    warnings = try Self.warnings(recipe, sources, model)
     identity = DataIdentity(
       settings: Self.settings(recipe), sources: contents, weights: sources.map(\.weight))
+  }
+
+  private static func warnings(
+    _ recipe: Recipe, _ sources: [DataStream.Source], _ model: RunModel
+  ) throws -> [String] {
+    guard let directory = model.directory,
+      try FileSystem.exists(directory + "/tokenizer.json")
+    else { return [] }
+    var files = sources.flatMap { ($0.samples as? TokenFileSource)?.files ?? [] }
+    if recipe.evaluation.every > 0, let text = recipe.evaluation.perplexity {
+      files += try text.stored.measured.open()
+    }
+    let made = files.filter { $0.manifest != nil }
+    guard !made.isEmpty else { return [] }
+    let vocabulary = try HuggingFaceTokenizer(path: directory).vocabulary
+    return made.compactMap { $0.manifest?.mismatch($0.prefix, model: vocabulary) }
   }
 
   /// Keys of the recipe that decide which samples come when, and what counts in them.
@@ -68,29 +87,52 @@ public struct RunData {
   /// - Returns: the samples.
   /// - Throws: `.badMixture`.
   public func stream(phases: [Mixture.Phase]? = nil) throws(TokenDataError) -> DataStream {
-    try DataStream(
+    let stream = try DataStream(
       sources: sources, phases: phases, seed: recipe.run.seed,
       sequenceLength: recipe.data.sequenceLength)
+    try checkEpochs(stream)
+    return stream
+  }
+
+  /// Refuses a run that goes through a source more often than its `max_epochs` says.
+  private func checkEpochs(_ stream: DataStream) throws(TokenDataError) {
+    let samples = UInt64(recipe.train.steps) * UInt64(recipe.train.sequencesPerStep)
+    guard recipe.data.sources.contains(where: { $0.maxEpochs != nil }) else { return }
+    let counts = stream.samplesOfSources(before: samples)
+    for (index, source) in recipe.data.sources.enumerated() {
+      guard let most = source.maxEpochs, let size = sources[index].samples.sampleCount else {
+        continue
+      }
+      let epochs = Double(counts[index]) / Double(size)
+      guard epochs > most else { continue }
+      throw .badMixture(
+        reason: String(
+          format: "%@: %d steps go through its %d samples %.2f times, and max_epochs is %g: "
+            + "train fewer steps, give it less weight, or raise max_epochs", source.name,
+          recipe.train.steps, size, epochs, most))
+    }
   }
 
   private static func open(
     _ source: Recipe.Source, _ recipe: Recipe, _ model: RunModel
   ) throws -> (any SampleSource, DataIdentity.Source) {
     switch source.kind {
-    case .tokens(let prefix):
-      let tokens = try MegatronTokens(prefix: prefix)
-      let content = "tokens " + tokens.fingerprint().description
-      if try LabelledRows.exist(prefix) {
-        let rows = try LabelledRows(
-          tokens, sequenceLength: recipe.data.sequenceLength,
-          vocabularySize: model.configuration.vocabularySize)
-        return (rows, .init(content: content + " labels " + rows.labelHash, name: prefix))
+    case .tokens(let stored):
+      let files = try stored.training.open()
+      let content = "tokens " + stored.training.fingerprint(of: files)
+      if let rows = try labelledRows(files, stored, recipe, model) {
+        return (
+          rows,
+          .init(
+            content: content + " labels " + rows.labelHash,
+            name: stored.names.joined(separator: ", "))
+        )
       }
       let samples = try TokenFileSource(
-        tokens, sequenceLength: recipe.data.sequenceLength,
+        files, sequenceLength: recipe.data.sequenceLength,
         vocabularySize: model.configuration.vocabularySize,
         predictsAcrossDocuments: recipe.data.predictsAcrossDocuments)
-      return (samples, .init(content: content, name: prefix))
+      return (samples, .init(content: content, name: stored.names.joined(separator: ", ")))
     case .task(let task):
       let tokenizer = try Self.tokenizer(of: task, model)
       let reading = tokenizer.map { " read with \($0.identity)" } ?? ""
@@ -111,6 +153,22 @@ public struct RunData {
     return "task " + task.name + " " + options.oneLine + haystack
   }
 
+  /// The rows of a source whose tokens have labels; nil where they have none.
+  private static func labelledRows(
+    _ files: [MegatronTokens], _ stored: Recipe.StoredTokens, _ recipe: Recipe, _ model: RunModel
+  ) throws -> LabelledRows? {
+    let labelled = try files.filter { try LabelledRows.exist($0.prefix) }
+    guard let tokens = labelled.first else { return nil }
+    guard files.count == 1, stored.heldOut == nil else {
+      throw TrainingError.unsupported(
+        "\(tokens.prefix) has labels, so it is neither joined with other files nor split: give it a "
+          + "source of its own")
+    }
+    return try LabelledRows(
+      tokens, sequenceLength: recipe.data.sequenceLength,
+      vocabularySize: model.configuration.vocabularySize)
+  }
+
   /// Requires that every stored token id, or those in a part of each file, is inside the vocabulary.
   ///
   /// - Parameters:
@@ -127,10 +185,12 @@ public struct RunData {
     var check = TokenCheck()
     for source in sources {
       guard let source = source.samples as? TokenFileSource else { continue }
-      let count = source.tokens.tokenCount
-      check.bytes += try source.tokens.checkIDs(
-        (count / parts * part)..<(part + 1 == parts ? count : count / parts * (part + 1)),
-        vocabularySize: source.requiredVocabulary, isInterrupted: isInterrupted)
+      for tokens in source.files {
+        let count = tokens.tokenCount
+        check.bytes += try tokens.checkIDs(
+          (count / parts * part)..<(part + 1 == parts ? count : count / parts * (part + 1)),
+          vocabularySize: source.requiredVocabulary, isInterrupted: isInterrupted)
+      }
     }
     check.seconds = RunClock.seconds - start
     return check

@@ -58,7 +58,7 @@ package struct RunEvaluation {
   private func check(vocabulary: Int) throws {
     if let perplexity {
       _ = try Perplexity.open(
-        prefix: perplexity.tokens, sequenceLength: perplexity.sequenceLength,
+        perplexity.stored.measured, sequenceLength: perplexity.sequenceLength,
         vocabulary: vocabulary)
     }
     for item in items {
@@ -107,7 +107,7 @@ package struct RunEvaluation {
     if let perplexity {
       let text = try ranks.together {
         try Perplexity(
-          prefix: perplexity.tokens, sequenceLength: perplexity.sequenceLength, of: evaluated)
+          perplexity.stored.measured, sequenceLength: perplexity.sequenceLength, of: evaluated)
       }
       report.perplexity = try text.measure()
     }

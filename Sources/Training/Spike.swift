@@ -44,8 +44,8 @@ extension StepSamples {
     var source: String
     /// Its number in the source.
     var index: UInt64
-    /// The documents of a token file that it has tokens of.
-    var documents: ClosedRange<Int>?
+    /// The documents that it has tokens of, by their token file and their numbers in it.
+    var documents: (file: String, numbers: ClosedRange<Int>)?
 
     var json: JSONValue {
       var members = [
@@ -53,9 +53,11 @@ extension StepSamples {
         JSONMember("index", .integer(index)),
       ]
       if let documents {
+        let numbers = documents.numbers
         members.append(
           JSONMember(
-            "documents", .array([.integer(documents.lowerBound), .integer(documents.upperBound)])))
+            "documents", .array([.integer(numbers.lowerBound), .integer(numbers.upperBound)])))
+        members.append(JSONMember("file", .string(documents.file)))
       }
       return .object(members)
     }

@@ -120,7 +120,7 @@ public struct TrainingPlan: CustomStringConvertible {
     if reads {
       items.append(Item(name: "token ids checked", value: "\(try data.checkTokens())"))
     }
-    return items
+    return items + data.warnings.map { Item(name: "warning", value: $0) }
   }
 
   private static func trainedCount(_ model: LanguageModel) -> Int {

@@ -66,6 +66,8 @@ package struct TrainingRecord {
   package var recipe: [(name: String, value: String)] = []
   /// What the run's bits may depend on; nil if not recorded.
   package var environment: RunEnvironment?
+  /// XXH64 of whole token files, by their fingerprints, as far as they were gone through.
+  package var tokenHashes: [String: String] = [:]
 }
 
 // MARK: - As stored in the manifest
@@ -93,6 +95,10 @@ extension TrainingRecord {
     }
     if let environment { members.append(JSONMember("environment", texts(environment.entries))) }
     if !recipe.isEmpty { members.append(JSONMember("recipe", texts(recipe))) }
+    if !tokenHashes.isEmpty {
+      let sorted = tokenHashes.sorted { $0.key < $1.key }
+      members.append(JSONMember("token_hashes", texts(sorted.map { ($0.key, $0.value) })))
+    }
     if let spikes = spikes.json { members.append(JSONMember("spikes", spikes)) }
     return .object(members)
   }
@@ -125,6 +131,9 @@ extension TrainingRecord {
     loss = try reader.optionalNumber("loss")
     recipe = try Self.texts(reader, "recipe") ?? []
     environment = try Self.texts(reader, "environment").map { RunEnvironment($0) }
+    for (fingerprint, hash) in try Self.texts(reader, "token_hashes") ?? [] {
+      tokenHashes[fingerprint] = hash
+    }
     if reader.value("spikes") != nil { spikes = try SpikeHistory(stored: reader.mapping("spikes")) }
     settings = []
     let identity = try reader.mapping("identity")

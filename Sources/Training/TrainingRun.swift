@@ -97,7 +97,9 @@ public final class TrainingRun {
     let found = try ranks.agree {
       ranks.leads ? try StartingPoint(resume, output: recipe.run.output) : nil
     }
-    for warning in inputs.model.warnings + (found?.warnings ?? []) { log.warning("\(warning)") }
+    for warning in inputs.model.warnings + inputs.data.warnings + (found?.warnings ?? []) {
+      log.warning("\(warning)")
+    }
     try ranks.stopIfAsked()
     var point = StartingPoint(message: try ranks.fromLead(found?.message ?? ""))
     if let found { point = found }

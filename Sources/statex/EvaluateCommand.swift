@@ -163,7 +163,7 @@ struct EvaluationPlan {
     if let text {
       let perplexity = try evaluated.ranks.together {
         try Perplexity(
-          prefix: text.prefix, sequenceLength: text.sequenceLength, limit: text.limit,
+          TokenSelection([text.prefix]), sequenceLength: text.sequenceLength, limit: text.limit,
           of: evaluated, tokenizer: text.countsBytes ? tokenizer : nil)
       }
       report.perplexity = try perplexity.measure(perToken: text.perToken)

@@ -14,7 +14,7 @@ struct PerplexityTests {
     // The second sequence's first token is cut off where it is the first sequence's last.
     let text = reference.tokens[0] + reference.tokens[1].dropFirst()
     let prefix = try folder.tokens(text, vocabulary: model.model.vocabulary)
-    let first = try Perplexity(prefix: prefix, sequenceLength: length, limit: 1, of: model)
+    let first = try Perplexity(TokenSelection([prefix]), sequenceLength: length, limit: 1, of: model)
       .measure(perToken: true)
     #expect(first.tokens == length && first.tokenNLL.count == length)
     for (mine, theirs) in zip(first.tokenNLL, reference.tokenNLL) {
@@ -22,7 +22,7 @@ struct PerplexityTests {
     }
     let mean = reference.tokenNLL.reduce(0, +) / Double(length)
     #expect(abs(first.nll - mean) < 1e-5)
-    let both = try Perplexity(prefix: prefix, sequenceLength: length, of: model).measure()
+    let both = try Perplexity(TokenSelection([prefix]), sequenceLength: length, of: model).measure()
     #expect(both.tokens == 2 * length && both.tokenNLL.isEmpty)
   }
 
@@ -34,10 +34,10 @@ struct PerplexityTests {
     tokens[25] = 16
     let prefix = try folder.tokens(tokens, vocabulary: 17)
     #expect(throws: TokenDataError.self) {
-      try Perplexity(prefix: prefix, sequenceLength: 8, of: model)
+      try Perplexity(TokenSelection([prefix]), sequenceLength: 8, of: model)
     }
     #expect(
-      try Perplexity(prefix: prefix, sequenceLength: 8, limit: 3, of: model).sequenceCount == 3)
+      try Perplexity(TokenSelection([prefix]), sequenceLength: 8, limit: 3, of: model).sequenceCount == 3)
   }
 
   @Test("every token is predicted once and the rest is left out")
@@ -48,7 +48,7 @@ struct PerplexityTests {
     let folder = try TemporaryFolder()
     let counting = (0..<51).map { Int32($0 % 16) }
     let prefix = try folder.tokens(counting, vocabulary: 16)
-    let perplexity = try Perplexity(prefix: prefix, sequenceLength: 8, of: model)
+    let perplexity = try Perplexity(TokenSelection([prefix]), sequenceLength: 8, of: model)
     #expect(perplexity.sequenceCount == 6)
     let all = try perplexity.measure()
     #expect(all.tokens == 48)
@@ -64,7 +64,7 @@ struct PerplexityTests {
       vocabulary: 16, Dictionary(uniqueKeysWithValues: (0..<15).map { ($0, $0 + 1) }), otherwise: 0)
     let folder = try TemporaryFolder()
     let prefix = try folder.tokens((0..<31).map { Int32($0 % 5) }, vocabulary: 16)
-    let result = try Perplexity(prefix: prefix, sequenceLength: 10, of: model).measure()
+    let result = try Perplexity(TokenSelection([prefix]), sequenceLength: 10, of: model).measure()
     let right: Double = log(1 + 15 * exp(-4.0))
     #expect(result.positions.map(\.range) == [0..<1, 1..<2, 2..<4, 4..<8, 8..<10])
     let wanted: [Double] = [right, right, right, right + 1, right + 2]
@@ -95,10 +95,10 @@ struct PerplexityTests {
     let folder = try TemporaryFolder()
     let prefix = try folder.tokens([1, 2, 3, 300], vocabulary: 301)
     #expect(throws: TokenDataError.self) {
-      try Perplexity(prefix: prefix, sequenceLength: 4, of: model)
+      try Perplexity(TokenSelection([prefix]), sequenceLength: 4, of: model)
     }
     #expect(throws: TokenDataError.self) {
-      try Perplexity(prefix: prefix, sequenceLength: 3, of: model).measure()
+      try Perplexity(TokenSelection([prefix]), sequenceLength: 3, of: model).measure()
     }
   }
 }

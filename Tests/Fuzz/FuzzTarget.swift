@@ -32,7 +32,8 @@ struct FuzzTarget {
     [
       .safetensorsHeader, .safetensorsIndex, .modelConfiguration, .modelDirectory, .exportSums,
       .modelCard, .torchCheckpoint, .tokenizer, .tokenizerConfiguration, .tokenizedText,
-      .megatronIndex, .jsonLines, .compressedJSONLines, .recipe, .overrides, .duration, .plan,
+      .megatronIndex, .flatTokens, .tokenManifest, .jsonLines,
+      .compressedJSONLines, .gzipJSONLines, .jsonArray, .recipe, .overrides, .duration, .plan,
       .manifest,
       .shard, .plainShard, .shardContents, .trainingRecord, .metricsLog, .runStatus, .runLock,
       .taskOptions, .scoringRequest, .scoringSession, .localAddress, .watchFrame, .watchInvitation,

@@ -47,7 +47,7 @@ import TokenData
         sequences: 4, entries: 4, lengths: [2, 0, 3, 5], pointers: [2, 10, 4, 0],
         documents: [0, 2, 2, 4]))
     #expect(data.documentStarts == [0, 2])
-    let source = try TokenFileSource(data, sequenceLength: 3, vocabularySize: 100)
+    let source = try TokenFileSource([data], sequenceLength: 3, vocabularySize: 100)
     let batch = SampleBatch(sampleCount: 1, sequenceLength: 3, tracksDocuments: true)
     let stream = try DataStream(
       sources: [.init(source, weight: 1, shuffle: false)], seed: 0, sequenceLength: 3)
@@ -66,7 +66,7 @@ import TokenData
         documents: [0, 2, 2, 4]))
     func weights(_ length: Int, across: Bool) throws -> [[Float]] {
       let source = try TokenFileSource(
-        data, sequenceLength: length, vocabularySize: 100, predictsAcrossDocuments: across)
+        [data], sequenceLength: length, vocabularySize: 100, predictsAcrossDocuments: across)
       let batch = SampleBatch(sampleCount: 1, sequenceLength: length)
       return try (0..<(source.sampleCount ?? 0)).map { sample in
         try source.write(sample: UInt64(sample), into: batch[0])
@@ -270,13 +270,11 @@ import TokenData
   @Test func aTextThatCannotBeReadIsNotDamaged() throws {
     let directory = try TemporaryDirectory()
     try directory.write([1, 2, 3], to: "a.jsonl.zst")
-    let tokenizer = try loadTokenizer("byte")
     func run(_ fault: FileFaults.Fault?) throws {
       try FileFaults { call, path in
         call == .read && path.hasSuffix(".zst") ? fault : nil
       }.during {
-        _ = try TextTokenizer(tokenizer: tokenizer, outputPrefix: directory.file("out"))
-          .run(files: [directory.file("a.jsonl.zst")])
+        _ = try tokenize(directory, ["a.jsonl.zst"])
       }
     }
     let failure = FileError.io(
@@ -302,7 +300,7 @@ import TokenData
     try writer.append(Array(0..<14))
     try writer.finish()
     let source = try TokenFileSource(
-      MegatronTokens(prefix: directory.file("out")), sequenceLength: 4, vocabularySize: 100)
+      [MegatronTokens(prefix: directory.file("out"))], sequenceLength: 4, vocabularySize: 100)
     #expect(source.sampleCount == 3)  // 13 predictions, 1 is left over
     let batch = SampleBatch(sampleCount: 3, sequenceLength: 4)
     for i in 0..<3 { try source.write(sample: UInt64(i), into: batch[i]) }
@@ -313,7 +311,7 @@ import TokenData
 
   @Test func tokensOutsideTheVocabularyAreRefusedWhenRead() throws {
     let data = try open(index: Self.index())
-    let source = try TokenFileSource(data, sequenceLength: 2, vocabularySize: 40)
+    let source = try TokenFileSource([data], sequenceLength: 2, vocabularySize: 40)
     let batch = SampleBatch(sampleCount: 1, sequenceLength: 2)
     try source.write(sample: 0, into: batch[0])
     do {
@@ -332,9 +330,9 @@ import TokenData
 
   @Test func tooFewTokensAreRefused() throws {
     let data = try open(index: Self.index())
-    #expect(try TokenFileSource(data, sequenceLength: 4, vocabularySize: 99).sampleCount == 1)
+    #expect(try TokenFileSource([data], sequenceLength: 4, vocabularySize: 99).sampleCount == 1)
     #expect(throws: TokenDataError.self) {
-      try TokenFileSource(data, sequenceLength: 5, vocabularySize: 99)
+      try TokenFileSource([data], sequenceLength: 5, vocabularySize: 99)
     }
   }
 

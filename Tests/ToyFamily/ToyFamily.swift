@@ -9,6 +9,7 @@ import Logging
 import Optimizers
 import StateExpansion
 import TensorStorage
+import TokenData
 import ToyOptimizers
 import Training
 
@@ -85,6 +86,6 @@ struct ToyFamily {
   private static func nats(_ model: HuggingFaceModel, _ tokens: String) throws -> Double {
     let evaluated = EvaluatedModel(
       LanguageModel(model.configuration), parameters: model.parameters.buffer, segmentLength: 40)
-    return try Perplexity(prefix: tokens, sequenceLength: 64, of: evaluated).measure().nll
+    return try Perplexity(TokenSelection([tokens]), sequenceLength: 64, of: evaluated).measure().nll
   }
 }

@@ -76,7 +76,11 @@ let leastRecipe = """
     #expect(recipe.data.sequenceLength == 4096)
     #expect(!recipe.data.shuffle)
     #expect(recipe.data.sources.map(\.weight) == [0.9, 0.1])
-    #expect(recipe.data.sources.first?.kind == .tokens(prefix: "data/slimpajama"))
+    guard case .tokens(let stored) = recipe.data.sources.first?.kind else {
+      Issue.record("the first source is no token file")
+      return
+    }
+    #expect(stored.names == ["data/slimpajama"])
     guard case .task(let task) = recipe.data.sources.last?.kind else {
       Issue.record("the second source is no task")
       return
@@ -113,7 +117,7 @@ let leastRecipe = """
     #expect(recipe.evaluation.tasks.map(\.lengths) == [[4096], [64, 128]])
     #expect(recipe.evaluation.tasks.last?.task.options["pairs"]?.kind == .integer(4))
     #expect(recipe.evaluation.tasks.last?.task.options["samples"] == nil)
-    #expect(recipe.evaluation.perplexity?.tokens == "data/held-out")
+    #expect(recipe.evaluation.perplexity?.stored.names == ["data/held-out"])
     #expect(recipe.evaluation.perplexity?.sequenceLength == 512)
     #expect(!recipe.metrics.tensorboard)
     #expect(recipe.metrics.logEvery == 5)
@@ -376,6 +380,32 @@ let leastRecipe = """
       let source = try configuration.makeSource(
         sequenceLength: recipe.data.sequenceLength, seed: recipe.run.seed, stream: .training)
       #expect(source.requiredVocabulary <= vocabulary)
+    }
+  }
+
+  @Test func sourcesOfTokensMayBeListsWithAPartHeldOut() throws {
+    let written = "{tokens: [a, 'b-*'], end_of_text: 7, split: {held_out: 0.25}, max_epochs: 1.5}"
+    let recipe = try Recipe.decode(yaml: leastRecipe, overrides: ["data.sources=[\(written)]"])
+    let source = try #require(recipe.data.sources.first)
+    guard case .tokens(let stored) = source.kind else {
+      Issue.record("no token file")
+      return
+    }
+    #expect(stored.names == ["a", "b-*"] && stored.endOfText == 7 && stored.heldOut == 0.25)
+    #expect(source.maxEpochs == 1.5 && source.name == "a")
+    #expect(stored.training.part == .training(heldOut: 0.25))
+    #expect(stored.measured.part == .heldOut(0.25))
+    #expect(try Recipe.decode(yaml: recipe.resolvedYAML(), overrides: []).data == recipe.data)
+    for (wrong, message) in [
+      ("{tokens: []}", "data.sources.0.tokens"), ("{tokens: 5}", "data.sources.0.tokens"),
+      ("{tokens: a, split: {}}", "split.held_out"),
+      ("{tokens: a, split: {held_out: 1}}", "split.held_out"),
+      ("{tokens: a, split: {part: 1}}", "part"), ("{tokens: a, max_epochs: 0}", "max_epochs"),
+      ("{task: mqar, max_epochs: 1}", "max_epochs"),
+    ] {
+      #expect {
+        try Recipe.decode(yaml: leastRecipe, overrides: ["data.sources=[\(wrong)]"])
+      } throws: { "\($0)".contains(message) }
     }
   }
 }

@@ -74,7 +74,7 @@ import TrainingMetrics
     let evaluated = EvaluatedModel(run.model, parameters: run.parameters, segmentLength: 16)
     var report = EvaluationReport()
     report.perplexity = try Perplexity(
-      prefix: run.directory.path + "/text", sequenceLength: 24, of: evaluated
+      TokenSelection([run.directory.path + "/text"]), sequenceLength: 24, of: evaluated
     ).measure()
     let plan = try #require(run.recipe.evaluation.tasks.first)
     for task in try EvaluationTask.tasks(

@@ -69,8 +69,8 @@ extension Recipe {
   public struct Source: Sendable, Equatable, FieldSection {
     /// Stored text or a generator.
     public enum Kind: Sendable, Equatable {
-      /// `tokens`: the prefix of a Megatron pair `prefix.bin` and `prefix.idx`.
-      case tokens(prefix: String)
+      /// `tokens`: token files.
+      case tokens(StoredTokens)
       /// `task`: a recall task that makes its samples.
       case task(Task)
     }
@@ -82,6 +82,8 @@ extension Recipe {
     public var name = ""
     /// Share of the samples, relative to the other sources' weights; above 0; default 1.
     public var weight = 1.0
+    /// How often its documents may be trained on, at most; nil (default) sets no limit. Only of stored tokens.
+    public var maxEpochs: Double?
     /// What its targets weigh in the loss: `loss` (default `token` for stored tokens, `sample` for tasks)
     /// and `loss_weight`, a factor above 0 (default 1).
     public var loss = SourceLoss()
@@ -104,11 +106,13 @@ extension Recipe {
       ]
     }
 
+    private static let maxEpochsKey = FieldKey(
+      path: "max_epochs", type: "number", standard: "none", range: "> 0",
+      meaning: "refuses to train on stored tokens more often")
+
     static var described: [FieldKey] {
-      let tokens = FieldKey(
-        path: "tokens", type: "path", standard: "-", range: "prefix of `.bin` and `.idx`",
-        meaning: "Megatron token files")
-      return [tokens, Task.nameKey] + fields.flatMap(\.described) + Task.furtherKeys
+      StoredTokens.fields.flatMap(\.described) + [Task.nameKey] + fields.flatMap(\.described)
+        + [maxEpochsKey] + Task.furtherKeys
     }
 
     /// Reads a source that follows `others` in the list.
@@ -116,11 +120,14 @@ extension Recipe {
       let standardName: String
       switch (Task.ownsTokens(reader) ? nil : reader.value("tokens"), reader.value("task")) {
       case (.some, nil):
-        let keys = ["tokens"] + Self.keys
-        try reader.refuse(except: keys)
-        let prefix = try reader.text("tokens")
-        kind = .tokens(prefix: prefix)
-        standardName = URL(fileURLWithPath: prefix).lastPathComponent
+        try reader.refuse(except: StoredTokens.keys + Self.keys + [Self.maxEpochsKey.path])
+        var stored = StoredTokens()
+        try stored.read(reader)
+        kind = .tokens(stored)
+        standardName = stored.standardName
+        if reader.present(Self.maxEpochsKey.path) != nil {
+          maxEpochs = try reader.number(Self.maxEpochsKey.path, .above(0))
+        }
       case (nil, .some):
         let task = try Task(reader, besides: Self.keys)
         kind = .task(task)
@@ -129,7 +136,7 @@ extension Recipe {
       default:
         throw FieldError(
           place: reader.place, path: reader.path,
-          .invalid("a source has either `tokens` (a prefix) or `task` (a name)"))
+          .invalid("a source has either `tokens` (files) or `task` (a name)"))
       }
       name = Self.unused(standardName, besides: others)
       try read(reader)
@@ -148,8 +155,11 @@ extension Recipe {
 
     var value: FieldValue {
       switch kind {
-      case .tokens(let prefix):
-        FieldValue(.mapping([.init("tokens", .text(prefix))] + entries))
+      case .tokens(let stored):
+        FieldValue(
+          .mapping(
+            stored.entries + entries
+              + (maxEpochs.map { [.init(Self.maxEpochsKey.path, .number($0))] } ?? [])))
       case .task(let task): task.value(with: entries)
       }
     }

@@ -119,17 +119,16 @@ extension Recipe {
   public struct Evaluation: Sendable, Equatable, FieldSection {
     /// Mean loss on stored text.
     public struct Perplexity: Sendable, Equatable, FieldSection {
-      /// Megatron prefix of the text; required.
-      public var tokens = ""
+      /// The text.
+      public var stored = StoredTokens()
       /// Tokens predicted in one sequence; default: `data.sequence_length`.
       public var sequenceLength: Int
 
       package static var fields: [Field<Perplexity>] {
-        [
-          .text("tokens", \.tokens, type: "path", range: "", "Megatron prefix"),
+        Field.beside(\.stored) + [
           .integer(
             "sequence_length", \.sequenceLength, .atLeast(1), unit: "tokens",
-            standard: "that of `data`", "length of a sample"),
+            standard: "that of `data`", "length of a sample")
         ]
       }
     }

@@ -1,3 +1,4 @@
+import Foundation
 import TokenData
 
 extension FuzzTarget {
@@ -28,12 +29,62 @@ extension FuzzTarget {
     }
   }
 
+  /// Files without an index.
+  static var flatTokens: FuzzTarget {
+    FuzzTarget("flat-tokens") { room in
+      let header = "{'descr': '<u2', 'fortran_order': False, 'shape': (4,), }"
+      let npy =
+        [0x93] + Array("NUMPY".utf8) + [1, 0, 118, 0]
+        + Array(header.padding(toLength: 117, withPad: " ", startingAt: 0).utf8) + [0x0A]
+      let words: [Int32] = [20_240_520, 1, 4] + [Int32](repeating: 0, count: 253)
+      let llmc = words.flatMap { word in withUnsafeBytes(of: word.littleEndian) { Array($0) } }
+      let tokens: [UInt8] = [1, 0, 2, 0, 3, 0, 2, 0]
+      return Prepared(corpus: [npy + tokens, llmc + tokens], words: ["'shape': (", "<u4", "<i8"]) {
+        input in
+        let name = input.first == 0x93 ? "a.npy" : "a.bin"
+        let path = try room.write(input, name)
+        let data = try MegatronTokens(flat: path, endOfText: 2)
+        _ = (data.documentStarts, data.fingerprint(), data.documentCount)
+        try data.checkIDs(vocabularySize: 100)
+      }
+    }
+  }
+
+  /// What stands beside a data set.
+  static var tokenManifest: FuzzTarget {
+    FuzzTarget("token-manifest") { room in
+      let text = try room.write(Array("{\"text\": \"one\"}".utf8), "in.jsonl")
+      var work = TextTokenizer(tokenizer: ByteTokenizer(), outputPrefix: room.file("made"))
+      work.dropsOldWork = true
+      _ = try work.run([TextInput(path: text)])
+      return Prepared(corpus: [try room.read("made.manifest.json")], words: ["\"sources\"", "-1"]) {
+        input in
+        try room.write(input, "made.manifest.json")
+        _ = try MegatronTokens(prefix: room.file("made"))
+      }
+    }
+  }
+
   /// Documents, one JSON object a line.
   static var jsonLines: FuzzTarget { documents("jsonl", "a.jsonl") { $0 } }
 
   /// The same, compressed.
   static var compressedJSONLines: FuzzTarget {
     documents("jsonl-zst", "a.jsonl.zst") { try zstdFrames($0) }
+  }
+
+  /// Documents compressed with gzip; the bytes that Python's `gzip.compress(..., mtime=0)` gives for a line.
+  static var gzipJSONLines: FuzzTarget {
+    documents("jsonl-gz", "a.jsonl.gz") { _ in
+      Array(Data(base64Encoded: "H4sIAAAAAAACA6tWKkmtKFGyUlDKz0tVqgUAaQLcaA8AAAA=") ?? Data())
+    }
+  }
+
+  /// An array of objects.
+  static var jsonArray: FuzzTarget {
+    documents("json", "a.json") {
+      Array("[".utf8) + $0.map { $0 == 0x0A ? UInt8(ascii: ",") : $0 } + Array("]".utf8)
+    }
   }
 
   /// Documents in a file of that name.
@@ -56,11 +107,10 @@ extension FuzzTarget {
       ) { input in
         let path = try room.write(input, file)
         for badInput in [TextReading.BadInput.refuse, .skip, .replace] {
-          var reading = TextReading()
-          reading.badInput = badInput
-          _ = try TextTokenizer(
-            tokenizer: ByteTokenizer(), outputPrefix: room.file("out"), reading: reading
-          ).run(files: [path])
+          var work = TextTokenizer(tokenizer: ByteTokenizer(), outputPrefix: room.file("out"))
+          work.reading.badInput = badInput
+          work.dropsOldWork = true
+          _ = try work.run([TextInput(path: path)])
         }
       }
     }
