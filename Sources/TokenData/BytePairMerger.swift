@@ -12,7 +12,8 @@ struct BytePairMerger {
   private let joints: PairTable
   /// The piece's symbols before, and its tokens after merging.
   var symbols: [Int32] = []
-  private var ranks: [Int32] = []
+  private var pairs = [PairTable.Merge](
+    repeating: (PairTable.none, -1), count: linearLimit)
   private var next: [Int32] = []
   private var previous: [Int32] = []
   private var heap: [UInt64] = []
@@ -50,26 +51,41 @@ struct BytePairMerger {
   }
 
   private mutating func mergeLinearly() {
-    if symbols.count < 2 { return }
-    ranks.removeAll(keepingCapacity: true)
-    for i in 0..<(symbols.count - 1) {
-      ranks.append(table.lookUp(symbols[i], symbols[i + 1]).rank)
+    let count = symbols.count
+    if count < 2 { return }
+    let left = symbols.withUnsafeMutableBufferPointer { symbols in
+      pairs.withUnsafeMutableBufferPointer { pairs in
+        table.withReader { Self.merge(symbols, pairs, $0) }
+      }
     }
+    symbols.removeLast(count - left)
+  }
+
+  /// Merges symbols in place; `pairs` holds the merge of each symbol with the next.
+  ///
+  /// - Returns: how many are left.
+  private static func merge(
+    _ symbols: UnsafeMutableBufferPointer<Int32>,
+    _ pairs: UnsafeMutableBufferPointer<PairTable.Merge>, _ table: PairTable.Reader
+  ) -> Int {
+    var last = symbols.count - 1
+    for i in 0..<last { pairs[i] = table.lookUp(symbols[i], symbols[i + 1]) }
     while true {
       var best = PairTable.none
       var place = 0
-      for i in ranks.indices where ranks[i] < best {
-        best = ranks[i]
+      for i in 0..<last where pairs[i].rank < best {
+        best = pairs[i].rank
         place = i
       }
-      if best == PairTable.none { return }
-      symbols[place] = table.lookUp(symbols[place], symbols[place + 1]).merged
-      symbols.remove(at: place + 1)
-      ranks.remove(at: place)
-      if place > 0 { ranks[place - 1] = table.lookUp(symbols[place - 1], symbols[place]).rank }
-      if place < ranks.count {
-        ranks[place] = table.lookUp(symbols[place], symbols[place + 1]).rank
+      if best == PairTable.none { return last + 1 }
+      symbols[place] = pairs[place].merged
+      last -= 1
+      for i in place..<last {
+        symbols[i + 1] = symbols[i + 2]
+        pairs[i] = pairs[i + 1]
       }
+      if place > 0 { pairs[place - 1] = table.lookUp(symbols[place - 1], symbols[place]) }
+      if place < last { pairs[place] = table.lookUp(symbols[place], symbols[place + 1]) }
     }
   }
 
