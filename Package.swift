@@ -308,7 +308,7 @@ let package = Package(
         "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers", "RecallTasks",
         "TensorFiles", "TensorStorage", "TokenData", "Training", "TrainingMetrics", "Watchdog",
       ],
-      path: "Tests/Fuzz", swiftSettings: common),
+      path: "Tests/Fuzz", exclude: ["Inputs"], swiftSettings: common),
     .testTarget(
       name: "FuzzTests", dependencies: ["ChildPrograms", "fuzz"], swiftSettings: common),
     .executableTarget(

@@ -132,17 +132,20 @@ public enum CheckpointCatalog {
   ///   - run: the run's directory.
   ///   - runID: the run to which it must belong; nil for any.
   ///   - last: the newest step that is looked at; nil for all.
+  ///   - isInterrupted: asked before each shard; once it says true, `.interrupted` is thrown.
   /// - Returns: the checkpoint and the rejected newer ones, of which the caller should warn.
   /// - Throws: `.file` when a directory or file cannot be read: that is no damage, and no reason to go
   ///   back to an older checkpoint.
   public static func latestValid(
-    in run: String, runID: String? = nil, notAfter last: Int? = nil
+    in run: String, runID: String? = nil, notAfter last: Int? = nil,
+    isInterrupted: (() -> Bool)? = nil
   ) throws(CheckpointError) -> Selection {
     var rejected: [Rejected] = []
     for entry in try entries(in: run) where entry.step <= last ?? entry.step {
       let problems: [CheckpointProblem]
       do throws(CheckpointError) {
         let reader = try CheckpointReader(path: entry.path, runID: runID)
+        reader.isInterrupted = isInterrupted
         problems = try reader.verify()
         if problems.isEmpty { return Selection(reader: reader, rejected: rejected) }
       } catch  where error.isDamage {

@@ -25,6 +25,9 @@ public enum CheckpointError: FileErrorConvertible, FieldErrorConvertible, Equata
   /// The ranks could not agree, or could not talk to each other.
   case coordination(String)
 
+  /// Reading the checkpoint at `path` was given up because somebody asked for that.
+  case interrupted(path: String)
+
   /// One line: what, where, why.
   public var description: String {
     switch self {
@@ -39,6 +42,7 @@ public enum CheckpointError: FileErrorConvertible, FieldErrorConvertible, Equata
       "run directory \(path) is in use by \(owner): wait for it to end,"
         + " or give this run another directory"
     case .coordination(let reason): "the ranks cannot save together: \(reason)"
+    case .interrupted(let path): "\(path): reading was interrupted"
     }
   }
 
@@ -52,6 +56,7 @@ public enum CheckpointError: FileErrorConvertible, FieldErrorConvertible, Equata
     case .field, .invalid, .damaged: 65
     case .locked: 64
     case .coordination: 70
+    case .interrupted: 75
     }
   }
 }
@@ -62,8 +67,11 @@ extension CheckpointError {
   /// Otherwise the system refused (no descriptor left, a stale handle, a failing disk): then nothing is
   /// known about the checkpoint, and it must not be passed over for an older one.
   var isDamage: Bool {
-    if case .file(let error) = self { return error.exitCode == 65 || error.saysAbsent }
-    return true
+    switch self {
+    case .file(let error): return error.exitCode == 65 || error.saysAbsent
+    case .interrupted: return false
+    default: return true
+    }
   }
 }
 

@@ -10,12 +10,13 @@ extension CheckpointReader {
   ///   - shards: which shards; all if nil. Ranks may share the work.
   ///   - contents: whether to decompress everything too, which takes several times as long.
   /// - Returns: every bad file; empty if the checkpoint is good.
-  /// - Throws: `.file` when a file cannot be read, so that nothing is known about it.
+  /// - Throws: `.file` when a file cannot be read, so that nothing is known about it; `.interrupted`.
   public func verify(
     shards: Range<Int>? = nil, contents: Bool = false
   ) throws(CheckpointError) -> [CheckpointProblem] {
     var problems = try strangers()
     for index in shards ?? manifest.shards.indices {
+      try goOn()
       if let problem = try verify(shard: index, contents: contents) { problems.append(problem) }
     }
     return problems

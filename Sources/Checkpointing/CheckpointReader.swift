@@ -15,6 +15,9 @@ public final class CheckpointReader {
   /// What the checkpoint says about itself.
   public let manifest: CheckpointManifest
 
+  /// Asked before each shard is read or verified; once it says true, `.interrupted` is thrown.
+  public var isInterrupted: (() -> Bool)?
+
   private var shards: [Int: ShardReader] = [:]
   let cache: FrameCache
 
@@ -114,8 +117,14 @@ public final class CheckpointReader {
     return index
   }
 
+  /// Throws `.interrupted` when somebody asked for that.
+  func goOn() throws(CheckpointError) {
+    if isInterrupted?() == true { throw .interrupted(path: path) }
+  }
+
   /// A shard, verified.
   private func shard(_ index: Int) throws(CheckpointError) -> ShardReader {
+    try goOn()
     if let shard = shards[index] { return shard }
     let shard: ShardReader
     do throws(CheckpointError) {

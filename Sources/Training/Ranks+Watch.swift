@@ -30,7 +30,11 @@ extension Ranks {
         progress: { Self.progress }, speaks: speaks,
         warn: { StandardError.write("warning: \($0)\n") },
         tell: { [errorPrefix, leads] report in
-          Self.tell(report, prefix: leads ? "" : errorPrefix, directory: recipe.run.output)
+          let line = Self.tell(
+            report, prefix: leads ? "" : errorPrefix, directory: recipe.run.output)
+          if leads {
+            RunStatus.noteFailure(in: recipe.run.output, line: line, exitCode: report.exitCode)
+          }
         }, exit: { _exit($0) }))
   }
 
@@ -79,19 +83,24 @@ extension Ranks {
   }
 
   /// One line for the user, and what every rank was doing in a file.
-  private static func tell(_ report: RankWatch.Report, prefix: String, directory: String) {
+  ///
+  /// - Returns: the line.
+  private static func tell(
+    _ report: RankWatch.Report, prefix: String, directory: String
+  ) -> String {
     if report.isOutOfReach { Launcher.endLater() }
     let saved = report.savedStep.map { "saved last: step \($0)" } ?? "nothing was saved"
     let path = directory + "/watchdog-\(report.step).txt"
     let table = report.ranks.isEmpty ? "" : "; all ranks: \(path)"
-    StandardError.write(
-      "error: \(prefix)\(report.sentence); \(saved)\(table); start again to resume\n")
-    guard !report.ranks.isEmpty else { return }
+    let line = "\(prefix)\(report.sentence); \(saved)\(table); start again to resume"
+    StandardError.write("error: \(line)\n")
+    guard !report.ranks.isEmpty else { return line }
     let text = ([report.sentence, saved] + report.ranks).joined(separator: "\n") + "\n"
     do {
       try FileReplacement.write(Array(text.utf8), to: path)
     } catch {
       StandardError.write(text)
     }
+    return line
   }
 }

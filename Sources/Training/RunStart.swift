@@ -24,8 +24,12 @@ struct RunStart {
   ///   - checkpoint: the checkpoint's directory; nil to begin.
   ///   - recipe: the run.
   ///   - inputs: what it works on.
+  ///   - isInterrupted: asked while the checkpoint is read; once it says true, reading ends.
   /// - Throws: `TrainingError`, `CheckpointError`, and what reading a model can throw.
-  init(_ checkpoint: String?, _ recipe: Recipe, _ inputs: RunInputs) throws {
+  init(
+    _ checkpoint: String?, _ recipe: Recipe, _ inputs: RunInputs,
+    isInterrupted: @escaping () -> Bool
+  ) throws {
     guard let checkpoint else {
       parameters = try inputs.model.initialParameters()
       (reader, record) = (nil, nil)
@@ -33,6 +37,7 @@ struct RunStart {
       return
     }
     let reader = try CheckpointReader(path: checkpoint)
+    reader.isInterrupted = isInterrupted
     let step = reader.manifest.step
     // Before the tensors, whose order depends on what is trained.
     let record = try TrainingRecord(reader.manifest.training, path: checkpoint)

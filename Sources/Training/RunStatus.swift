@@ -128,6 +128,16 @@ package struct RunStatus: Equatable {
     }
   }
 
+  /// Notes in a run directory that this process's run has failed, where nobody else can any more; a status that
+  /// cannot be written stays.
+  static func noteFailure(in run: String, line: String, exitCode: Int32) {
+    guard var status = try? find(in: run).0, status.state == .running,
+      status.process == Int(ProcessInfo.processInfo.processIdentifier)
+    else { return }
+    (status.state, status.failure) = (.failed, (line, exitCode))
+    try? status.write(in: run)
+  }
+
   /// Writes it into a run directory.
   ///
   /// - Throws: `FileError`; what stood there stays.

@@ -54,7 +54,7 @@ struct StartingPoint {
   ///
   /// - Throws: `CheckpointError`; `FileError`; `TrainingError.runExists` when nothing may be overwritten, or
   ///   when checkpoints of another run lie in the directory.
-  init(_ mode: ResumeMode, output: String) throws {
+  init(_ mode: ResumeMode, output: String, isInterrupted: @escaping () -> Bool) throws {
     let entries = try CheckpointCatalog.entries(in: output)
     let (status, doubt) = try RunStatus.find(in: output)
     self.status = status
@@ -72,12 +72,13 @@ struct StartingPoint {
     case .auto:
       guard !entries.isEmpty else { return }
       let reader: CheckpointReader
-      (reader, rejected) = try Self.newest(in: output, &warnings)
+      (reader, rejected) = try Self.newest(in: output, &warnings, isInterrupted)
       (checkpoint, runID) = (reader.path, reader.manifest.runID)
     case .path(let path):
       let isStep = try FileSystem.exists(path + "/" + CheckpointManifest.fileName)
       let reader =
-        try isStep ? CheckpointReader(path: path) : Self.newest(in: path, &warnings).reader
+        try isStep
+        ? CheckpointReader(path: path) : Self.newest(in: path, &warnings, isInterrupted).reader
       (checkpoint, runID) = (reader.path, reader.manifest.runID)
       isOwn = try FileSystem.isSame(reader.path + "/..", output + "/checkpoints")
       // They would be taken for this run's own by the next restart.
@@ -130,9 +131,9 @@ struct StartingPoint {
 
   /// The newest checkpoint that verifies; newer damaged ones are warned of.
   private static func newest(
-    in run: String, _ warnings: inout [String]
+    in run: String, _ warnings: inout [String], _ isInterrupted: @escaping () -> Bool
   ) throws -> (reader: CheckpointReader, rejected: [CheckpointCatalog.Rejected]) {
-    let selection = try CheckpointCatalog.latestValid(in: run)
+    let selection = try CheckpointCatalog.latestValid(in: run, isInterrupted: isInterrupted)
     warnings += selection.rejected.map { "skipping a damaged checkpoint: \($0)" }
     guard let reader = selection.reader else {
       throw TrainingError.runExists(

@@ -94,8 +94,9 @@ public final class TrainingRun {
   private static func start(
     _ recipe: Recipe, _ resume: ResumeMode, _ inputs: RunInputs, _ ranks: Ranks, _ log: Logger
   ) throws -> (StartingPoint, RunStart) {
-    let found = try ranks.agree {
-      ranks.leads ? try StartingPoint(resume, output: recipe.run.output) : nil
+    let found = try reading(ranks) { isInterrupted in
+      ranks.leads
+        ? try StartingPoint(resume, output: recipe.run.output, isInterrupted: isInterrupted) : nil
     }
     for warning in inputs.model.warnings + inputs.data.warnings + (found?.warnings ?? []) {
       log.warning("\(warning)")
@@ -103,7 +104,9 @@ public final class TrainingRun {
     try ranks.stopIfAsked()
     var point = StartingPoint(message: try ranks.fromLead(found?.message ?? ""))
     if let found { point = found }
-    let start = try ranks.agree { try RunStart(point.checkpoint, recipe, inputs) }
+    let start = try reading(ranks) { isInterrupted in
+      try RunStart(point.checkpoint, recipe, inputs, isInterrupted: isInterrupted)
+    }
     let notes = try ranks.agree { try found?.setAside(in: recipe.run.output) ?? [] }
     for note in notes { log.notice("\(note)") }
     try ranks.stopIfAsked()
@@ -116,7 +119,7 @@ public final class TrainingRun {
     _ ranks: Ranks
   ) throws -> Trainer {
     let group = try ranks.group(of: recipe.parallel.sequenceRanks)
-    return try ranks.agree {
+    return try reading(ranks) { _ in
       let trainer = try Trainer(
         recipe, model: inputs.model.languageModel(), parameters: start.parameters,
         stream: inputs.data.stream(phases: start.phases), ranks: ranks, memory: inputs.memory,
@@ -125,6 +128,24 @@ public final class TrainingRun {
       trainer.spikes = start.record?.spikes ?? SpikeHistory()
       return trainer
     }
+  }
+
+  /// What `body` reads of a checkpoint on every rank, unless one is asked to stop meanwhile; collective.
+  ///
+  /// - Throws: `StoppedBeforeTraining` on all ranks; `AgreedError`.
+  private static func reading<Value>(
+    _ ranks: Ranks, _ body: (_ isInterrupted: @escaping () -> Bool) throws -> Value
+  ) throws -> Value {
+    let value = try ranks.agree { () throws -> Value? in
+      do {
+        return try body { ranks.isAskedToStop }
+      } catch CheckpointError.interrupted {
+        return nil
+      }
+    }
+    try ranks.stopIfAsked()
+    guard let value else { throw StoppedBeforeTraining() }
+    return value
   }
 
   /// Trains to the last step and exports, or until somebody asks to stop.

@@ -154,6 +154,31 @@ extension DistributedTests {
       #expect(job.rows("one").filter { $0.contains("null") }.count == 1, "\(job.rows("one"))")
     }
 
+    @Test(
+      "a loss that is finite with a gradient that is not, under each policy",
+      arguments: ["off", "stop", "skip", "roll_back"])
+    func infiniteGradient(_ policy: String) throws {
+      let job = try TrainingJob(["checkpoint.every=1"])
+      let settings = ["train.on_spike={policy: \(policy), steps_back: 1}"]
+      // One rank alone exchanges nothing between its gradient and the norm.
+      for (launch, run) in [(TrainingJob.Launch.ranks(2), "one"), (.ranks(3), "two")] {
+        let result = try damaged(job, "gradient", launch, run: run, settings)
+        let rows = job.rows(run).filter { $0.contains("\"grad_norm\": null") }
+        switch policy {
+        case "off", "stop":
+          #expect(result.code == 70 && result.errorLines.count == 1, "\(result.stderr)")
+          let line = result.errorLines.first ?? ""
+          #expect(line.contains("step 5: ") && line.contains("gradient"), "\(line)")
+          #expect(try job.checkpoints(run).last == "step-00000004")
+        default:
+          #expect(result.code == 0, "\(result.stderr)")
+          #expect(job.rows(run).count == 6 && rows.count == (policy == "skip" ? 1 : 0))
+          #expect(rows.allSatisfy { $0.contains("\"loss\": ") && !$0.contains("\"loss\": null") })
+        }
+      }
+      #expect(job.rows("one").map { $0.prefix(40) } == job.rows("two").map { $0.prefix(40) })
+    }
+
     @Test("what is not finite is not saved", arguments: ["nan", "infinity"])
     func isNotSaved(_ kind: String) throws {
       let job = try TrainingJob()

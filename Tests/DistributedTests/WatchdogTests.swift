@@ -46,6 +46,10 @@ extension DistributedTests {
       let report = try report(job)
       for rank in 0..<4 { #expect(report.contains("\nrank \(rank)  "), "\(report)") }
       #expect(report.contains("MPI_I"), "\(report)")
+      let status = try String(contentsOfFile: job.output("run") + "/status.json", encoding: .utf8)
+      #expect(
+        status.contains(#""state": "failed""#) && status.contains(#""exit_code": 74"#)
+          && status.contains("has been silent for 2 s"), "\(status)")
       let end = Date() + 5
       while ranks.contains(where: ChildProcess.isRunning), Date() < end { usleep(10_000) }
       for rank in ranks { #expect(!ChildProcess.isRunning(rank)) }

@@ -17,6 +17,8 @@ struct DamagedRun {
     case blink
     /// A first moment becomes infinite.
     case infinity
+    /// A gradient is infinite in the next step, whose loss is not.
+    case gradient
   }
 
   let kind: Kind
@@ -40,16 +42,21 @@ struct DamagedRun {
       log.logLevel = .warning
       let run = try TrainingRun(recipe, resume: .auto, ranks: ranks, log: log)
       if rank < 0 || ranks.rank == rank {
-        var (isDone, isOver) = (false, kind != .blink)
+        var (isDone, isOver) = (false, ![.blink, .gradient].contains(kind))
         var before: Float = 0
         Communicator.fault = { _ in
           if !isDone && run.lastStep == step {
             isDone = true
             before = run.trainer.parameters.buffer.pointer[middle(run.trainer)]
             damage(run.trainer)
+          } else if kind == .gradient && isDone && !isOver && run.lastStep == step {
+            // Whenever the step under way looks up, its gradient among those times.
+            damage(run.trainer)
           } else if isDone && !isOver && run.lastStep == step + 1 {
             isOver = true
-            run.trainer.parameters.buffer.pointer[middle(run.trainer)] = before
+            if kind == .blink {
+              run.trainer.parameters.buffer.pointer[middle(run.trainer)] = before
+            }
           }
           return nil
         }
@@ -69,6 +76,7 @@ struct DamagedRun {
     case .moment: flipBit(moment)
     case .nan, .blink: parameter.pointee = .nan
     case .infinity: moment.storeBytes(of: .infinity, as: Float.self)
+    case .gradient: trainer.gradient.pointer[middle(trainer)] = .infinity
     }
   }
 
