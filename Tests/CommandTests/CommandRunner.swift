@@ -7,6 +7,7 @@ import LanguageModels
 import Layers
 import TensorStorage
 import Testing
+import TokenData
 
 /// A folder in which commands run, and which disappears with its owner.
 final class Workplace {
@@ -121,6 +122,13 @@ extension Workplace {
         coordination: SingleProcess(shards: 2))
     }
     return name
+  }
+
+  /// A token file of one document of ASCII characters, to be read as text.
+  func tokenFile(_ name: String, count: Int) throws {
+    let writer = try MegatronWriter(prefix: file(name), vocabularySize: 264)
+    try writer.append((0..<count).map { Int32($0 * $0 % 97 + 1) })
+    try writer.finish()
   }
 
   /// The path of a file of this folder.

@@ -121,9 +121,7 @@ struct CommandTests {
   @Test("evaluate gives the same report whatever the threads, the same numbers in any segments")
   func evaluate() throws {
     try place.model()
-    try place.statex(
-      "data", "make", "--task", "markov:symbols=8", "--samples", "9", "--sequence-length", "50",
-      "--output", "text")
+    try place.tokenFile("text", count: 450)
     func evaluate(_ threads: String, _ segment: String) throws -> (JSONValue, [UInt8]) {
       let done = try place.statex(
         "evaluate", "--model", "model", "--perplexity", "text", "--sequence-length", "50",

@@ -119,9 +119,7 @@ struct ErrorTests {
 
   @Test("damaged models and token files are 65 and name the file")
   func damage() throws {
-    try place.statex(
-      "data", "make", "--task", "markov", "--samples", "2", "--sequence-length", "30",
-      "--output", "text")
+    try place.tokenFile("text", count: 60)
     try expect(
       WrongCommand("evaluate --model model --perplexity text --sequence-length 60", 65, "text.idx"))
     try place.cut("text.bin", by: 7)
@@ -153,9 +151,7 @@ struct ErrorTests {
   func notNumbers() throws {
     // Weights that are numbers, but whose sums are not.
     try place.model { parameters in parameters["lm_head.weight"]?.update(repeating: 3e38) }
-    try place.statex(
-      "data", "make", "--task", "markov", "--samples", "2", "--sequence-length", "30",
-      "--output", "text")
+    try place.tokenFile("text", count: 60)
     for (arguments, what) in [
       ("evaluate --model model --perplexity text --sequence-length 30 --json report", "the loss"),
       ("evaluate --model model --task mqar:vocab=64 --json report", "task mqar is not a number"),

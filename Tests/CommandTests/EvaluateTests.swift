@@ -10,9 +10,7 @@ import Testing
   init() throws {
     place = try Workplace()
     try place.model()
-    try place.statex(
-      "data", "make", "--task", "markov:symbols=8", "--samples", "9", "--sequence-length", "50",
-      "--output", "text")
+    try place.tokenFile("text", count: 450)
     try FileManager.default.createDirectory(
       atPath: place.file("task"), withIntermediateDirectories: true)
     try place.write(
