@@ -54,7 +54,9 @@ struct StartingPoint {
   ///
   /// - Throws: `CheckpointError`; `FileError`; `TrainingError.runExists` when nothing may be overwritten, or
   ///   when checkpoints of another run lie in the directory.
-  init(_ mode: ResumeMode, output: String, isInterrupted: @escaping () -> Bool) throws {
+  init(
+    _ mode: ResumeMode, output: String, isInterrupted: @escaping () -> Bool = { false }
+  ) throws {
     let entries = try CheckpointCatalog.entries(in: output)
     let (status, doubt) = try RunStatus.find(in: output)
     self.status = status

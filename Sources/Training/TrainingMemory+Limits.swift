@@ -47,6 +47,7 @@ extension TrainingMemory {
   /// - Parameters:
   ///   - ranksHere: ranks on this machine.
   ///   - total: bytes of memory that the machine has.
+  /// - Returns: the error, with both numbers.
   package func shortage(
     ranksHere: Int = 1, total: Int? = MachineMemory.total
   ) -> TrainingError? {

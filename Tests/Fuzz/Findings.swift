@@ -13,6 +13,7 @@ struct Findings {
   ///   - seed: the campaign's seed.
   ///   - input: the input.
   ///   - problem: what it did, on one line.
+  /// - Throws: what the system says when it cannot be written.
   func add(_ parser: String, index: Int, seed: UInt64, input: [UInt8], problem: String) throws {
     try FileManager.default.createDirectory(
       atPath: directory, withIntermediateDirectories: true)

@@ -93,6 +93,7 @@ extension FuzzTarget {
   ///   - name: the parser's.
   ///   - file: the file's, whose end says what it is.
   ///   - encoded: makes the file of lines.
+  /// - Returns: the parser.
   static func documents(
     _ name: String, _ file: String, encoded: @escaping ([UInt8]) throws -> [UInt8]
   ) -> FuzzTarget {
