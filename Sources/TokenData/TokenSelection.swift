@@ -34,7 +34,7 @@ public struct TokenSelection: Sendable, Equatable {
     var seen: Set<String> = []
     for name in names {
       for path in try Self.paths(name) {
-        let tokens = try open(path)
+        let tokens = try opened(path)
         let file = try TokenDataError.from(try FileSystem.canonical(tokens.tokenFile))
         guard seen.insert(file).inserted else {
           throw .invalid(
@@ -77,7 +77,7 @@ public struct TokenSelection: Sendable, Equatable {
     return paths
   }
 
-  private func open(_ path: String) throws(TokenDataError) -> MegatronTokens {
+  private func opened(_ path: String) throws(TokenDataError) -> MegatronTokens {
     let isBin = path.hasSuffix(".bin") || path.hasSuffix(".idx")
     let prefix = isBin ? String(path.dropLast(4)) : path
     if path.hasSuffix(".npy") { return try MegatronTokens(flat: path, endOfText: endOfText) }

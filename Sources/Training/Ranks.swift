@@ -118,9 +118,10 @@ public final class Ranks {
   func joined(_ error: any Error, _ second: any Error) -> any Error {
     guard Self.isShared(second) else { return second }
     let (first, then) = (FailureReport(error), FailureReport(second))
+    let reason = first.line == then.line ? "" : ": \(then.line)"
     return AgreedError(
       exitCode: first.exitCode,
-      description: "\(first.line); and the steps since the last checkpoint are lost: \(then.line)")
+      description: "\(first.line); and the steps since the last checkpoint are lost\(reason)")
   }
 
   /// Leaves MPI and the watch, at the end of a run.
