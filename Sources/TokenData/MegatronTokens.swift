@@ -104,6 +104,7 @@ public final class MegatronTokens {
   ///
   /// - Parameter isSelected: asked with the positions of each document's tokens, in order; documents without
   ///   tokens are left out.
+  /// - Returns: a row of these documents alone.
   public func selecting(_ isSelected: (Range<Int>) -> Bool) -> MegatronTokens {
     MegatronTokens(prefix, bin, index, DocumentSelection(self, isSelected), manifest)
   }

@@ -124,6 +124,7 @@ extension MegatronTokens {
   /// - Parameters:
   ///   - positions: where the document's tokens are.
   ///   - share: from 0 to 1.
+  /// - Returns: whether it does.
   func isHeldOut(_ positions: Range<Int>, share: Double) -> Bool {
     var bytes: [UInt8] = []
     withUnsafeBytes(of: UInt64(positions.count).littleEndian) { bytes.append(contentsOf: $0) }

@@ -21,6 +21,7 @@ public struct WholeTokenFile: Sendable {
   /// The XXH64 of all of it.
   ///
   /// - Parameter isStopping: asked every few MiB; once it says true there is no hash.
+  /// - Returns: 16 hexadecimal digits.
   public func hash(isStopping: () -> Bool = { false }) -> String? {
     var hash = XXH64()
     let step = 1 << 22

@@ -33,7 +33,8 @@ extension Ranks {
           let line = Self.tell(
             report, prefix: leads ? "" : errorPrefix, directory: recipe.run.output)
           if leads {
-            RunStatus.noteFailure(in: recipe.run.output, line: line, exitCode: report.exitCode)
+            // Whatever the verdict, a restart is worth a try: the batch scripts go by this code.
+            RunStatus.noteFailure(in: recipe.run.output, line: line, exitCode: 74)
           }
         }, exit: { _exit($0) }))
   }

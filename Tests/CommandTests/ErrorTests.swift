@@ -85,7 +85,9 @@ struct ErrorTests {
       WrongCommand("expand --model empty --output x --every 2", 65, "config.json"),
       WrongCommand("inspect broken.json", 65, "broken.json"),
       WrongCommand("inspect empty", 65, "empty"),
-      WrongCommand("data tokenize broken.json --tokenizer byte --output x", 65, ".jsonl"),
+      WrongCommand("data tokenize broken.json --tokenizer byte --output x", 65, "broken.json"),
+      WrongCommand("data tokenize model --tokenizer byte --output x --field f", 65, "config.json"),
+      WrongCommand("data tokenize notes.md --tokenizer byte --output x", 65, ".ndjson"),
       WrongCommand("checkpoint list model", 65, "checkpoints"),
       WrongCommand("checkpoint verify empty", 65, "empty"),
     ])
@@ -113,7 +115,8 @@ struct ErrorTests {
     try FileManager.default.createDirectory(
       atPath: place.file("pair.idx"), withIntermediateDirectories: true)
     try expect(
-      WrongCommand("data tokenize a.jsonl --tokenizer byte --output pair", 74, "pair.idx"))
+      WrongCommand(
+        "data tokenize a.jsonl --tokenizer byte --output pair --overwrite", 74, "pair.idx"))
     #expect(!FileManager.default.fileExists(atPath: place.file("pair.bin")))
   }
 

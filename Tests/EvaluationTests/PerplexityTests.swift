@@ -14,8 +14,10 @@ struct PerplexityTests {
     // The second sequence's first token is cut off where it is the first sequence's last.
     let text = reference.tokens[0] + reference.tokens[1].dropFirst()
     let prefix = try folder.tokens(text, vocabulary: model.model.vocabulary)
-    let first = try Perplexity(TokenSelection([prefix]), sequenceLength: length, limit: 1, of: model)
-      .measure(perToken: true)
+    let first = try Perplexity(
+      TokenSelection([prefix]), sequenceLength: length, limit: 1, of: model
+    )
+    .measure(perToken: true)
     #expect(first.tokens == length && first.tokenNLL.count == length)
     for (mine, theirs) in zip(first.tokenNLL, reference.tokenNLL) {
       #expect(abs(Double(mine) - theirs) < 2e-5)
@@ -37,7 +39,8 @@ struct PerplexityTests {
       try Perplexity(TokenSelection([prefix]), sequenceLength: 8, of: model)
     }
     #expect(
-      try Perplexity(TokenSelection([prefix]), sequenceLength: 8, limit: 3, of: model).sequenceCount == 3)
+      try Perplexity(TokenSelection([prefix]), sequenceLength: 8, limit: 3, of: model).sequenceCount
+        == 3)
   }
 
   @Test("every token is predicted once and the rest is left out")

@@ -143,10 +143,9 @@ extension TokenManifest {
       ])
   }
 
-  /// Reads the manifest of a data set.
+  /// Reads the manifest of a data set; nil when there is none.
   ///
   /// - Parameter prefix: of the data set.
-  /// - Returns: nil when there is none.
   /// - Throws: `.file`; `.invalid` naming file and field.
   public init?(prefix: String) throws(TokenDataError) {
     guard let manifest = try Self.read(Self.path(prefix: prefix)) else { return nil }

@@ -82,7 +82,7 @@ extension Recipe {
     public var name = ""
     /// Share of the samples, relative to the other sources' weights; above 0; default 1.
     public var weight = 1.0
-    /// How often its documents may be trained on, at most; nil (default) sets no limit. Only of stored tokens.
+    /// How often its documents may be trained on, at most; nil (default) sets no limit.
     public var maxEpochs: Double?
     /// What its targets weigh in the loss: `loss` (default `token` for stored tokens, `sample` for tasks)
     /// and `loss_weight`, a factor above 0 (default 1).

@@ -82,8 +82,8 @@ extension FuzzTarget {
 
   /// An array of objects.
   static var jsonArray: FuzzTarget {
-    documents("json", "a.json") {
-      Array("[".utf8) + $0.map { $0 == 0x0A ? UInt8(ascii: ",") : $0 } + Array("]".utf8)
+    documents("json", "a.json") { _ in
+      Array("[{\"text\": \"one\"},\n {\"text\": \"\\u00e9\", \"m\": [1, {\"b\": \"]\"}]}]".utf8)
     }
   }
 
