@@ -81,7 +81,8 @@ let package = Package(
     .target(
       name: "TokenData",
       dependencies: [
-        "Compression", "ErrorReporting", "Fields", "Files", "JSON", "ProgramVersion", "TensorStorage",
+        "Compression", "ErrorReporting", "Fields", "Files", "JSON", "ProgramVersion",
+        "TensorStorage",
         "Threads",
       ],
       swiftSettings: pointers),

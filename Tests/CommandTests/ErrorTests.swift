@@ -124,7 +124,7 @@ struct ErrorTests {
   func damage() throws {
     try place.tokenFile("text", count: 60)
     try expect(
-      WrongCommand("evaluate --model model --perplexity text --sequence-length 60", 65, "text.idx"))
+      WrongCommand("evaluate --model model --perplexity text --sequence-length 60", 65, "text.bin"))
     try place.cut("text.bin", by: 7)
     try expect(WrongCommand("inspect text", 65, "text"))
     try place.cut("model/model.safetensors", by: 5)

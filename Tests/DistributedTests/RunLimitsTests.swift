@@ -37,7 +37,8 @@ extension DistributedTests {
     func memory(_ launch: TrainingJob.Launch) throws {
       let job = try TrainingJob(Self.large)
       let result = try job.shell("ulimit -v 4000000; exec \"$@\"", launch, run: "run").wait()
-      expect(result, 64, "of memory that a rank needs", "train.memory_budget")
+      // Ranks of one machine may already lack what all of them need together.
+      expect(result, 64, " GB", "memory", "train.memory_budget")
       #expect(!FileManager.default.fileExists(atPath: job.output("run")))
     }
 
