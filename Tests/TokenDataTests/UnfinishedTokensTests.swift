@@ -140,7 +140,7 @@ import TokenData
 
   @Test func twoAtATimeAreRefused() throws {
     let directory = try interrupted()
-    let lock = try FileLock(existing: directory.file("out.unfinished"))
+    let lock = try FileLock(file: directory.file("out.unfinished/lock"))
     #expect(lock.state == .held)
     #expect {
       try tokenize(directory, ["b.txt", "c.jsonl"])

@@ -55,9 +55,8 @@ struct DocumentBatches {
       var done = splitter.split(bytes, isLast: isAtEnd, into: &units)
       let room = block.bytes.count
       if done == 0, !isAtEnd, filled == room, room >= longestDocument {
-        let line = splitter.passOver()
-        units.append(.init(range: 0..<0, line: line, problem: tooLong))
-        done = filled
+        units.append(.init(range: 0..<0, line: splitter.passOver(), problem: tooLong))
+        done = splitter.split(bytes, isLast: false, into: &units)
       }
       for index in units.indices where units[index].range.count > longestDocument {
         units[index].problem = tooLong

@@ -15,6 +15,7 @@ struct TokenizingSettings: Equatable {
 /// - `tokens.bin`: the ids so far; it becomes `PREFIX.bin`.
 /// - `lengths`: one `int32` a document.
 /// - `skipped.jsonl`: one line a document that was left out; it becomes `PREFIX.skipped.jsonl`.
+/// - `lock`: locked by the process that is at it.
 /// - `journal.json`: the settings, the sources that are done, and the lengths of the other files with them.
 ///
 /// The journal is replaced whole now and then, after the others are durable. Whatever follows in them is
@@ -75,7 +76,8 @@ final class UnfinishedTokens {
   private static func lock(_ directory: String) throws(TokenDataError) -> FileLock {
     try TokenDataError.from { () throws(FileError) in
       try FileSystem.createDirectory(directory)
-      let lock = try FileLock(existing: directory)
+      // Not the directory itself: replacing the journal locks that for a moment.
+      let lock = try FileLock(file: directory + "/lock")
       guard lock.state != .heldElsewhere else {
         throw .invalid(
           path: directory, field: "lock", reason: "another process is writing this data set")

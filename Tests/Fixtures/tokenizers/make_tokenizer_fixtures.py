@@ -383,7 +383,7 @@ def main():
         tokenizer = maker()
         (folder / "tokenizer.json").write_text(tokenizer.to_str())
         known = [token for token in ("<s>", "<|endoftext|>", "</s>") if tokenizer.token_to_id(token) is not None]
-        config = {"bos_token": known[0], "eos_token": {"content": known[-1]}} if known else {}
+        config = {"bos_token": known[0], "eos_token": {"__type": "AddedToken", "content": known[-1]}} if known else {}
         write(folder / "tokenizer_config.json", config)
         write(folder / "expected.json", reference(tokenizer, cases()))
     neox_file = Tokenizer.from_file(str(HERE / "byte-level-nfc" / "tokenizer.json"))
