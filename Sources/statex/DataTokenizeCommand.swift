@@ -108,8 +108,11 @@ extension DataCommand {
 
     func run() throws {
       let inputs = try TextInput.resolve(input + listed(), format: format)
-      try refuseExisting()
-      let made = try work().run(
+      let work = try work()
+      if !overwrite, let path = try work.existingOutput() {
+        throw CommandError.usage("\(path) exists: replace it with --overwrite")
+      }
+      let made = try work.run(
         inputs, progress: ProgressLine(inputs, hasTerminal: isatty(STDERR_FILENO) == 1).show)
       report(made)
     }
@@ -118,13 +121,6 @@ extension DataCommand {
       guard let list else { return [] }
       let text = String(decoding: try InputFile.contents(of: list), as: UTF8.self)
       return text.split(whereSeparator: \.isNewline).map(String.init)
-    }
-
-    private func refuseExisting() throws {
-      guard !overwrite else { return }
-      for path in [output + ".idx", output + ".bin"] where try FileSystem.exists(path) {
-        throw CommandError.usage("\(path) exists: replace it with --overwrite")
-      }
     }
 
     private func work() throws(TokenDataError) -> TextTokenizer {

@@ -57,6 +57,21 @@ public struct TextTokenizer {
     self.outputPrefix = outputPrefix
   }
 
+  /// The file of an existing data set that a run would replace; nil where there is none.
+  ///
+  /// Tokens without an index beside unfinished work are part of that work.
+  ///
+  /// - Throws: `.file`.
+  public func existingOutput() throws(TokenDataError) -> String? {
+    try TokenDataError.from { () throws(FileError) in
+      if try FileSystem.exists(outputPrefix + ".idx") { return outputPrefix + ".idx" }
+      let isUnfinished = try FileSystem.exists(UnfinishedTokens.directory(outputPrefix))
+      let bin = outputPrefix + ".bin"
+      guard !isUnfinished, try FileSystem.exists(bin) else { return nil }
+      return bin
+    }
+  }
+
   /// Tokenizes the inputs in the order given.
   ///
   /// Nothing appears under the output names unless everything went well; then an older data set is replaced.
@@ -73,7 +88,7 @@ public struct TextTokenizer {
     let settings = TokenizingSettings(
       vocabulary: tokenizer.vocabulary, reading: reading, ends: ends,
       longestDocument: longestDocument)
-    let output = try UnfinishedTokens(
+    let output = try UnfinishedTokens.open(
       prefix: outputPrefix, settings, inputs: inputs, overwriting: dropsOldWork)
     var pass = TokenizingPass(inputs, output, isStrict: reading.badInput == .refuse)
     do throws(TokenDataError) {

@@ -45,16 +45,31 @@ final class UnfinishedTokens {
   ///   - prefix: of the data set.
   ///   - settings: what decides its ids.
   ///   - inputs: all sources, those that are done first.
-  ///   - overwriting: whether work that was done with other settings or sources may be thrown away.
+  ///   - overwriting: whether work that is damaged, or was done with other settings or sources, may be thrown
+  ///     away.
+  /// - Returns: the work.
   /// - Throws: `.file`; `.invalid` when another process is at it, or what is there does not fit.
-  init(
+  static func open(
     prefix: String, _ settings: TokenizingSettings, inputs: [TextInput], overwriting: Bool
+  ) throws(TokenDataError) -> UnfinishedTokens {
+    do throws(TokenDataError) {
+      return try UnfinishedTokens(prefix, settings, inputs, isAnew: false)
+    } catch {
+      if case .file(.io) = error { throw error }
+      guard overwriting else { throw error }
+      return try UnfinishedTokens(prefix, settings, inputs, isAnew: true)
+    }
+  }
+
+  private init(
+    _ prefix: String, _ settings: TokenizingSettings, _ inputs: [TextInput], isAnew: Bool
   ) throws(TokenDataError) {
     (self.prefix, self.settings) = (prefix, settings)
     element = .forVocabulary(settings.vocabulary.size)
     directory = Self.directory(prefix)
     lock = try Self.lock(directory)
-    let journal = try Self.usableJournal(directory, settings, inputs, overwriting: overwriting)
+    let journal = try Self.journal(directory, settings, inputs, isAnew: isAnew)
+    try Self.takeBack(prefix, directory, journal)
     (sources, stamps) = (journal.sources, journal.stamps)
     (binBytes, skippedBytes) = (journal.binBytes, journal.skippedBytes)
     let documents = journal.sources.reduce(0) { $0 + $1.counts.documents }
@@ -86,18 +101,33 @@ final class UnfinishedTokens {
     }
   }
 
-  private static func usableJournal(
-    _ directory: String, _ settings: TokenizingSettings, _ inputs: [TextInput], overwriting: Bool
+  private static func journal(
+    _ directory: String, _ settings: TokenizingSettings, _ inputs: [TextInput], isAnew: Bool
   ) throws(TokenDataError) -> TokenizingJournal {
-    do throws(TokenDataError) {
-      guard let journal = try TokenizingJournal(directory: directory) else {
-        return .init(settings)
-      }
-      try journal.check(settings, inputs, directory)
-      return journal
-    } catch {
-      guard case .invalid = error, overwriting else { throw error }
+    guard !isAnew, let journal = try TokenizingJournal(directory: directory) else {
       return TokenizingJournal(settings)
+    }
+    try journal.check(settings, inputs, directory)
+    return journal
+  }
+
+  /// Undoes the first half of putting a data set in its place, after which the process died.
+  private static func takeBack(
+    _ prefix: String, _ directory: String, _ journal: TokenizingJournal
+  ) throws(TokenDataError) {
+    do throws(FileError) {
+      guard try !FileSystem.exists(prefix + ".idx") else { return }
+      for (name, target, byteCount) in [
+        ("/tokens.bin", prefix + ".bin", journal.binBytes),
+        ("/skipped.jsonl", skippedPath(prefix), journal.skippedBytes),
+      ] where byteCount > 0 {
+        guard try !FileSystem.exists(directory + name),
+          try FileSystem.byteCount(target) == byteCount
+        else { continue }
+        try FileSystem.rename(target, to: directory + name)
+      }
+    } catch {
+      throw .file(error)
     }
   }
 
@@ -196,10 +226,16 @@ final class UnfinishedTokens {
   /// - Returns: the manifest.
   /// - Throws: `.file`; what was in the place before is there still, and the work can be taken up again.
   func complete(program: String) throws(TokenDataError) -> TokenManifest {
+    try save()
     do throws(FileError) {
-      try synchronize()
-      let targets = [prefix + ".bin", TokenManifest.path(prefix: prefix), prefix + ".idx"]
-      let set = try FileReplacement(targets, ready: [targets[0]: directory + "/tokens.bin"])
+      var ready = [prefix + ".bin": directory + "/tokens.bin"]
+      var targets = [prefix + ".bin"]
+      if skippedBytes > 0 {
+        targets.append(Self.skippedPath(prefix))
+        ready[Self.skippedPath(prefix)] = directory + "/skipped.jsonl"
+      }
+      targets += [TokenManifest.path(prefix: prefix), prefix + ".idx"]
+      let set = try FileReplacement(targets, ready: ready)
       let index = try MegatronIndex.write(lengths, element, to: set.files[1])
       let manifest = TokenManifest(
         program: program, vocabulary: settings.vocabulary, reading: settings.reading,
@@ -207,7 +243,7 @@ final class UnfinishedTokens {
         tokens: .init(byteCount: binBytes, hash: XXH64.hexadecimal(binHash.digest())), index: index)
       try set.files[0].write(manifest.json.encoded())
       try set.commit()
-      try keepSkipped()
+      if skippedBytes == 0 { try FileSystem.remove(Self.skippedPath(prefix)) }
       try FileSystem.remove(directory)
       return manifest
     } catch {
@@ -217,15 +253,6 @@ final class UnfinishedTokens {
 
   /// Where the documents that were left out are named.
   static func skippedPath(_ prefix: String) -> String { prefix + ".skipped.jsonl" }
-
-  private func keepSkipped() throws(FileError) {
-    let path = Self.skippedPath(prefix)
-    if skippedBytes > 0 {
-      try FileSystem.rename(directory + "/skipped.jsonl", to: path)
-    } else {
-      try FileSystem.remove(path)
-    }
-  }
 
   /// Removes the directory when no source is done, so that nothing is lost with it.
   func discardIfEmpty() {
