@@ -59,7 +59,7 @@ last_step() {
 
 # until_step NAME STEP: waits until a run has logged that step.
 until_step() {
-  local deadline=$((SECONDS + 90)) step
+  local deadline=$((SECONDS + 200)) step
   until step=$(last_step "$1") && [ "${step:-0}" -ge "$2" ]; do
     [ $SECONDS -lt $deadline ] || fail "$1 has logged step ${step:-0}, expected $2"
     sleep 0.1
