@@ -64,7 +64,7 @@ extension Perplexity {
     _ text: TokenSelection, sequenceLength: Int, limit: Int? = nil, vocabulary: Int
   ) throws(TokenDataError) -> (source: TokenFileSource, sequenceCount: Int) {
     let files = try text.open()
-    for tokens in files where try LabelledRows.exist(tokens.prefix) {
+    for tokens in files where try !LabelledRows.leaveText(tokens) {
       throw .invalid(
         path: tokens.prefix, field: "labels",
         reason:

@@ -30,6 +30,22 @@ public final class LabelledRows: SampleSource {
     try TokenDataError.from(try FileSystem.exists(path(prefix)))
   }
 
+  /// Whether a data set may be measured as text: it has no labels, or every one of them counts and is the
+  /// row's next token.
+  ///
+  /// - Throws: `.file`; `.invalid` for labels that cannot be read.
+  public static func leaveText(_ tokens: MegatronTokens) throws(TokenDataError) -> Bool {
+    guard try exist(tokens.prefix) else { return true }
+    let rows = try LabelledRows(
+      tokens, sequenceLength: tokens.tokenCount, vocabularySize: Int(Int32.max))
+    let ids = tokens.storedIDs(0..<tokens.tokenCount)
+    return ids.indices.allSatisfy { position in
+      let label = rows.label(position)
+      let isLast = (position + 1).isMultiple(of: rows.rowLength)
+      return label == (isLast ? max(label, 0) : ids[position + 1])
+    }
+  }
+
   /// Where the tokens come from.
   public let tokens: MegatronTokens
 

@@ -206,6 +206,23 @@ struct CommandTests {
     #expect(try place.bytes("a.bin") != place.bytes("c.bin"))
   }
 
+  @Test("rows in which every token counts are measured as text, others are not")
+  func madeRowsAsText() throws {
+    try place.model()
+    for (task, message) in [
+      ("markov:symbols=8", nil), ("copying:vocab=9,tokens=4", "no text to measure"),
+    ] {
+      let made = try place.statex(
+        "data", "make", "--task", task, "--samples", "3", "--sequence-length", "20", "--output",
+        "rows")
+      #expect(made.code == 0, "\(made)")
+      let measured = try place.statex(
+        "evaluate", "--model", "model", "--perplexity", "rows", "--sequence-length", "20")
+      #expect(measured.code == (message == nil ? 0 : 65), "\(measured)")
+      #expect(message.map(measured.errors.contains) ?? measured.errors.isEmpty, "\(measured)")
+    }
+  }
+
   @Test("checkpoint list, show and verify")
   func checkpoints() throws {
     let run = try place.run()
