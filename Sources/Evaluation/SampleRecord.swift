@@ -115,13 +115,6 @@ extension SampleRecord {
 }
 
 extension JSONValue {
-  /// The value on one line.
-  public var line: String {
-    // The encoder indents; inside of a text a line break is never one.
-    String(decoding: encoded(), as: UTF8.self).split(separator: "\n")
-      .map { $0.drop { $0 == " " } }.joined(separator: " ")
-  }
-
   /// Reads one line of JSON; nil for something else.
   init?(line: some Collection<UInt8>) {
     let value = Array(line).withUnsafeBytes { try? JSONValue(parsing: $0, source: "line") }

@@ -59,7 +59,7 @@ public struct ScoringSession {
       switch line.request {
       case .success(let request):
         guard let answer = answers.popFirst() else { return }
-        text += Self.line([JSONMember("id", request.id)] + Self.members(of: answer))
+        text += ([JSONMember("id", request.id)] + Self.members(of: answer)).line
       case .failure(let error): text += Self.line(error, number: line.number)
       }
     }
@@ -68,16 +68,10 @@ public struct ScoringSession {
   /// The answer to a line that is no request that can be answered.
   public static func line(_ error: RequestError, number: Int) -> String {
     let id = error.id.map { [JSONMember("id", $0)] } ?? []
-    return line(
-      id + [JSONMember("line", .integer(number)), JSONMember("error", .string(error.problem))])
-  }
-
-  /// One object on one line.
-  public static func line(_ members: [JSONMember]) -> String {
-    let texts = members.map { member in
-      "\"\(member.name)\": " + String(decoding: member.value.encoded(), as: UTF8.self)
-    }
-    return "{" + texts.joined(separator: ", ") + "}\n"
+    return
+      (id + [
+        JSONMember("line", .integer(number)), JSONMember("error", .string(error.problem)),
+      ]).line
   }
 
   private static func members(

@@ -9,7 +9,24 @@ extension JSONValue {
   public init(_ value: Float) { self = .number(value.description) }
 }
 
+extension JSONValue {
+  /// The document on one line, without its end.
+  public var line: String {
+    // The encoder indents; inside of a text a line break is never one.
+    String(decoding: encoded(), as: UTF8.self).split(separator: "\n")
+      .map { $0.drop { $0 == " " } }.joined(separator: " ")
+  }
+}
+
 extension [JSONMember] {
+  /// An object of scalars on one line with its end, without spaces inside its braces.
+  public var line: String {
+    let texts = map { member in
+      "\"\(member.name)\": " + String(decoding: member.value.encoded(), as: UTF8.self)
+    }
+    return "{" + texts.joined(separator: ", ") + "}\n"
+  }
+
   /// The value of a key.
   ///
   /// Setting keeps an existing key's place and appends a new one; setting nil removes the key.

@@ -59,9 +59,7 @@ private struct HashedPart: ~Copyable {
   /// Writes integers, the lowest byte of each first.
   mutating func write(_ integers: [some FixedWidthInteger]) throws(FileError) {
     var bytes: [UInt8] = []
-    for integer in integers {
-      withUnsafeBytes(of: integer.littleEndian) { bytes.append(contentsOf: $0) }
-    }
+    for integer in integers { bytes.append(littleEndian: integer) }
     try write(bytes)
   }
 

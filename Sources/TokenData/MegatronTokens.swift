@@ -71,9 +71,8 @@ public final class MegatronTokens {
         path: index.path, field: "file", reason: "is being replaced: try again when that is done")
     }
     let layout = try MegatronIndex(index, tokenFile: bin)
-    let manifest = try TokenManifest(prefix: prefix)
-    try manifest?.check(prefix, bin, index)
-    self.init(prefix, bin, index, layout, manifest)
+    self.init(prefix, bin, index, layout, try TokenManifest(prefix: prefix))
+    try manifest?.check(prefix, fingerprint())
   }
 
   /// Maps a file without an index: nanoGPT's or llm.c's `.bin`, or `.npy`.
@@ -119,11 +118,11 @@ public final class MegatronTokens {
   /// The file of tokens.
   public var tokenFile: String { bin.path }
 
-  /// Identifies the contents; reads the index and two MiB of tokens.
-  public func fingerprint() -> DatasetFingerprint {
-    DatasetFingerprint(
-      tokens: bin.bytes, index: index?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
-  }
+  /// Identifies the contents; reads the index and two MiB of tokens, once.
+  public func fingerprint() -> DatasetFingerprint { ownFingerprint }
+
+  private lazy var ownFingerprint = DatasetFingerprint(
+    tokens: bin.bytes, index: index?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
 
   /// The whole token file, to be hashed.
   public var wholeFile: WholeTokenFile {

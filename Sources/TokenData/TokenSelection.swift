@@ -127,9 +127,9 @@ extension MegatronTokens {
   /// - Returns: whether it does.
   func isHeldOut(_ positions: Range<Int>, share: Double) -> Bool {
     var bytes: [UInt8] = []
-    withUnsafeBytes(of: UInt64(positions.count).littleEndian) { bytes.append(contentsOf: $0) }
+    bytes.append(littleEndian: UInt64(positions.count))
     let ids = storedIDs(positions.prefix(Self.hashedIDs))
-    for id in ids { withUnsafeBytes(of: id.littleEndian) { bytes.append(contentsOf: $0) } }
+    for id in ids { bytes.append(littleEndian: id) }
     let hash = bytes.withUnsafeBytes { XXH64.hash($0) }
     return Double(hash >> 11) * 0x1p-53 < share
   }

@@ -59,7 +59,6 @@ package struct ModelIdentity: Equatable {
     if case .array(let elements) = value, !elements.allSatisfy({ $0.array == nil }) {
       return "\(elements.count) of them"
     }
-    return String(decoding: value.encoded(), as: UTF8.self).split(separator: "\n")
-      .map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: " ")
+    return value.line
   }
 }

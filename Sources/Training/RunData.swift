@@ -11,8 +11,6 @@ public struct RunData {
   public let sources: [DataStream.Source]
   /// What must not change when a run is resumed.
   let identity: DataIdentity
-  /// Token files that another tokenizer than the model's has made.
-  public let warnings: [String]
 
   private let recipe: Recipe
 
@@ -42,25 +40,8 @@ public struct RunData {
           loss: source.loss))
     }
     self.sources = sources
-    warnings = try Self.warnings(recipe, sources, model)
     identity = DataIdentity(
       settings: Self.settings(recipe), sources: contents, weights: sources.map(\.weight))
-  }
-
-  private static func warnings(
-    _ recipe: Recipe, _ sources: [DataStream.Source], _ model: RunModel
-  ) throws -> [String] {
-    guard let directory = model.directory,
-      try FileSystem.exists(directory + "/tokenizer.json")
-    else { return [] }
-    var files = sources.flatMap { ($0.samples as? TokenFileSource)?.files ?? [] }
-    if recipe.evaluation.every > 0, let text = recipe.evaluation.perplexity {
-      files += try text.stored.measured.open()
-    }
-    let made = files.filter { $0.manifest != nil }
-    guard !made.isEmpty else { return [] }
-    let vocabulary = try HuggingFaceTokenizer(path: directory).vocabulary
-    return made.compactMap { $0.manifest?.mismatch($0.prefix, model: vocabulary) }
   }
 
   /// Keys of the recipe that decide which samples come when, and what counts in them.
@@ -78,6 +59,11 @@ public struct RunData {
       ("train.state_passing", String(recipe.train.statePassing)),
       ("train.sequences_per_step", String(recipe.train.sequencesPerStep)),
     ] + losses
+  }
+
+  /// The token files of all sources.
+  var files: [MegatronTokens] {
+    sources.flatMap { ($0.samples as? TokenFileSource)?.files ?? [] }
   }
 
   /// Global samples by number.

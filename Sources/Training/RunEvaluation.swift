@@ -20,6 +20,8 @@ package struct RunEvaluation {
 
   private let items: [Item]
   private let perplexity: Recipe.Evaluation.Perplexity?
+  /// The token files that are measured on.
+  private(set) var files: [MegatronTokens]
   private let every: Int
   private let seed: UInt64
   private let segmentLength: Int
@@ -52,14 +54,16 @@ package struct RunEvaluation {
     seed = recipe.run.seed
     segmentLength = recipe.train.segmentLength
     path = recipe.run.output + "/evaluation.jsonl"
+    files = []
     if every > 0 { try check(vocabulary: model.configuration.vocabularySize) }
   }
 
-  private func check(vocabulary: Int) throws {
+  private mutating func check(vocabulary: Int) throws {
     if let perplexity {
-      _ = try Perplexity.open(
+      files = try Perplexity.open(
         perplexity.stored.measured, sequenceLength: perplexity.sequenceLength,
-        vocabulary: vocabulary)
+        vocabulary: vocabulary
+      ).source.files
     }
     for item in items {
       try item.task.check(vocabulary: vocabulary, seed: seed, tokenizer: item.tokenizer)

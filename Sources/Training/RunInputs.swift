@@ -1,5 +1,7 @@
+import Files
 import Kernels
 import LanguageModels
+import TokenData
 
 /// What a recipe works on, opened and checked: model, data, evaluation, and the memory they take.
 ///
@@ -14,6 +16,8 @@ struct RunInputs {
   let evaluation: RunEvaluation
   /// What a rank holds.
   let memory: TrainingMemory
+  /// Token files that another tokenizer than the model's has made.
+  let mismatches: [String]
 
   /// Opens everything.
   ///
@@ -29,9 +33,19 @@ struct RunInputs {
     try TrainingMemory.checkCountable(recipe, languageModel)
     data = try RunData(recipe, model: model)
     evaluation = try RunEvaluation(recipe, model: model)
+    mismatches = try Self.mismatches(model, data.files + evaluation.files)
     memory = try TrainingMemory(
       recipe, languageModel, ranks: ranks, precision: precision,
       evaluation: evaluation.memory(languageModel), unexpanded: model.unexpandedCount)
+  }
+
+  private static func mismatches(_ model: RunModel, _ files: [MegatronTokens]) throws -> [String] {
+    let made = files.filter { $0.manifest != nil }
+    guard !made.isEmpty, let directory = model.directory,
+      try FileSystem.exists(directory + "/tokenizer.json")
+    else { return [] }
+    let vocabulary = try HuggingFaceTokenizer(path: directory).vocabulary
+    return made.compactMap { $0.manifest?.mismatch($0.prefix, model: vocabulary) }
   }
 }
 

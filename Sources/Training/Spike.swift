@@ -23,10 +23,7 @@ public struct Spike: Sendable {
       JSONMember("policy", .string(policy.rawValue)), JSONMember("batch", .integer(batch)),
       JSONMember("samples", .array(samples.map(\.json))),
     ]
-    // The encoder indents; inside JSON a line break is only ever white space.
-    return String(decoding: JSONValue.object(members).encoded(), as: UTF8.self)
-      .split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
-      .joined(separator: " ")
+    return JSONValue.object(members).line
   }
 
   /// JSON has no NaN and no infinity: such a number is a text.

@@ -27,7 +27,7 @@ final class TokenHashes: Sendable {
   ///   - recorded: by fingerprint, what a checkpoint says.
   init(_ data: RunData, recorded: [String: String]) {
     var seen: Set<String> = []
-    files = data.sources.flatMap { ($0.samples as? TokenFileSource)?.files ?? [] }
+    files = data.files
       .filter { seen.insert($0.tokenFile).inserted }.map(\.wholeFile)
     self.recorded = recorded
     state = Mutex(State(found: recorded))

@@ -35,7 +35,11 @@ public struct TrainingPlan: CustomStringConvertible {
     sections = [
       ("model", Self.modelItems(model, run)),
       ("training", Self.trainingItems(recipe, model, memory, precision, ranks: ranks)),
-      ("data", try Self.dataItems(inputs.data, reads: shortage == nil)),
+      (
+        "data",
+        try Self.dataItems(inputs.data, reads: shortage == nil)
+          + inputs.mismatches.map { Item(name: "warning", value: $0) }
+      ),
       ("memory of a rank", Self.memoryItems(memory)),
       ("files", Self.fileItems(recipe, model, ranks: ranks)),
     ]
@@ -120,7 +124,7 @@ public struct TrainingPlan: CustomStringConvertible {
     if reads {
       items.append(Item(name: "token ids checked", value: "\(try data.checkTokens())"))
     }
-    return items + data.warnings.map { Item(name: "warning", value: $0) }
+    return items
   }
 
   private static func trainedCount(_ model: LanguageModel) -> Int {

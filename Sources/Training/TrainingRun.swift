@@ -98,7 +98,7 @@ public final class TrainingRun {
       ranks.leads
         ? try StartingPoint(resume, output: recipe.run.output, isInterrupted: isInterrupted) : nil
     }
-    for warning in inputs.model.warnings + inputs.data.warnings + (found?.warnings ?? []) {
+    for warning in inputs.model.warnings + inputs.mismatches + (found?.warnings ?? []) {
       log.warning("\(warning)")
     }
     try ranks.stopIfAsked()

@@ -65,7 +65,7 @@ struct ScoreServer {
     let greeting = [
       JSONMember("model", .string(model)), JSONMember("vocabulary", .integer(scorer.vocabulary)),
     ]
-    try connection.write(ScoringSession.line(greeting).utf8)
+    try connection.write(greeting.line.utf8)
     var session = ScoringSession(scorer, linesBefore: 1)
     while let line = try lines.next() { try connection.write(session.take(line).utf8) }
     try connection.write(session.finish().utf8)

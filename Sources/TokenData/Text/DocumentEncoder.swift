@@ -147,7 +147,7 @@ final class DocumentEncoder {
     case .int32:
       for id in ids {
         largest = max(largest, id)
-        withUnsafeBytes(of: id.littleEndian) { stored.append(contentsOf: $0) }
+        stored.append(littleEndian: id)
       }
     }
     require(

@@ -74,11 +74,10 @@ public struct SkippedDocument: Sendable, Equatable {
 
   /// As a line of the report.
   var line: String {
-    let fields = [("path", path), ("place", place), ("reason", reason)]
-    let members = fields.map { name, value in
-      "\"\(name)\": " + String(decoding: JSONValue.string(value).encoded(), as: UTF8.self)
-    }
-    return "{" + members.joined(separator: ", ") + "}\n"
+    [
+      JSONMember("path", .string(path)), JSONMember("place", .string(place)),
+      JSONMember("reason", .string(reason)),
+    ].line
   }
 }
 

@@ -1,4 +1,3 @@
-import Compression
 import Fields
 import Files
 import JSON
@@ -91,17 +90,16 @@ public struct TokenManifest: Sendable, Equatable {
   /// Requires that the two files are those that were written with the manifest; tokens by their number.
   ///
   /// - Throws: `.invalid` naming the file.
-  func check(_ prefix: String, _ bin: MappedFile, _ idx: MappedFile) throws(TokenDataError) {
-    let hash = XXH64.hexadecimal(XXH64.hash(idx.bytes))
-    for (file, now, then) in [
-      (bin, "\(bin.byteCount) bytes", "\(tokens.byteCount) bytes"),
+  func check(_ prefix: String, _ found: DatasetFingerprint) throws(TokenDataError) {
+    for (ending, now, then) in [
+      (".bin", "\(found.tokenBytes) bytes", "\(tokens.byteCount) bytes"),
       (
-        idx, "\(idx.byteCount) bytes, XXH64 \(hash)",
+        ".idx", "\(found.indexBytes) bytes, XXH64 \(found.indexHash)",
         "\(index.byteCount) bytes, XXH64 \(index.hash)"
       ),
     ] where now != then {
       throw .invalid(
-        path: file.path, field: "contents",
+        path: prefix + ending, field: "contents",
         reason:
           "\(now), but \(Self.path(prefix: prefix)) says \(then): the data set was changed since; "
           + "make it again, or remove the manifest")

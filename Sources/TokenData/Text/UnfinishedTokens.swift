@@ -179,9 +179,7 @@ final class UnfinishedTokens {
       batch.stored.withUnsafeBytes { binHash.update($0) }
       binBytes += batch.stored.count
       var bytes: [UInt8] = []
-      for length in batch.lengths {
-        withUnsafeBytes(of: length.littleEndian) { bytes.append(contentsOf: $0) }
-      }
+      for length in batch.lengths { bytes.append(littleEndian: length) }
       try lengthFile.append(bytes)
       lengths += batch.lengths
       guard !batch.skipped.isEmpty else { return }
