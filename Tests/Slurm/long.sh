@@ -7,8 +7,7 @@ time_limit() {
   job=$(SBATCH="--time=1 --signal=$3" submit "$1" "$2" train.steps=200)
   until_field "$job" Restarts 1 120
   scontrol update "JobId=$job" TimeLimit=10
-  restart "$job"
-  until_field "$job" JobState COMPLETED 300
+  until_ended "$job" COMPLETED 300
   grep -q '"saved_step": 200,' "$work/$2/status.json" || fail "$2: $(cat "$work/$2/status.json")"
   echo "ok: $2 goes on after its time limit ($1)"
 }
@@ -20,8 +19,8 @@ preemption() {
   job=$(submit "$1" "$2")
   until_step "$2" 5
   urgent=$(sbatch --parsable --partition=urgent --ntasks=8 --time=1 --output=/dev/null --wrap "sleep 1")
-  until_field "$urgent" JobState COMPLETED
-  until_requeued "$job" 1
+  until_ended "$urgent" COMPLETED
+  until_requeued "$job" 0
   check_finished "$job" "$2"
   grep -q "saved at step" "$work/$2.log" || fail "$2: did not save in the grace time"
   echo "ok: $2, preempted, has the same weights ($1)"
@@ -34,9 +33,8 @@ node_failure() {
   job=$(submit "$1" "$2" checkpoint.every=5)
   until_step "$2" 12
   scontrol update "NodeName=$node" State=DOWN Reason=test
-  until_field "$job" Restarts 1
+  until_requeued "$job" 0
   scontrol update "NodeName=$node" State=RESUME
-  restart "$job"
   check_finished "$job" "$2"
   echo "ok: $2, its node failed, has the same weights ($1)"
 }
@@ -48,9 +46,9 @@ array_of_seeds() {
   until_step "$name/seed-1" 5
   until_field "${job}_1" JobState RUNNING
   scancel --signal=USR1 "${job}_1"
-  until_requeued "${job}_1" 1
+  until_requeued "${job}_1" 0
   for task in 0 1; do
-    until_field "${job}_$task" JobState COMPLETED
+    until_ended "${job}_$task" COMPLETED
     grep -q '"state": "finished"' "$work/$name/seed-$task/status.json" || fail "seed $task: unfinished"
   done
   [ "$(field "${job}_0" Restarts)" = 0 ] || fail "seed 0 was requeued with seed 1"
@@ -69,10 +67,10 @@ chain_of_jobs() {
   [ ${#jobs[@]} -eq 3 ] || fail "$name: jobs are '${jobs[*]}'"
   until_step "$name" 5
   scancel --signal=USR1 "${jobs[0]}"
-  until_field "${jobs[0]}" JobState FAILED
+  until_ended "${jobs[0]}" FAILED
   [ "$(field "${jobs[0]}" ExitCode)" = 75:0 ] || fail "$name: $(field "${jobs[0]}" ExitCode)"
   check_finished "${jobs[1]}" "$name"
-  until_field "${jobs[2]}" JobState COMPLETED
+  until_ended "${jobs[2]}" COMPLETED
   grep -q '"launches": 2,' "$work/$name/status.json" || fail "$name: $(cat "$work/$name/status.json")"
   echo "ok: a chain of three jobs, finished by the second"
 }

@@ -57,11 +57,12 @@ last_step() {
   sed -nE '$s/^\{"step": ([0-9]+),.*/\1/p' "$work/$1/metrics.jsonl" 2> /dev/null || true
 }
 
-# until_step NAME STEP: waits until a run has logged that step.
+# until_step NAME STEP [JOB]: waits until a run has logged that step.
 until_step() {
   local deadline=$((SECONDS + 200)) step
   until step=$(last_step "$1") && [ "${step:-0}" -ge "$2" ]; do
     [ $SECONDS -lt $deadline ] || fail "$1 has logged step ${step:-0}, expected $2"
+    [ -z "${3:-}" ] || start_if_put_off "$3"
     sleep 0.1
   done
 }
@@ -77,17 +78,36 @@ submit() {
     "${RECIPE:-$recipe}" "run.output=$work/$name" "$@")
 }
 
-# restart JOB: lets a requeued job start at once, instead of after two minutes.
-restart() {
-  until_field "$1" JobState PENDING
-  sleep 2 # a restart in the second of the requeue is refused ("job credential revoked")
-  scontrol update "JobId=$1" StartTime=now
+# start_if_put_off JOB: lets a requeued job start at once, instead of after two minutes.
+#
+# A launch too soon after the requeue is refused by Slurm ("job credential revoked"); the batch script then
+# puts the job back once more. So whoever waits for a job calls this again and again, and a test counts
+# requeues from what it saw, not from none.
+start_if_put_off() {
+  [ "$(field "$1" JobState)" = PENDING ] || return 0
+  sleep 2
+  scontrol update "JobId=$1" StartTime=now 2> /dev/null || true # may just have started
 }
 
-# until_requeued JOB COUNT: waits for a requeue, and starts the job again.
+# until_requeued JOB COUNT: waits until a job has been put back more than COUNT times.
 until_requeued() {
-  until_field "$1" Restarts "$2"
-  restart "$1"
+  local deadline=$((SECONDS + 90))
+  until [ "$(field "$1" Restarts)" -gt "$2" ]; do
+    [ $SECONDS -lt $deadline ] || fail "job $1 was put back $(field "$1" Restarts) times, expected $(($2 + 1))"
+    sleep 0.25
+  done
+}
+
+# until_ended JOB STATE [SECONDS]: waits for the end of a job, which is to be STATE.
+until_ended() {
+  local deadline=$((SECONDS + ${3:-200})) state
+  until state=$(field "$1" JobState) &&
+    [[ $state =~ ^(COMPLETED|FAILED|TIMEOUT|CANCELLED|NODE_FAIL)$ ]]; do
+    [ $SECONDS -lt $deadline ] || fail "job $1 is $state, expected $2"
+    start_if_put_off "$1"
+    sleep 0.25
+  done
+  [ "$state" = "$2" ] || fail "job $1 is $state, expected $2"
 }
 
 # check_weights NAME: each step is logged once, and the weights are those of an uninterrupted run.
@@ -98,10 +118,9 @@ check_weights() {
     fail "$1: the weights differ from those of an uninterrupted run"
 }
 
-# check_finished JOB NAME: the job has ended well, and its run too.
+# check_finished JOB NAME: the job ends well, and its run too.
 check_finished() {
-  until_field "$1" JobState "COMPLETED|FAILED|TIMEOUT|CANCELLED|NODE_FAIL"
-  [ "$(field "$1" JobState)" = COMPLETED ] || fail "$2: $(field "$1" JobState)"
+  until_ended "$1" COMPLETED
   check_weights "$2"
 }
 
@@ -114,19 +133,21 @@ make_reference() {
 # interrupt_and_resume ROUNDS SCRIPT NAME SCANCEL-FLAGS...: USR1 that often, a launcher that starts
 # nothing and returns 0, then to the end.
 interrupt_and_resume() {
-  local rounds=$1 script=$2 name=$3 job round
+  local rounds=$1 script=$2 name=$3 job round restarts
   shift 3
   job=$(submit "$script" "$name")
   for round in $(seq "$rounds"); do
-    until_field "$job" JobState RUNNING
-    until_step "$name" $((round * 5))
+    until_step "$name" $((round * 5)) "$job"
+    restarts=$(field "$job" Restarts)
     scancel "$@" "$job"
     [ "$round" -lt "$rounds" ] || ln -sfn /bin/true "$STATEX_TRAIN"
-    until_requeued "$job" "$round"
+    until_requeued "$job" "$restarts"
   done
-  until_field "$job" Restarts $((rounds + 1))
+  restarts=$(field "$job" Restarts)
+  until_field "$job" JobState PENDING
+  start_if_put_off "$job"
+  until_requeued "$job" "$restarts"
   ln -sfn "$trainer" "$STATEX_TRAIN"
-  restart "$job"
   check_finished "$job" "$name"
   grep -q "no rank took the run; the launcher returned 0" "$work/$name.log" ||
     fail "$name: no launch failed to start"
@@ -137,7 +158,7 @@ interrupt_and_resume() {
 no_requeue_of_errors() {
   local job
   job=$(submit "$1" "$2" train.stepz=1)
-  until_field "$job" JobState FAILED
+  until_ended "$job" FAILED
   [ "$(field "$job" Restarts)" = 0 ] || fail "$2: requeued after an error"
   [ "$(field "$job" ExitCode)" = 64:0 ] || fail "$2: exit code $(field "$job" ExitCode)"
   echo "ok: $2 failed with 64 and stays out of the queue ($1)"
@@ -158,14 +179,11 @@ no_requeue_of_cancelled() {
 
 # A job whose launches train nothing is given up.
 no_endless_requeue() {
-  local job round
+  local job
   printf '#!/bin/bash\nexec timeout -s KILL 4 %q "$@"\n' "$trainer" > "$work/dies"
   chmod +x "$work/dies"
   job=$(STATEX_TRAIN=$work/dies submit "$1" "$2" train.steps=1000)
-  for round in 1 2; do
-    until_requeued "$job" $round
-  done
-  until_field "$job" JobState FAILED
+  until_ended "$job" FAILED
   grep -q "3 launches in a row have saved nothing" "$work/$2.log" || fail "$2: no word of the bound"
   grep -q '"launches": 3,' "$work/$2/status.json" || fail "$2: $(cat "$work/$2/status.json")"
   echo "ok: $2, killed in each launch, is given up after three ($1)"
