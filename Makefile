@@ -28,6 +28,8 @@ BENCH_OPTIONS ?=
 FAULTS ?=
 # Options of `make fuzz`: --inputs N, --seed N, --jobs N, names of parsers.
 FUZZ ?=
+# Options of tools/reproduce.py, for example --families gla --seeds 0.
+REPRODUCE ?=
 VENV := .venv-interop
 
 export STATEX_MARCH := $(MARCH)
@@ -39,7 +41,7 @@ export OPENBLAS_NUM_THREADS := 1
 SWIFT_BUILD_FLAGS := -c release --scratch-path $(SCRATCH) $(if $(PARALLEL),--jobs $(PARALLEL))
 SWIFT_DIRS := Sources Tests Package.swift
 
-.PHONY: help setup packages setup-slurm setup-faults check-tools build test test-slurm test-hosts faults fuzz interop interop-env lint format demo bench bench-env clean
+.PHONY: help setup packages setup-slurm setup-faults check-tools build test test-slurm test-hosts faults fuzz interop interop-env lint format demo reproduce reproduce-full bench bench-env clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -109,6 +111,13 @@ format: ## Rewrite the sources in the committed style
 
 demo: setup ## Set up if needed, then train a small model before and after state expansion
 	tools/demo.sh
+
+reproduce: build ## The paper's experiment at small scale, three seeds of both families; resumes (REPRODUCE=options)
+	$(PYTHON) tools/reproduce.py --bin "$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" $(REPRODUCE)
+
+reproduce-full: build ## The same with five seeds, ablations, longer rows and a larger model
+	$(PYTHON) tools/reproduce.py --bin "$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" \
+		--matrix full --output runs/reproduce-full $(REPRODUCE)
 
 bench: build ## Measure training speed beside its limit and its peers (after bench-env)
 	$(PYTHON) tools/bench.py --bin "$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)" $(BENCH_OPTIONS)

@@ -1,0 +1,89 @@
+"""`tools/reproduce.py`: its shortest matrix, started, stopped, and started again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REPOSITORY
+
+DRIVER = REPOSITORY / "tools" / "reproduce.py"
+ARMS = ["lpt", "reinitialize", "control", "lpt_2x"]
+
+
+@pytest.fixture
+def start(program, tmp_path):
+    """Starts the driver on the arms above."""
+    def start(*options, **more):
+        return subprocess.Popen(
+            [sys.executable, DRIVER, "--bin", os.path.dirname(program), "--matrix", "smoke", "--output", tmp_path,
+             "--jobs", "2", "--arms", *ARMS, *options], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    return start
+
+
+def test_results_and_restart(start, tmp_path):
+    stopped = start()
+    try:
+        # In the middle: a base model is there, not all arms are.
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("*/seed-0/lpt.log")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        stopped.send_signal(signal.SIGTERM)
+        _, errors = stopped.communicate(timeout=60)
+    finally:
+        stopped.kill()
+    assert (stopped.returncode, errors) == (75, "stopped; start again to go on\n")
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/seed-0/base.arm.json")}
+    assert finished and not (tmp_path / "results.json").exists()
+
+    process = start()
+    output, errors = process.communicate(timeout=240)
+    assert (process.returncode, errors) == (0, "")
+    results = json.loads((tmp_path / "results.json").read_text())
+    arms = {(arm["family"], arm["arm"]): arm for arm in results["arms"]}
+    assert arms.keys() == {(family, arm) for family in ("gla", "mamba2") for arm in ("base", *ARMS)}
+    for (family, name), arm in arms.items():
+        assert arm["steps"] == {"base": 4, "lpt_2x": 6}.get(name, 3) and arm["tokens"] == 2 * arm["steps"] * (
+            64 if name == "base" else 128)
+        assert arm["peak_memory_bytes"] > 10_000_000 and arm["wall_seconds"] > 0
+        assert [row["name"] for row in arm["recall"]] == ["mqar_8", "mqar_updates_8"]
+        report = json.loads((tmp_path / arm["report"]).read_text())
+        assert arm["recall"][0]["value"] == report["tasks"]["mqar_8"]["accuracy"]
+        assert arm["text"]["nll"] == report["perplexity"]["nll"]
+        assert (tmp_path / arm["run"] / "export" / "config.json").exists() and (tmp_path / arm["samples"]).exists()
+        compared = name not in ("base", "lpt")
+        assert bool(arm["from_lpt"]) == (name != "lpt") and (not compared or arm["from_lpt"][-1]["pairs"] == 4)
+    # Two layers of 512 numbers; one of them becomes 2048. Mamba2: 1024 and 4096.
+    for family, numbers in (("gla", 512), ("mamba2", 1024)):
+        assert arms[family, "lpt"]["state_bytes"] == arms[family, "control"]["state_bytes"] == 4 * 2 * numbers
+        assert arms[family, "reinitialize"]["state_bytes"] == 4 * 5 * numbers
+        # Same samples in the same order, from the same base model; the control starts elsewhere.
+        seeds = {arms[family, name]["overrides"][0] for name in ARMS}
+        assert seeds == {"run.seed=100"}
+        first = {name: json.loads((tmp_path / arms[family, name]["run"] / "metrics.jsonl").read_text().splitlines()[0])
+                 for name in ARMS}
+        assert first["lpt"]["loss"] == first["lpt_2x"]["loss"] != first["control"]["loss"]
+        assert first["lpt"]["target_share.recall"] == first["reinitialize"]["target_share.recall"]
+    lpt = {line["family"]: line for line in results["summary"] if line["arm"] == "reinitialize"}["gla"]
+    values = arms["gla", "reinitialize"]["text"]["nll"] / arms["gla", "lpt"]["text"]["nll"] - 1
+    assert lpt["from_lpt"]["text_nll_ratio"] == {"mean": values, "deviation": None, "values": [values]}
+    assert "ten points on every seed" in output and output.endswith((tmp_path / "table.txt").read_text())
+
+    # Nothing is done twice.
+    records = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/seed-0/*.arm.json")}
+    again = start()
+    assert again.communicate(timeout=60)[1] == "" and again.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in records} == records
+
+
+def test_another_experiment_is_refused(start, tmp_path):
+    place = tmp_path / "gla" / "seed-0"
+    place.mkdir(parents=True)
+    (place / "base.arm.json").write_text(json.dumps({"identity": "other"}))
+    process = start("--families", "gla")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 64
+    assert errors.startswith(f"error: {place}/base.arm.json: of another recipe or matrix") and errors.count("\n") == 1

@@ -1,0 +1,109 @@
+"""What `tools/reproduce.py` runs: arms, tasks, and the sizes of each matrix."""
+
+from dataclasses import dataclass, field
+
+# The layer that is expanded. Both were chosen on seed 0 of earlier runs (docs/reproduce.md).
+EXPANSION = {"gla": {"layers": [1], "heads": 1}, "mamba2": {"layers": [0], "state_factor": 4}}
+FAMILIES = list(EXPANSION)
+# What leaves a layer's state as it is.
+NO_EXPANSION = {"gla": {"heads": 4}, "mamba2": {"state_factor": 1}}
+HALF_EXPANSION = {"gla": {"heads": 2}, "mamba2": {"state_factor": 2}}
+VOCABULARY = "vocab=161,keys=128,values=32"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to post-train a base model, or the base model itself."""
+
+    name: str
+    title: str
+    # Members of `expansion` beside those of EXPANSION; None: no expansion.
+    expansion: dict | None = None
+    # Steps relative to the recipe's.
+    steps: int = 1
+    families: tuple = ("gla", "mamba2")
+
+    def expansion_of(self, family: str) -> dict | None:
+        """The recipe's `expansion`."""
+        return None if self.expansion is None else EXPANSION[family] | self.expansion.get(family, self.expansion)
+
+
+def per_family(sizes: dict, **more) -> dict:
+    """Members of `expansion` that differ by family."""
+    return {family: size | more for family, size in sizes.items()}
+
+
+BASE = Arm("base", "base")
+ARMS = [
+    Arm("lpt", "LPT"),
+    Arm("reinitialize", "StateX, reinitialize", {"init": "reinitialize"}),
+    Arm("lpt_2x", "LPT, twice the tokens", steps=2),
+    Arm("preserve", "StateX, preserve", {"init": "preserve"}),
+    Arm("inherit", "StateX, inherit", {"init": "inherit"}),
+    # For GLA, `paper` is `reinitialize`.
+    Arm("paper", "StateX, paper", {"init": "paper"}, families=("mamba2",)),
+    Arm("control", "re-initialised, not expanded", per_family(NO_EXPANSION, init="reinitialize")),
+    Arm("reinitialize_2x", "StateX, twice the tokens", {"init": "reinitialize"}, steps=2),
+]
+ABLATIONS = [
+    Arm("all_layers", "StateX, all layers", {"init": "reinitialize", "layers": {"every": 1}}),
+    Arm("other_layer", "StateX, the other layer",
+        {"gla": {"init": "reinitialize", "layers": [0]}, "mamba2": {"init": "reinitialize", "layers": [1]}}),
+    Arm("half", "StateX, twice the state", per_family(HALF_EXPANSION, init="reinitialize")),
+    Arm("lpt_4x", "LPT, four times the tokens", steps=4),
+    Arm("reinitialize_4x", "StateX, four times the tokens", {"init": "reinitialize"}, steps=4),
+]
+WIDE_ARMS = [arm for arm in ARMS if arm.name in ("lpt", "reinitialize", "lpt_2x")]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A measurement of recall, as results.json names it."""
+
+    task: str
+    pairs: int
+    updates: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}_{self.pairs}"
+
+    @property
+    def length(self) -> int:
+        """Tokens of a row: it asks for every key once."""
+        return 4 * self.pairs + 2 * self.updates
+
+    @property
+    def argument(self) -> str:
+        """The value of `statex evaluate --task`."""
+        updates = f",updates={self.updates}" if self.updates else ""
+        return (f"mqar:layout=dense,{VOCABULARY},pairs={self.pairs}{updates},"
+                f"sequence_length={self.length},as={self.name}")
+
+
+def tasks(pairs: list[int], updated: list[int]) -> list[Task]:
+    """Plain rows of so many pairs, and rows in which four keys get a second value."""
+    return [Task("mqar", n) for n in pairs] + [Task("mqar_updates", n, 4) for n in updated]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Which seeds and arms are run, on what, and how they are measured."""
+
+    name: str
+    seeds: int
+    tasks: list[Task]
+    samples: int
+    arms: list[Arm]
+    # Overrides of base and of post-training recipes.
+    base_overrides: list[str] = field(default_factory=list)
+    post_overrides: list[str] = field(default_factory=list)
+    # Steps of the post-training recipe.
+    post_steps: int = 800
+
+
+SMALL = Matrix("small", 3, tasks([8, 16, 32, 64, 128], [8, 16, 32, 64]), 200, ARMS)
+FULL = Matrix("full", 5, tasks([8, 16, 32, 64, 128, 256, 512], [8, 16, 32, 64, 128, 256]), 200, ARMS + ABLATIONS)
+SHORT = ["train.sequences_per_step=2", "train.micro_batch=2", "train.schedule.warmup_steps=1"]
+SMOKE = Matrix("smoke", 1, tasks([8], [8]), 4, ARMS, ["train.steps=4", *SHORT], SHORT, post_steps=3)
+MATRICES = {matrix.name: matrix for matrix in (SMALL, FULL, SMOKE)}

@@ -1,0 +1,184 @@
+"""results.json of `tools/reproduce.py`, and the table that it prints."""
+
+import json
+import pathlib
+import statistics
+
+from reproduce_matrix import Matrix
+
+FORMAT = "statex-reproduce/1"
+TITLES = {"gla": "GLA", "mamba2": "Mamba2"}
+# Recall at or above this is near its ceiling: differences there say little.
+SATURATED = 0.9
+
+
+def rows(path: pathlib.Path) -> list[dict]:
+    """The objects of a .jsonl file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# results.json
+
+
+def collect(matrix: Matrix, jobs: list, programs, width: int) -> dict:
+    """Everything that was measured, and its summary over seeds."""
+    finished = {job.key: job for job in jobs}
+    arms = [described(job, finished, programs) for job in jobs]
+    version = programs.run("statex", "--version")[0].strip()
+    return {"format": FORMAT, "version": version, "matrix": matrix.name, "jobs": width, "processor": processor(),
+            "wall_seconds": sum(arm["wall_seconds"] + arm["evaluation_seconds"] for arm in arms), "arms": arms,
+            "summary": summary(arms)}
+
+
+def processor() -> str | None:
+    """What the machine calls its processor."""
+    path = pathlib.Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
+
+
+def described(job, finished: dict, programs) -> dict:
+    """One arm of one seed."""
+    record = job.record
+    report = json.loads(job.file(".json").read_text())
+    relative = lambda path: str(path.relative_to(job.output))
+    return {
+        "family": job.family, "seed": job.seed, "arm": job.arm.name, "title": job.arm.title,
+        "recipe": str(job.recipe), "overrides": job.overrides, "expansion": job.arm.expansion_of(job.family),
+        "run": relative(job.run), "log": relative(job.file(".log")), "report": relative(job.file(".json")),
+        "samples": relative(job.file(".samples.jsonl")), **record["training"],
+        "decode_ms_per_token": record.get("decode_ms_per_token"), "evaluation_seconds": record["evaluation_seconds"],
+        "text": {name: report["perplexity"][name] for name in ("nll", "stderr", "tokens")},
+        "recall": [scored(task, report["tasks"][task.name]) for task in job.matrix.tasks],
+        "from_lpt": differences(job, finished, programs),
+    }
+
+
+def scored(task, result: dict) -> dict:
+    """One task's row."""
+    return {"name": task.name, "task": task.task, "pairs": task.pairs, "updates": task.updates, "length": task.length,
+            "metric": "accuracy", "value": result["accuracy"], "stderr": result["stderr"], "samples": result["samples"],
+            "chance": result["chance"]}
+
+
+def differences(job, finished: dict, programs) -> list[dict]:
+    """The arm less LPT of the same seed, on the same samples."""
+    lpt = finished.get((job.family, job.seed, "lpt"))
+    if lpt is None or lpt is job:
+        return []
+    compared = programs.run("statex", "compare", f"LPT={lpt.file('.samples.jsonl')}", f"ARM={job.file('.samples.jsonl')}",
+                            "--format", "json")[0]
+    return [{"name": row["task"], "difference": row["difference"], "stderr": row["difference_stderr"],
+             "low": row["difference_low"], "high": row["difference_high"], "pairs": row["pairs"]}
+            for row in json.loads(compared)
+            if row["name"] == "ARM" and row["length"] is None and row["difference"] is not None]
+
+
+def summary(arms: list[dict]) -> list[dict]:
+    """Mean and spread over seeds of every number, by family and arm, in the order of the arms."""
+    groups: dict = {}
+    for arm in arms:
+        groups.setdefault((arm["family"], arm["arm"]), []).append(arm)
+    return [summarized(group, groups.get((family, "lpt"), [])) for (family, _), group in groups.items()]
+
+
+def summarized(group: list[dict], lpt: list[dict]) -> dict:
+    """One arm over its seeds; `from_lpt` holds the seeds that both have."""
+    first = group[0]
+    line = {name: first[name] for name in ("family", "arm", "title", "steps", "tokens", "parameters", "state_bytes",
+                                           "decode_ms_per_token")}
+    line["seeds"] = [arm["seed"] for arm in group]
+    line["wall_seconds"] = spread([arm["wall_seconds"] for arm in group])
+    line["peak_memory_bytes"] = max(arm["peak_memory_bytes"] for arm in group)
+    line["text_nll"] = spread([arm["text"]["nll"] for arm in group])
+    line["recall"] = {row["name"]: spread([arm["recall"][index]["value"] for arm in group])
+                      for index, row in enumerate(first["recall"])}
+    others = {arm["seed"]: arm for arm in lpt}
+    paired = [(arm, others[arm["seed"]]) for arm in group if arm["seed"] in others]
+    if not paired or first["arm"] == "lpt":
+        return line
+    line["from_lpt"] = {row["name"]: spread([arm["recall"][index]["value"] - other["recall"][index]["value"]
+                                             for arm, other in paired])
+                        for index, row in enumerate(first["recall"])}
+    line["from_lpt"]["text_nll_ratio"] = spread([arm["text"]["nll"] / other["text"]["nll"] - 1 for arm, other in paired])
+    return line
+
+
+def spread(values: list[float]) -> dict:
+    """Mean, standard deviation (n - 1) and the values themselves, seed by seed."""
+    return {"mean": statistics.fmean(values), "deviation": statistics.stdev(values) if len(values) > 1 else None,
+            "values": values}
+
+
+# The table
+
+
+def percent(value: dict, sign: str = "") -> str:
+    """`mean +- deviation` in percent."""
+    deviation = "" if value["deviation"] is None else f" +- {100 * value['deviation']:.1f}"
+    return f"{100 * value['mean']:{sign}.1f}{deviation}"
+
+
+def aligned(lines: list[list[str]]) -> str:
+    """Columns as wide as their widest cell, the first one to the left."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "".join(
+        "  ".join(cell.ljust(width) if not index else cell.rjust(width)
+                  for index, (cell, width) in enumerate(zip(line, widths))).rstrip() + "\n" for line in lines)
+
+
+def table(report: dict) -> str:
+    """Recall, differences from LPT and costs, family by family."""
+    text = ""
+    for family, title in TITLES.items():
+        lines = [line for line in report["summary"] if line["family"] == family]
+        if lines:
+            text += f"{title}: {len(lines[0]['seeds'])} seeds, mean +- standard deviation over seeds\n\n"
+            text += aligned(recall_lines(lines)) + "\n" + aligned(difference_lines(lines)) + "\n"
+            text += aligned(cost_lines(lines)) + "\n" + verdict(lines) + "\n"
+    return text
+
+
+def recall_lines(lines: list[dict]) -> list[list[str]]:
+    names = list(lines[0]["recall"])
+    return [["accuracy (%)", *names, "text (nats)"]] + [
+        [line["title"], *(percent(line["recall"][name]) for name in names), f"{line['text_nll']['mean']:.4f}"]
+        for line in lines]
+
+
+def difference_lines(lines: list[dict]) -> list[list[str]]:
+    names = list(lines[0]["recall"])
+    return [["less LPT (points)", *names, "text (%)"]] + [
+        [line["title"], *(percent(line["from_lpt"][name], "+") for name in names),
+         percent(line["from_lpt"]["text_nll_ratio"], "+")]
+        for line in lines if "from_lpt" in line and line["arm"] != "base"]
+
+
+def cost_lines(lines: list[dict]) -> list[list[str]]:
+    number = lambda value, form: "-" if value is None else format(value, form)
+    return [["cost", "tokens", "parameters", "state (bytes)", "seconds", "peak memory (MB)", "decode (ms/token)"]] + [
+        [line["title"], f"{line['tokens']:,}", f"{line['parameters']:,}", f"{line['state_bytes']:,}",
+         f"{line['wall_seconds']['mean']:.0f}", f"{line['peak_memory_bytes'] / 1e6:.0f}",
+         number(line["decode_ms_per_token"], ".4f")] for line in lines]
+
+
+def verdict(lines: list[dict]) -> str:
+    """Whether StateX beats LPT by 10 points below saturation on every seed, at equal text loss."""
+    by_name = {line["arm"]: line for line in lines}
+    text = ""
+    for line in lines:
+        if not line["title"].startswith("StateX, ") or "from_lpt" not in line or line["arm"].endswith("x"):
+            continue
+        lpt = by_name["lpt"]
+        below = [name for name in line["recall"] if line["recall"][name]["mean"] < SATURATED]
+        name = max(below or line["recall"], key=lambda name: line["from_lpt"][name]["mean"])
+        difference, loss = line["from_lpt"][name], line["from_lpt"]["text_nll_ratio"]
+        each = " ".join(f"{100 * value:+.1f}" for value in difference["values"])
+        holds = min(difference["values"]) >= 0.1 and abs(loss["mean"]) <= 0.01
+        twice = by_name.get("lpt_2x")
+        beside = f"; LPT with twice the tokens {100 * twice['recall'][name]['mean']:.1f}" if twice else ""
+        text += (f"{line['title']}: {name} {100 * lpt['recall'][name]['mean']:.1f} ->"
+                 f" {100 * line['recall'][name]['mean']:.1f} (each seed {each}), text loss"
+                 f" {100 * loss['mean']:+.2f} %: ten points on every seed within 1 % of text loss: "
+                 f"{'yes' if holds else 'no'}{beside}\n")
+    return text
