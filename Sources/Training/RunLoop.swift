@@ -10,9 +10,13 @@ package protocol RunWork: AnyObject {
   /// Writes down what the step did that ran last.
   func record(_ step: Int) throws
   /// Looks after the saves of a run that trains on after a step, and begins one that is due.
-  func tendSaves(after step: Int) throws
+  ///
+  /// - Returns: how many steps are done now: that one, or fewer if the run went back.
+  func tendSaves(after step: Int) throws -> Int
   /// Returns when the step is saved, whether it was before or is now.
-  func save(_ step: Int) throws
+  ///
+  /// - Returns: how many steps are done now, all of them saved: that one, or fewer if the run went back.
+  func save(_ step: Int) throws -> Int
   /// Measures the model after a step, unless somebody asks to stop; with `unlessDone` a row of that step
   /// that stands already is enough.
   func evaluate(_ step: Int, unlessDone: Bool) throws
@@ -57,7 +61,7 @@ package struct RunLoop {
     var isResumed = true
     while true {
       if try work.isAskedToStop() {
-        try work.save(step)
+        step = try work.save(step)
         return false
       }
       if step > 0 && isEvaluationDue(step) {
@@ -66,15 +70,18 @@ package struct RunLoop {
         if try work.isAskedToStop() { continue }
       }
       isResumed = false
-      guard step < steps else { break }
+      if step == steps {
+        step = try work.save(step)
+        if step == steps { return true }
+      }
       guard let done = try work.train(step + 1) else { continue }
       isResumed = done <= step
       step = done
       if isResumed { continue }
       try work.record(step)
-      if step < steps { try work.tendSaves(after: step) } else { try work.save(step) }
+      let kept = step < steps ? try work.tendSaves(after: step) : try work.save(step)
+      isResumed = kept < step
+      step = kept
     }
-    try work.save(step)
-    return true
   }
 }

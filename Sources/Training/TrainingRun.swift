@@ -206,14 +206,31 @@ extension TrainingRun: RunWork {
     try archive.record(step, result.step, seconds: result.seconds)
   }
 
-  package func tendSaves(after step: Int) throws {
-    ranks.activity.enter(.saving)
-    try archive.saves.tend(after: step)
+  package func tendSaves(after step: Int) throws -> Int {
+    try saving(step) { try archive.saves.tend(after: step) }
   }
 
-  package func save(_ step: Int) throws {
+  package func save(_ step: Int) throws -> Int {
+    try saving(step) { try archive.saves.finish(step, leaving: false) }
+  }
+
+  /// Saves; where what the step left is not finite, and the recipe says to go back from spikes, goes back.
+  ///
+  /// - Returns: how many steps are done now.
+  private func saving(_ step: Int, _ save: () throws -> Void) throws -> Int {
     ranks.activity.enter(.saving)
-    try archive.saves.finish(step, leaving: false)
+    do {
+      try save()
+      return step
+    } catch TrainingError.notFinite(step: _, let what)
+      where recipe.train.onSpike.policy == .rollBack
+    {
+      let last = result?.step
+      return try archive.answer(
+        Spike(
+          step: step, loss: last?.loss ?? .nan, gradientNorm: last?.gradientNorm ?? .nan,
+          what: what))
+    }
   }
 
   package func evaluate(_ step: Int, unlessDone: Bool) throws {

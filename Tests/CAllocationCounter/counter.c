@@ -42,6 +42,9 @@ static void count(void *caller) {
   inside = 0;
 }
 
+// Sanitizers have their own.
+#if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+
 void *malloc(size_t size) {
   count(__builtin_return_address(0));
   return __libc_malloc(size);
@@ -79,6 +82,8 @@ void *mmap(void *address, size_t length, int protection, int flags, int file, of
   count(__builtin_return_address(0));
   return (void *)syscall(SYS_mmap, address, length, protection, flags, file, offset);
 }
+
+#endif
 
 // Whether one of the names, separated by spaces, is part of the path.
 static int is_named(const char *path, const char *names) {

@@ -189,5 +189,24 @@ extension DistributedTests {
       #expect(result.errorLines.first?.contains(" is not finite and is not saved") == true)
       #expect(((try? job.checkpoints("run")) ?? []) == [], "\(result.stderr)")
     }
+
+    @Test(
+      "where a step leaves what cannot be saved, roll_back goes on from the checkpoint before",
+      arguments: ["nan", "infinity"])
+    func goesBackFromASave(_ kind: String) throws {
+      let job = try TrainingJob(["checkpoint.every=2"])
+      let settings = ["train.on_spike={policy: roll_back, steps_back: 1}"]
+      for (launch, run) in [(TrainingJob.Launch.alone, "one"), (.ranks(3), "three")] {
+        let result = try damaged(job, kind, launch, run: run, settings)
+        #expect(result.code == 0, "\(result.stderr)")
+        #expect(result.stderr.contains("step 4: "), "\(result.stderr)")
+        #expect(
+          result.stderr.contains(
+            " is not finite and is not saved; going back to \(job.output(run))/checkpoints/step-00000002"
+          ), "\(result.stderr)")
+        #expect(job.rows(run).count == 6 && !job.rows(run).joined().contains("null"))
+      }
+      #expect(try job.outcome("one") == job.outcome("three"))
+    }
   }
 }

@@ -6,7 +6,7 @@ enum KillMarks {
   static let all = [
     Mark(id: "F1", title: "kill -9 of all ranks during a save", run: allRanks),
     Mark(id: "F1", title: "kill -9 of one rank during a save (F29: the job ends)", run: oneRank),
-    Mark(id: "F3", title: "kill -9 of one rank while a step is saved again", run: sameStep),
+    Mark(id: "F3", title: "kill -9 of one rank, or of all, while a step is saved again", run: sameStep),
     Mark(id: "F21", title: "kill -9 of all ranks between checkpoints", run: betweenSaves),
   ]
 
@@ -70,7 +70,7 @@ enum KillMarks {
   }
 
   /// Checkpoints of later steps are put back into a run that is about to save them: the old ones were
-  /// written by two ranks, the new ones are by four.
+  /// written by two ranks, the new ones are by four. In turn, one rank dies and all do.
   @Sendable private static func sameStep(_ campaign: Campaign) throws -> Campaign.Outcome {
     let specimen = try Specimen(["checkpoint.keep=1000"], on: ranks)
     let duration = try specimen.secondsOfSave()
@@ -80,8 +80,12 @@ enum KillMarks {
     return campaign.trials("F3", campaign.count(50, short: 4)) { trial in
       let (victim, process, step) = try trial.startSavingAgain(specimen, over: twin)
       usleep(UInt32(trial.random.uniform() * 1.2 * duration * 1e6))
-      kill(trial.pick(process.ranks(ranks)), SIGKILL)
-      _ = process.wait(limit: 60)
+      if trial.index.isMultiple(of: 2) {
+        kill(trial.pick(process.ranks(ranks)), SIGKILL)
+        _ = process.wait(limit: 60)
+      } else {
+        process.killAll(ranks)
+      }
       if victim.isSaving { trial.remark("inside a save") }
       let verified = try victim.verify()
       trial.check("verified", verified.code == 0, verified.stdout + verified.stderr)

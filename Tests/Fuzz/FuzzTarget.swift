@@ -31,12 +31,13 @@ struct FuzzTarget {
   static var all: [FuzzTarget] {
     [
       .safetensorsHeader, .safetensorsIndex, .modelConfiguration, .modelDirectory, .exportSums,
-      .modelCard, .torchCheckpoint, .tokenizer, .tokenizerConfiguration, .tokenizedText,
+      .modelCard, .torchCheckpoint, .tokenizer, .pattern, .tokenizerConfiguration, .tokenizedText,
       .megatronIndex, .flatTokens, .tokenManifest, .jsonLines,
       .compressedJSONLines, .gzipJSONLines, .jsonArray, .recipe, .overrides, .duration, .plan,
       .manifest,
       .shard, .plainShard, .shardContents, .trainingRecord, .metricsLog, .runStatus, .runLock,
-      .taskOptions, .scoringRequest, .scoringSession, .localAddress, .watchFrame, .watchInvitation,
+      .taskOptions, .taskDefinition, .taskData, .sampleLog, .contextState, .scoringRequest,
+      .scoringSession, .localAddress, .watchFrame, .watchInvitation,
     ]
   }
 }

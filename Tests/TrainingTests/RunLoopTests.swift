@@ -15,6 +15,8 @@ import Training
     var isWhole = true
     /// A step after which the run goes on from the one three before, once.
     var goesBack: Int?
+    /// A step that is not saved, once: the run goes on from the one two before.
+    var refusesToSave: Int?
     private var step = 0
     private var savedStep: Int
 
@@ -43,13 +45,19 @@ import Training
     }
     func record(_ step: Int) throws { try act("record \(step)") }
     /// Saves every second step.
-    func tendSaves(after step: Int) throws {
-      if step.isMultiple(of: 2) { try save(step) }
+    func tendSaves(after step: Int) throws -> Int {
+      step.isMultiple(of: 2) ? try save(step) : step
     }
-    func save(_ step: Int) throws {
-      guard step != savedStep else { return }
+    func save(_ step: Int) throws -> Int {
+      guard step != savedStep else { return step }
+      if refusesToSave == step {
+        refusesToSave = nil
+        (self.step, savedStep) = (step - 2, step - 2)
+        return step - 2
+      }
       try act("save \(step)")
       savedStep = step
+      return step
     }
     func rescue(_ step: Int, after error: any Error) -> any Error {
       guard isWhole, step != savedStep else { return error }
@@ -101,6 +109,30 @@ import Training
       Array(again.done.prefix(4)) == [
         "evaluate if missing 4", "train 5", "evaluate if missing 2", "train 3",
       ])
+  }
+
+  @Test func aStepThatCannotBeSavedIsGoneBackFrom() throws {
+    let script = Script()
+    script.refusesToSave = 4
+    var loop = loop(steps: 6, evaluateEvery: 2)
+    #expect(try loop.run(script))
+    let start = ["train 1", "record 1", "train 2", "record 2", "save 2", "evaluate 2"]
+    let twice = ["train 3", "record 3", "train 4", "record 4"]
+    #expect(
+      script.done == start + twice + ["evaluate if missing 2"] + twice + [
+        "save 4", "evaluate 4", "train 5", "record 5", "train 6", "record 6", "save 6", "evaluate 6",
+      ])
+    // The last step, and one after which somebody asks to stop.
+    let last = Script(savedStep: 2)
+    last.refusesToSave = 4
+    var short = self.loop(steps: 4, after: 2)
+    #expect(try short.run(last))
+    #expect(last.done.suffix(2) == ["save 4", "evaluate 4"])
+    let stopped = Script(savedStep: 1)
+    (stopped.refusesToSave, stopped.stopsAfter) = (3, 3)
+    var third = self.loop(steps: 5, after: 1, evaluateEvery: 9)
+    #expect(try !third.run(stopped))
+    #expect(third.step == 1)
   }
 
   @Test func aRestartMakesUpForAnEvaluationThatIsMissing() throws {

@@ -2,6 +2,7 @@
 //
 // A program linked with this has its own malloc, calloc, realloc, posix_memalign, aligned_alloc,
 // memalign and mmap, which count and pass on to the C library's; shared libraries use them too.
+// Built with a sanitizer, which brings its own, nothing is counted.
 
 #ifndef STATEX_ALLOCATION_COUNTER_H
 #define STATEX_ALLOCATION_COUNTER_H

@@ -1,13 +1,8 @@
 import Evaluation
 import Fields
 import Files
-import HuggingFaceInterop
 import JSON
-import Kernels
-import LanguageModels
-import Layers
 import RecallTasks
-import TensorStorage
 import TokenData
 
 private let requests = [
@@ -35,15 +30,7 @@ extension FuzzTarget {
   /// Lines of requests, read and answered.
   static var scoringSession: FuzzTarget {
     FuzzTarget("requests") { room in
-      configureBLAS()
-      let json = try Array(SmallModel.configuration.utf8).withUnsafeBytes {
-        try JSONValue(parsing: $0, source: "config.json")
-      }
-      let configuration = try ModelConfiguration(configJSON: json)
-      let parameters = ParameterArena(
-        scratch: configuration, initialization: ScratchInitialization(), seed: 1)
-      let model = EvaluatedModel(LanguageModel(configuration), parameters: parameters.buffer)
-      let scorer = RequestScorer(model, tokenizer: ByteTokenizer())
+      let scorer = RequestScorer(try smallEvaluatedModel(), tokenizer: ByteTokenizer())
       return Prepared(corpus: [Array(requests.joined(separator: "\n").utf8)]) { input in
         let path = try room.write(input, "requests.jsonl")
         var lines = LineReader(try InputFile(path: path), limit: 1 << 16)

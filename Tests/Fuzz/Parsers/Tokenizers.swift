@@ -1,3 +1,5 @@
+import Foundation
+import JSON
 import TokenData
 
 /// What a tokenizer that loads is asked to encode.
@@ -26,6 +28,30 @@ extension FuzzTarget {
         words: ["\"added_tokens\"", "\"normalized\": true", "16777215", "16777216", "\"Sequence\""]
       ) { input in
         try room.write(input, "tokenizer/tokenizer.json")
+        try tryOut(try HuggingFaceTokenizer(path: directory))
+      }
+    }
+  }
+
+  /// The regular expression of a tokenizer, and its matches.
+  static var pattern: FuzzTarget {
+    FuzzTarget("pattern") { room in
+      let directory = try room.directory("tokenizer")
+      let file = try fixture("tokenizers/qwen2/tokenizer.json")
+      let json = try file.withUnsafeBytes { try JSONValue(parsing: $0, source: "tokenizer.json") }
+      let own = json["pre_tokenizer"]?["pretokenizers"]?.array?[0]["pattern"]?["Regex"]?.string
+      guard let own else { throw WrongResult(description: "the fixture has no pattern") }
+      let escaped = JSONValue.string(own).line
+      let parts = file.text.components(separatedBy: escaped)
+      try expect(parts.count == 2, "the fixture holds \(parts.count - 1) patterns")
+      return Prepared(
+        corpus: [
+          Array(own.utf8), Array("[^\\x{41}-\\u00FF[a-z]]{2,5}(?![\\p{^L}])|(?i:ab?)".utf8),
+        ],
+        words: ["(?:", "(?=[", "\\p{N}", "{1,3}", "\\x{10FFFF}", "\\uD800", "++", "[^", "|"]
+      ) { input in
+        let pattern = JSONValue.string(input.text).line
+        try room.write(Array((parts[0] + pattern + parts[1]).utf8), "tokenizer/tokenizer.json")
         try tryOut(try HuggingFaceTokenizer(path: directory))
       }
     }
