@@ -6,7 +6,8 @@ enum KillMarks {
   static let all = [
     Mark(id: "F1", title: "kill -9 of all ranks during a save", run: allRanks),
     Mark(id: "F1", title: "kill -9 of one rank during a save (F29: the job ends)", run: oneRank),
-    Mark(id: "F3", title: "kill -9 of one rank, or of all, while a step is saved again", run: sameStep),
+    Mark(
+      id: "F3", title: "kill -9 of one rank, or of all, while a step is saved again", run: sameStep),
     Mark(id: "F21", title: "kill -9 of all ranks between checkpoints", run: betweenSaves),
   ]
 
@@ -34,21 +35,22 @@ enum KillMarks {
       let (victim, process) = try trial.startSaving(specimen, within: 1.2 * duration)
       let rank = trial.random.below(4)
       let before = victim.committed
-      let target = process.ranks(ranks)[rank]
-      kill(target, SIGKILL)
+      let target = trial.rank(rank, of: process, ranks)
+      if let target { kill(target, SIGKILL) }
       let start = Date()
       let result = process.wait(limit: 60)
       let seconds = Date().timeIntervalSince(start)
       // A run that was at its very end may have had its last word already.
-      if result.code == 0 {
-        trial.remark("after the run's end")
-      } else {
+      if result.code != 0, let target {
         trial.check(
           "ended in 10 s", seconds < 10 * ChildProcess.patience && result.code > 0, "\(seconds) s")
         trial.check(
           "named the rank",
           result.errorLines.count == 1 && result.stderr.contains("(process \(target))"),
           "rank \(rank): \(result.stderr)")
+      } else {
+        trial.remark("after the run's end")
+        trial.check("ended well", result.code == 0, "\(result.code) \(result.stderr)")
       }
       if victim.isSaving { trial.remark("inside a save") }
       try trial.checkRecovery(of: victim, committedBefore: before, on: trial.pick(launches))
@@ -81,7 +83,7 @@ enum KillMarks {
       let (victim, process, step) = try trial.startSavingAgain(specimen, over: twin)
       usleep(UInt32(trial.random.uniform() * 1.2 * duration * 1e6))
       if trial.index.isMultiple(of: 2) {
-        kill(trial.pick(process.ranks(ranks)), SIGKILL)
+        if let target = trial.rank(of: process, ranks) { kill(target, SIGKILL) }
         _ = process.wait(limit: 60)
       } else {
         process.killAll(ranks)

@@ -74,20 +74,23 @@ enum MemoryMarks {
       let victim = try specimen.copy(for: trial)
       let sharding = trial.index % 2 == 0 ? "none" : "zero1"
       let settings = ["parallel.optimizer_sharding=\(sharding)"]
-      let process = try victim.start(ranks, settings)
+      let run = try victim.start(ranks, settings)
       let row = 12 + trial.random.below(40)
-      process.wait { victim.rows >= row }
+      run.wait { victim.rows >= row }
       let rank = trial.random.below(4)
       let tensor = trial.pick(tensors)
+      guard let process = trial.rank(rank, of: run, ranks) else {
+        return trial.isTooLate(run, victim)
+      }
       let (number, bit) = (trial.random.below(tensor.bytes.count / 4), trial.random.below(32))
       let before = victim.committed
-      let copies = try change(tensor, of: process.ranks(ranks)[rank], at: number) { old in
+      let copies = try change(tensor, of: process, at: number) { old in
         var new = old
         new[bit / 8] ^= 1 << UInt8(bit % 8)
         return new
       }
       trial.check("flipped", copies > 0, "\(tensor.name) was not found")
-      let result = process.wait()
+      let result = run.wait()
       let what = "\(sharding), rank \(rank), \(tensor.name)[\(number)] bit \(bit)"
       let line = result.errorLines.first ?? ""
       // An update may overwrite the number before anything has read it.
@@ -118,6 +121,9 @@ enum MemoryMarks {
       let tensor = trial.pick(tensors)
       let number = trial.random.below(tensor.bytes.count / 4)
       let all = process.ranks(ranks)
+      guard all.count == 4 else {
+        return trial.isTooLate(process, victim)
+      }
       for rank in all { kill(rank, SIGSTOP) }
       let before = victim.committed
       let copies = try all.map {

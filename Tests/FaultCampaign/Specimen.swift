@@ -182,6 +182,22 @@ extension Trial {
     if passes { victim.remove() }
   }
 
+  /// A rank of a run of four, or any of them; nil when the run is at its end.
+  func rank(
+    _ number: Int? = nil, of process: ChildProcess, _ launch: TrainingJob.Launch
+  ) -> pid_t? {
+    let all = process.ranks(launch)
+    return all.count == 4 ? all[number ?? random.below(4)] : nil
+  }
+
+  /// Notes that a run came to its end before anything was done to it, and checks that it ended well.
+  func isTooLate(_ process: ChildProcess, _ victim: Victim) {
+    remark("too late")
+    let result = process.wait(limit: 60)
+    check("ended well", result.code == 0, "\(result.code) \(result.stderr)")
+    checkOutcome(of: victim)
+  }
+
   /// Checks that a run has ended as the undisturbed one, its rows without a gap or a repetition.
   func checkOutcome(of victim: Victim) {
     let outcome = try? victim.specimen.job.outcome(victim.name)

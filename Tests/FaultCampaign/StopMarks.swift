@@ -73,14 +73,11 @@ enum StopMarks {
       let phase = Phase.allCases[trial.index % Phase.allCases.count]
       let victim = try specimen.copy(for: trial)
       let process = try victim.start(ranks)
-      guard phase.await(process, victim, trial) else {
-        // So short that it was missed: the run has ended well.
-        trial.remark("too late")
-        return trial.checkOutcome(of: victim)
+      guard phase.await(process, victim, trial), let target = trial.rank(of: process, ranks) else {
+        return trial.isTooLate(process, victim)
       }
       trial.remark(phase.rawValue)
       let signal = trial.pick(signals)
-      let target = trial.pick(process.ranks(ranks))
       let before = victim.committed
       kill(target, signal)
       let start = Date()
@@ -138,7 +135,9 @@ enum StopMarks {
       let row = 3 + trial.random.below(30)
       process.wait { victim.rows >= row }
       let rank = trial.random.below(4)
-      let target = process.ranks(ranks)[rank]
+      guard let target = trial.rank(rank, of: process, ranks) else {
+        return trial.isTooLate(process, victim)
+      }
       let before = victim.committed
       kill(target, SIGSTOP)
       let start = Date()

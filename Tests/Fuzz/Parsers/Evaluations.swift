@@ -33,7 +33,7 @@ private let tasks = [
   ),
   (
     #"{"format": "statex-task/1", "name": "t", "kind": "generate", "#
-      + #""metrics": ["contains", "exact_match"], "generate": {"max_new_tokens": 2, "stop": ["."]}, "#
+      + #""metrics": ["contains"], "generate": {"max_new_tokens": 2, "stop": ["."]}, "#
       + #""match": {"strip": true}, "#
       + #""truncate": {"mode": "answer_centered", "context_tokens": 64, "reserve": 4}}"#,
     [#"{"id": 1, "context": "a b c", "prefix": "b", "answers": ["c"], "meta": {"depth": 0.5}}"#]
