@@ -167,8 +167,22 @@ class Job:
         write(self.file(".arm.json"), self.record | members)
 
     @property
-    def is_done(self) -> bool:
+    def is_measured(self) -> bool:
         return self.record.get("measurement") == self.measurement
+
+    @property
+    def probe(self) -> list[str]:
+        """Options of `statex probe`: what a base model's layers are worth once they have no memory."""
+        return list(map(str, ["--task", self.matrix.probe.argument, "--samples", self.matrix.samples, "--seed", self.seed,
+                              "--window", 1]))
+
+    @property
+    def is_probed(self) -> bool:
+        return self.arm is not BASE or self.record.get("probe") == digest(self.probe)
+
+    @property
+    def is_done(self) -> bool:
+        return self.is_measured and self.is_probed
 
     # The work.
 
@@ -177,8 +191,12 @@ class Job:
         self.place.mkdir(parents=True, exist_ok=True)
         if "training" not in self.record:
             self.train(programs)
-        if not self.is_done:
+        if not self.is_measured:
             self.evaluate(programs)
+        if not self.is_probed:
+            programs.run("statex", "probe", self.run / "export", *self.probe, "--threads", 1, "--json",
+                         self.file(".probe.json"))
+            self.keep(probe=digest(self.probe))
 
     def train(self, programs: Programs):
         paths = [f"run.output={self.run}"]

@@ -43,17 +43,16 @@ ARMS = [
     # For GLA, `paper` is `reinitialize`.
     Arm("paper", "StateX, paper", {"init": "paper"}, families=("mamba2",)),
     Arm("control", "re-initialised, not expanded", per_family(NO_EXPANSION, init="reinitialize")),
+    Arm("other_layer", "StateX, the other layer",
+        {"gla": {"init": "reinitialize", "layers": [0]}, "mamba2": {"init": "reinitialize", "layers": [1]}}),
     Arm("reinitialize_2x", "StateX, twice the tokens", {"init": "reinitialize"}, steps=2),
 ]
 ABLATIONS = [
     Arm("all_layers", "StateX, all layers", {"init": "reinitialize", "layers": {"every": 1}}),
-    Arm("other_layer", "StateX, the other layer",
-        {"gla": {"init": "reinitialize", "layers": [0]}, "mamba2": {"init": "reinitialize", "layers": [1]}}),
     Arm("half", "StateX, twice the state", per_family(HALF_EXPANSION, init="reinitialize")),
     Arm("lpt_4x", "LPT, four times the tokens", steps=4),
     Arm("reinitialize_4x", "StateX, four times the tokens", {"init": "reinitialize"}, steps=4),
 ]
-WIDE_ARMS = [arm for arm in ARMS if arm.name in ("lpt", "reinitialize", "lpt_2x")]
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,13 @@ class Matrix:
     post_overrides: list[str] = field(default_factory=list)
     # Steps of the post-training recipe.
     post_steps: int = 800
+    # What base models are probed with.
+    probe: Task = Task("mqar", 16)
 
 
 SMALL = Matrix("small", 3, tasks([8, 16, 32, 64, 128], [8, 16, 32, 64]), 200, ARMS)
 FULL = Matrix("full", 5, tasks([8, 16, 32, 64, 128, 256, 512], [8, 16, 32, 64, 128, 256]), 200, ARMS + ABLATIONS)
 SHORT = ["train.sequences_per_step=2", "train.micro_batch=2", "train.schedule.warmup_steps=1"]
-SMOKE = Matrix("smoke", 1, tasks([8], [8]), 4, ARMS, ["train.steps=4", *SHORT], SHORT, post_steps=3)
+SMOKE = Matrix("smoke", 1, tasks([8], [8]), 4, ARMS, ["train.steps=4", *SHORT], SHORT, post_steps=3,
+               probe=Task("mqar", 8))
 MATRICES = {matrix.name: matrix for matrix in (SMALL, FULL, SMOKE)}

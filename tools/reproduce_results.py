@@ -27,7 +27,7 @@ def collect(matrix: Matrix, jobs: list, programs, width: int) -> dict:
     version = programs.run("statex", "--version")[0].strip()
     return {"format": FORMAT, "version": version, "matrix": matrix.name, "jobs": width, "processor": processor(),
             "wall_seconds": sum(arm["wall_seconds"] + arm["evaluation_seconds"] for arm in arms), "arms": arms,
-            "summary": summary(arms)}
+            "summary": summary(arms), "probes": [probed(job, arms) for job in jobs if job.arm.name == "base"]}
 
 
 def processor() -> str | None:
@@ -52,6 +52,24 @@ def described(job, finished: dict, programs) -> dict:
         "recall": [scored(task, report["tasks"][task.name]) for task in job.matrix.tasks],
         "from_lpt": differences(job, finished, programs),
     }
+
+
+def probed(job, arms: list[dict]) -> dict:
+    """What the probe says of a base model's layers, beside what expanding each alone gained over LPT."""
+    report = json.loads(job.file(".probe.json").read_text())
+    name = job.matrix.probe.name
+    gains = {arm["expansion"]["layers"][0]: difference["difference"] for arm in arms
+             if (arm["family"], arm["seed"]) == (job.family, job.seed) and arm["arm"] in ("reinitialize", "other_layer")
+             for difference in arm["from_lpt"] if difference["name"] == name}
+    layers = [{"layer": layer["layer"], "accuracy_lost": layer["cuts"][0]["accuracy_lost"],
+               "nll_gained": layer["cuts"][0]["nll_gained"],
+               "effective_rank": [head["effective_rank"]["mean"] for head in layer["states"][name]],
+               "gain": gains.get(layer["layer"])} for layer in report["layers"]]
+    known = all(layer["gain"] is not None for layer in layers)
+    best = max(layers, key=lambda layer: layer["gain"])["layer"] if known else None
+    return {"family": job.family, "seed": job.seed, "report": str(job.file(".probe.json").relative_to(job.output)),
+            "name": name, "layers": layers, "order": report["order"], "best": best,
+            "agrees": None if best is None else report["order"][0] == best}
 
 
 def scored(task, result: dict) -> dict:
@@ -131,11 +149,13 @@ def table(report: dict) -> str:
     """Recall, differences from LPT and costs, family by family."""
     text = ""
     for family, title in TITLES.items():
+        probes = [probe for probe in report["probes"] if probe["family"] == family]
         lines = [line for line in report["summary"] if line["family"] == family]
         if lines:
             text += f"{title}: {len(lines[0]['seeds'])} seeds, mean +- standard deviation over seeds\n\n"
             text += aligned(recall_lines(lines)) + "\n" + aligned(difference_lines(lines)) + "\n"
             text += aligned(cost_lines(lines)) + "\n" + verdict(lines) + "\n"
+            text += aligned(probe_lines(probes)) + "\n" if probes else ""
     return text
 
 
@@ -162,23 +182,49 @@ def cost_lines(lines: list[dict]) -> list[list[str]]:
          number(line["decode_ms_per_token"], ".4f")] for line in lines]
 
 
+def probe_lines(probes: list[dict]) -> list[list[str]]:
+    """A line for each layer of each base model."""
+    lines = [["probe of the base model", "accuracy lost without it", "nats gained", "effective rank", "gained by expanding it"]]
+    for probe in probes:
+        for layer in probe["layers"]:
+            rank = sum(layer["effective_rank"]) / len(layer["effective_rank"])
+            gain = "-" if layer["gain"] is None else f"{100 * layer['gain']:+.1f}"
+            lines.append([f"seed {probe['seed']}, layer {layer['layer']}, {probe['name']}",
+                          f"{100 * layer['accuracy_lost']['mean']:.1f}", f"{layer['nll_gained']['mean']:.2f}", f"{rank:.1f}",
+                          gain])
+    return lines
+
+
 def verdict(lines: list[dict]) -> str:
     """Whether StateX beats LPT by 10 points below saturation on every seed, at equal text loss."""
-    by_name = {line["arm"]: line for line in lines}
+    by_arm = {line["arm"]: line for line in lines}
     text = ""
     for line in lines:
-        if not line["title"].startswith("StateX, ") or "from_lpt" not in line or line["arm"].endswith("x"):
-            continue
-        lpt = by_name["lpt"]
-        below = [name for name in line["recall"] if line["recall"][name]["mean"] < SATURATED]
-        name = max(below or line["recall"], key=lambda name: line["from_lpt"][name]["mean"])
-        difference, loss = line["from_lpt"][name], line["from_lpt"]["text_nll_ratio"]
-        each = " ".join(f"{100 * value:+.1f}" for value in difference["values"])
-        holds = min(difference["values"]) >= 0.1 and abs(loss["mean"]) <= 0.01
-        twice = by_name.get("lpt_2x")
-        beside = f"; LPT with twice the tokens {100 * twice['recall'][name]['mean']:.1f}" if twice else ""
-        text += (f"{line['title']}: {name} {100 * lpt['recall'][name]['mean']:.1f} ->"
-                 f" {100 * line['recall'][name]['mean']:.1f} (each seed {each}), text loss"
-                 f" {100 * loss['mean']:+.2f} %: ten points on every seed within 1 % of text loss: "
-                 f"{'yes' if holds else 'no'}{beside}\n")
+        if line["title"].startswith("StateX, ") and "from_lpt" in line:
+            twice = line["arm"].endswith("_2x")
+            other = by_arm.get("lpt_2x" if twice else "lpt")
+            text += claim(line, other, None if twice else by_arm.get("lpt_2x")) if other else ""
     return text
+
+
+def claim(line: dict, lpt: dict, twice: dict | None) -> str:
+    """One arm against LPT of the same tokens, on the task with the largest difference below saturation."""
+    pairs = [(line["seeds"].index(seed), lpt["seeds"].index(seed)) for seed in line["seeds"] if seed in lpt["seeds"]]
+
+    def values(name: str) -> list[float]:
+        return [line["recall"][name]["values"][a] - lpt["recall"][name]["values"][b] for a, b in pairs]
+
+    def both(name: str) -> tuple[float, float]:
+        return (statistics.fmean(lpt["recall"][name]["values"][b] for _, b in pairs),
+                statistics.fmean(line["recall"][name]["values"][a] for a, _ in pairs))
+
+    below = [name for name in line["recall"] if line["recall"][name]["mean"] < SATURATED] or list(line["recall"])
+    name = max(below, key=lambda name: statistics.fmean(values(name)))
+    loss = statistics.fmean(line["text_nll"]["values"][a] / lpt["text_nll"]["values"][b] - 1 for a, b in pairs)
+    holds = min(values(name)) >= 0.1 and abs(loss) <= 0.01
+    before, after = both(name)
+    beside = f"; {twice['title']}: {100 * twice['recall'][name]['mean']:.1f} ({len(twice['seeds'])} seeds)" if twice else ""
+    each = " ".join(f"{100 * value:+.1f}" for value in values(name))
+    return (f"{line['title']} against {lpt['title']}: {name} {100 * before:.1f} -> {100 * after:.1f} (each seed {each}),"
+            f" text loss {100 * loss:+.2f} %; ten points on every seed within 1 % of text loss: "
+            f"{'yes' if holds else 'no'}{beside}\n")

@@ -5,12 +5,20 @@ import TokenData
 final class SampleBatches {
   private let evaluated: EvaluatedModel
   private let source: any SampleSource
+  private let segmentLength: Int
   private var pass: SequencePass?
   private var batch: SampleBatch?
 
-  init(_ model: EvaluatedModel, _ source: any SampleSource) {
+  /// Prepares passes over a source's samples.
+  ///
+  /// - Parameters:
+  ///   - model: the model.
+  ///   - source: the samples.
+  ///   - segmentLength: tokens of a pass's segments; the model's if nil. Units do not depend on it.
+  init(_ model: EvaluatedModel, _ source: any SampleSource, segmentLength: Int? = nil) {
     evaluated = model
     self.source = source
+    self.segmentLength = segmentLength ?? model.segmentLength
   }
 
   /// Samples `0 ..< count`, cut into units.
@@ -45,7 +53,7 @@ final class SampleBatches {
     let length = source.sequenceLength
     let batch = SampleBatch(sampleCount: count, sequenceLength: length)
     let pass = SequencePass(
-      evaluated.model, batch: count, length: length, segmentLength: evaluated.segmentLength,
+      evaluated.model, batch: count, length: length, segmentLength: segmentLength,
       trains: false)
     (self.batch, self.pass) = (batch, pass)
     return (batch, pass)

@@ -29,14 +29,15 @@ public struct TokenAccuracy {
     evaluated = model
   }
 
-  /// The evaluation samples of a task on token ids.
+  /// A task's evaluation samples, as rows of token ids.
   ///
   /// - Throws: `RecallTaskError`, or `EvaluationError.vocabulary` when there are too few ids.
   static func source(
-    _ task: RecallTaskConfiguration, sequenceLength: Int, seed: UInt64, vocabulary: Int
+    _ task: RecallTaskConfiguration, sequenceLength: Int, seed: UInt64, vocabulary: Int,
+    tokenizer: (any Tokenizer)? = nil
   ) throws -> any SampleSource {
     let source = try task.makeSource(
-      sequenceLength: sequenceLength, seed: seed, stream: .evaluation)
+      sequenceLength: sequenceLength, seed: seed, stream: .evaluation, tokenizer: tokenizer)
     guard source.requiredVocabulary <= vocabulary else {
       throw EvaluationError.vocabulary(
         task: task.name, needed: source.requiredVocabulary, model: vocabulary)

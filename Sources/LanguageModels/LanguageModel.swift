@@ -67,6 +67,13 @@ public struct LanguageModel {
     blocks.reduce(0) { $0 + $1.stateCount(batch: batch) }
   }
 
+  /// Where a block's recurrent state lies in the state of `batch` sequences, the convolutions' tails left
+  /// out: `[batch, heads, rows, columns]`.
+  public func recurrentState(ofBlock index: Int, batch: Int) -> Range<Int> {
+    let start = blocks[..<index].reduce(0) { $0 + $1.stateCount(batch: batch) }
+    return start..<(start + batch * configuration.layers[index].recurrentStateCount)
+  }
+
   /// Floats that each block needs for segments up to `dims`; measured once for neighbours that are alike.
   func blockMemories(upTo dims: SegmentDims) -> [BlockMemory] {
     var memories: [BlockMemory] = []

@@ -42,6 +42,9 @@ public struct LayerConfiguration: Sendable, Equatable, Encodable {
   /// Numbers in one sequence's recurrent state (convolution tails not counted).
   public var recurrentStateCount: Int { block.recurrentStateCount }
 
+  /// The matrices that one sequence's recurrent state is.
+  public var stateMatrices: StateMatrices { block.stateMatrices }
+
   /// The recurrent state's shape for people, for example `4 x 256 x 512`.
   public var stateShape: String { block.stateShape }
 

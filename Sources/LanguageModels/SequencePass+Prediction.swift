@@ -55,6 +55,7 @@ extension SequencePass {
         (predictions + b * dims.length + range(segment).lowerBound)
           .update(from: found + b * part.length, count: part.length)
       }
+      atSegmentEnd?(state.pointer)
     }
   }
 }

@@ -68,6 +68,10 @@ public final class SequencePass {
   /// Parts of shared sequences must all get the same answer.
   public var givesUp: (() -> Bool)?
 
+  /// Called with the state of all blocks at the end of each segment of `loss` and `predict`, which goes on
+  /// from what it becomes.
+  public var atSegmentEnd: ((Floats) -> Void)?
+
   /// Whether the pass that ran last was given up: what it returned or wrote means nothing.
   public private(set) var isGivenUp = false
 
@@ -305,6 +309,7 @@ public final class SequencePass {
       let wanted = CrossEntropyTargets(targets: targets, weights: weights, scale: 1)
       sum += model.loss(wanted, parameters: parameters, gradients: nil, activations, dims: dims)
       visit(range(segment).lowerBound, dims.length, activations.tokenNLL)
+      atSegmentEnd?(state.pointer)
     }
     return sum
   }

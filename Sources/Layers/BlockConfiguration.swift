@@ -9,8 +9,8 @@ public protocol BlockConfiguration: Sendable, Equatable, Encodable {
   var kind: String { get }
   /// Width of the residual stream, `hidden_size`.
   var hiddenSize: Int { get }
-  /// Numbers in one sequence's recurrent state (convolution tails not counted).
-  var recurrentStateCount: Int { get }
+  /// The matrices that one sequence's recurrent state is, as they lie in memory.
+  var stateMatrices: StateMatrices { get }
   /// The recurrent state's shape for people, for example `4 x 256 x 512`.
   var stateShape: String { get }
 
@@ -24,7 +24,28 @@ public protocol BlockConfiguration: Sendable, Equatable, Encodable {
   func shrunken(hiddenSize: Int) -> Self
 }
 
+/// One sequence's recurrent state as `[heads, rows, columns]`: a matrix of keys and values for each head.
+public struct StateMatrices: Sendable, Equatable {
+  /// Matrices.
+  public let heads: Int
+  /// Rows of each: key channels, or Mamba2's `N`.
+  public let rows: Int
+  /// Columns of each: value channels, or Mamba2's `P`.
+  public let columns: Int
+
+  /// Names the sizes.
+  public init(heads: Int, rows: Int, columns: Int) {
+    (self.heads, self.rows, self.columns) = (heads, rows, columns)
+  }
+
+  /// Numbers of one matrix.
+  public var matrixCount: Int { rows * columns }
+}
+
 extension BlockConfiguration {
+  /// Numbers in one sequence's recurrent state (convolution tails not counted).
+  public var recurrentStateCount: Int { stateMatrices.heads * stateMatrices.matrixCount }
+
   /// The block's parameters in the order in which the arena holds them, which is the order in which
   /// the forward pass meets them.
   ///

@@ -76,9 +76,10 @@ public struct GLAConfiguration: Sendable, Equatable, Encodable {
   public var projectedValueDim: Int { valueDim / groupSize }
   /// Key channels of the state that one head reads: its own, or with head mixing those of all heads.
   public var stateKeyDim: Int { hasHeadMixing ? keyDim : headKeyDim }
-  /// Numbers in one sequence's recurrent state, `H * K * V`, or `H K * H V` with head mixing
-  /// (convolution tails not counted).
-  public var recurrentStateCount: Int { headCount * stateKeyDim * headValueDim }
+  /// The recurrent state, `[H, K, V]`, or `[H, H K, V]` with head mixing.
+  public var stateMatrices: StateMatrices {
+    StateMatrices(heads: headCount, rows: stateKeyDim, columns: headValueDim)
+  }
   /// Numbers in one sequence's convolution tails, `(conv_size - 1)` inputs a channel.
   public var convolutionStateCount: Int {
     convolutionSize.map { ($0 - 1) * (keyDim + projectedKeyDim + projectedValueDim) } ?? 0

@@ -58,8 +58,10 @@ public struct Mamba2Configuration: Sendable, Equatable, Encodable {
   public var normGroupCount: Int { gatedNormSpan == .group ? groupCount : 1 }
   /// What the rows of `in_proj` and the channels of the convolution are.
   public var projection: Mamba2ProjectionLayout { Mamba2ProjectionLayout(self) }
-  /// Numbers in one sequence's recurrent state, `N * H * P` (convolution tails not counted).
-  public var recurrentStateCount: Int { stateSize * innerSize }
+  /// The recurrent state, `[H, N, P]`.
+  public var stateMatrices: StateMatrices {
+    StateMatrices(heads: headCount, rows: stateSize, columns: headDim)
+  }
   /// Numbers in one sequence's convolution tail.
   public var convolutionStateCount: Int { (convolutionSize - 1) * projection.channelCount }
 }

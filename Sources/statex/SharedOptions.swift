@@ -118,6 +118,10 @@ struct ByteSize: ExpressibleByArgument {
 struct IntegerList: ExpressibleByArgument {
   let values: [Int]
 
+  init(values: [Int]) { self.values = values }
+
+  var defaultValueDescription: String { values.map(String.init).joined(separator: ",") }
+
   init?(argument: String) {
     let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
     values = parts.compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }

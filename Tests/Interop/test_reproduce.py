@@ -11,7 +11,7 @@ import pytest
 from conftest import REPOSITORY
 
 DRIVER = REPOSITORY / "tools" / "reproduce.py"
-ARMS = ["lpt", "reinitialize", "control", "lpt_2x"]
+ARMS = ["lpt", "reinitialize", "other_layer", "control", "lpt_2x"]
 
 
 @pytest.fixture
@@ -71,6 +71,14 @@ def test_results_and_restart(start, tmp_path):
     values = arms["gla", "reinitialize"]["text"]["nll"] / arms["gla", "lpt"]["text"]["nll"] - 1
     assert lpt["from_lpt"]["text_nll_ratio"] == {"mean": values, "deviation": None, "values": [values]}
     assert "ten points on every seed" in output and output.endswith((tmp_path / "table.txt").read_text())
+
+    # The layer that is worth most to the base model, and the one whose expansion gained most.
+    for probe in results["probes"]:
+        for arm in ("reinitialize", "other_layer"):
+            (layer,) = arms[probe["family"], arm]["expansion"]["layers"]
+            assert probe["layers"][layer]["gain"] == arms[probe["family"], arm]["from_lpt"][1]["difference"]
+        assert probe["agrees"] == (probe["best"] == probe["order"][0])
+        assert json.loads((tmp_path / probe["report"]).read_text())["windows"] == [1]
 
     # Nothing is done twice.
     records = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/seed-0/*.arm.json")}

@@ -22,7 +22,7 @@ struct MovingAverageConfiguration: BlockConfiguration {
   var normEpsilon: Float
 
   var kind: String { "moving_average" }
-  var recurrentStateCount: Int { channels }
+  var stateMatrices: StateMatrices { StateMatrices(heads: 1, rows: 1, columns: channels) }
   var stateShape: String { "\(channels)" }
 
   func block(_ scope: inout ParameterScope) -> ResidualBlock<MovingAverage> {
