@@ -23,7 +23,7 @@ import time
 
 import reproduce_matrix as matrices
 import reproduce_results as results
-from reproduce_matrix import BASE, FAMILIES, Arm, Matrix
+from reproduce_matrix import BASE, FAMILIES, WIDE_POST, Arm, Matrix
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECIPES = pathlib.Path("configs/reproduce")
@@ -109,7 +109,7 @@ class Job:
         self.output = output
         self.place = output / family / f"seed-{seed}"
         self.run = self.place / arm.name
-        self.recipe = RECIPES / f"{family}-{'base' if arm is BASE else 'post'}.yaml"
+        self.recipe = RECIPES / f"{FAMILIES[family][0]}-{'base' if arm is BASE else 'post'}.yaml"
         self.base = None if arm is BASE else Job(matrix, output, family, seed, BASE)
 
     @property
@@ -124,9 +124,10 @@ class Job:
     def overrides(self) -> list[str]:
         """What tells this run from its recipe, paths left out."""
         if self.arm is BASE:
-            return [f"run.seed={self.seed}", *self.matrix.base_overrides]
+            return [f"run.seed={self.seed}", *FAMILIES[self.family][1], *self.matrix.base_overrides]
         expansion = self.arm.expansion_of(self.family)
-        return [f"run.seed={POST_SEED + self.seed}", *self.matrix.post_overrides,
+        wide = WIDE_POST if self.family.endswith("-wide") else []
+        return [f"run.seed={POST_SEED + self.seed}", *wide, *self.matrix.post_overrides,
                 f"train.steps={self.arm.steps * self.matrix.post_steps}",
                 *([f"expansion={json.dumps(expansion)}"] if expansion else [])]
 
@@ -312,7 +313,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--matrix", choices=matrices.MATRICES, default="small")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/reproduce"))
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 8), help="arms side by side")
-    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, help="default: the matrix's")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: the matrix's")
     parser.add_argument("--arms", nargs="+", help="default: all of the matrix")
     parser.add_argument("--table", action="store_true", help="only print what is there")
@@ -323,6 +324,7 @@ def arguments() -> argparse.Namespace:
         parser.error(f"the matrix {matrix.name} has no arm {', '.join(unknown)}" if unknown else "--jobs is at least 1")
     if options.seeds is None:
         options.seeds = list(range(matrix.seeds))
+    options.families = options.families or matrix.families
     options.bin = options.bin.resolve()
     options.output = ROOT / options.output
     return options

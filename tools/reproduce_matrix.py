@@ -2,9 +2,20 @@
 
 from dataclasses import dataclass, field
 
-# The layer that is expanded. Both were chosen on seed 0 of earlier runs (docs/reproduce.md).
-EXPANSION = {"gla": {"layers": [1], "heads": 1}, "mamba2": {"layers": [0], "state_factor": 4}}
-FAMILIES = list(EXPANSION)
+# Families as the matrices name them: a family of the program, and overrides of its base model's recipe.
+FAMILIES = {
+    "gla": ("gla", []),
+    "mamba2": ("mamba2", []),
+    "gla-wide": ("gla", ["model.config.hidden_size=128", "model.config.intermediate_size=256",
+                         "model.config.num_hidden_layers=4", "train.optimizer.lr=4.0e-3"]),
+    "mamba2-wide": ("mamba2", ["model.config.hidden_size=128", "model.config.num_heads=8",
+                               "model.config.num_hidden_layers=4", "train.optimizer.lr=4.0e-3"]),
+}
+SMALL_FAMILIES = ("gla", "mamba2")
+WIDE_POST = ["train.optimizer.lr=2.5e-3"]
+# What is expanded: one layer of small models, chosen on seed 0 of earlier runs (docs/reproduce.md), all of wide ones.
+EXPANSION = {"gla": {"layers": [1], "heads": 1}, "mamba2": {"layers": [0], "state_factor": 4},
+             "gla-wide": {"layers": {"every": 1}, "heads": 1}, "mamba2-wide": {"layers": {"every": 1}, "state_factor": 4}}
 # What leaves a layer's state as it is.
 NO_EXPANSION = {"gla": {"heads": 4}, "mamba2": {"state_factor": 1}}
 HALF_EXPANSION = {"gla": {"heads": 2}, "mamba2": {"state_factor": 2}}
@@ -21,7 +32,7 @@ class Arm:
     expansion: dict | None = None
     # Steps relative to the recipe's.
     steps: int = 1
-    families: tuple = ("gla", "mamba2")
+    families: tuple = tuple(FAMILIES)
 
     def expansion_of(self, family: str) -> dict | None:
         """The recipe's `expansion`."""
@@ -41,15 +52,18 @@ ARMS = [
     Arm("preserve", "StateX, preserve", {"init": "preserve"}),
     Arm("inherit", "StateX, inherit", {"init": "inherit"}),
     # For GLA, `paper` is `reinitialize`.
-    Arm("paper", "StateX, paper", {"init": "paper"}, families=("mamba2",)),
-    Arm("control", "re-initialised, not expanded", per_family(NO_EXPANSION, init="reinitialize")),
+    Arm("paper", "StateX, paper", {"init": "paper"}, families=("mamba2", "mamba2-wide")),
+    Arm("control", "re-initialised, not expanded", per_family(NO_EXPANSION, init="reinitialize"),
+        families=SMALL_FAMILIES),
     Arm("other_layer", "StateX, the other layer",
-        {"gla": {"init": "reinitialize", "layers": [0]}, "mamba2": {"init": "reinitialize", "layers": [1]}}),
+        {"gla": {"init": "reinitialize", "layers": [0]}, "mamba2": {"init": "reinitialize", "layers": [1]}},
+        families=SMALL_FAMILIES),
     Arm("reinitialize_2x", "StateX, twice the tokens", {"init": "reinitialize"}, steps=2),
 ]
 ABLATIONS = [
-    Arm("all_layers", "StateX, all layers", {"init": "reinitialize", "layers": {"every": 1}}),
-    Arm("half", "StateX, twice the state", per_family(HALF_EXPANSION, init="reinitialize")),
+    Arm("all_layers", "StateX, all layers", {"init": "reinitialize", "layers": {"every": 1}},
+        families=SMALL_FAMILIES),
+    Arm("half", "StateX, twice the state", per_family(HALF_EXPANSION, init="reinitialize"), families=SMALL_FAMILIES),
     Arm("lpt_4x", "LPT, four times the tokens", steps=4),
     Arm("reinitialize_4x", "StateX, four times the tokens", {"init": "reinitialize"}, steps=4),
 ]
@@ -101,10 +115,12 @@ class Matrix:
     post_steps: int = 800
     # What base models are probed with.
     probe: Task = Task("mqar", 16)
+    families: tuple = SMALL_FAMILIES
 
 
 SMALL = Matrix("small", 3, tasks([8, 16, 32, 64, 128], [8, 16, 32, 64]), 200, ARMS)
-FULL = Matrix("full", 5, tasks([8, 16, 32, 64, 128, 256, 512], [8, 16, 32, 64, 128, 256]), 200, ARMS + ABLATIONS)
+FULL = Matrix("full", 5, tasks([8, 16, 32, 64, 128, 256, 512], [8, 16, 32, 64, 128, 256]), 200, ARMS + ABLATIONS,
+              families=tuple(FAMILIES))
 SHORT = ["train.sequences_per_step=2", "train.micro_batch=2", "train.schedule.warmup_steps=1"]
 SMOKE = Matrix("smoke", 1, tasks([8], [8]), 4, ARMS, ["train.steps=4", *SHORT], SHORT, post_steps=3,
                probe=Task("mqar", 8))

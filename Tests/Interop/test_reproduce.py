@@ -17,10 +17,10 @@ ARMS = ["lpt", "reinitialize", "other_layer", "control", "lpt_2x"]
 @pytest.fixture
 def start(program, tmp_path):
     """Starts the driver on the arms above."""
-    def start(*options, **more):
+    def start(*options):
         return subprocess.Popen(
             [sys.executable, DRIVER, "--bin", os.path.dirname(program), "--matrix", "smoke", "--output", tmp_path,
-             "--jobs", "2", "--arms", *ARMS, *options], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+             "--jobs", "2", "--arms", *ARMS, *options], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return start
 
 
@@ -70,7 +70,7 @@ def test_results_and_restart(start, tmp_path):
     lpt = {line["family"]: line for line in results["summary"] if line["arm"] == "reinitialize"}["gla"]
     values = arms["gla", "reinitialize"]["text"]["nll"] / arms["gla", "lpt"]["text"]["nll"] - 1
     assert lpt["from_lpt"]["text_nll_ratio"] == {"mean": values, "deviation": None, "values": [values]}
-    assert "ten points on every seed" in output and output.endswith((tmp_path / "table.txt").read_text())
+    assert "ten points on every seed, and text loss" in output and output.endswith((tmp_path / "table.txt").read_text())
 
     # The layer that is worth most to the base model, and the one whose expansion gained most.
     for probe in results["probes"]:
@@ -95,3 +95,14 @@ def test_another_experiment_is_refused(start, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 64
     assert errors.startswith(f"error: {place}/base.arm.json: of another recipe or matrix") and errors.count("\n") == 1
+
+
+def test_wide_models(start, tmp_path):
+    process = start("--families", "gla-wide", "mamba2-wide", "--arms", "lpt", "reinitialize")
+    _, errors = process.communicate(timeout=240)
+    assert (process.returncode, errors) == (0, "")
+    arms = {(arm["family"], arm["arm"]): arm for arm in json.loads((tmp_path / "results.json").read_text())["arms"]}
+    # Four layers of 4 x 16 x 32 numbers, or 8 x 8 x 32; every one becomes four times larger.
+    for family, numbers in (("gla-wide", 2048), ("mamba2-wide", 2048)):
+        assert arms[family, "base"]["state_bytes"] == arms[family, "lpt"]["state_bytes"] == 4 * 4 * numbers
+        assert arms[family, "reinitialize"]["state_bytes"] == 4 * 4 * 4 * numbers
