@@ -17,6 +17,7 @@ public struct JSONCursor {
 
   let bytes: UnsafeRawBufferPointer
   let firstLine: Int
+  let firstColumn: Int
   let replacesBadText: Bool
 
   /// Starts at the first byte of `bytes`.
@@ -25,15 +26,17 @@ public struct JSONCursor {
   ///   - bytes: the text.
   ///   - source: names the file in errors.
   ///   - firstLine: the number in the file of the text's first line.
+  ///   - firstColumn: the number in that line of the text's first byte.
   ///   - replacesBadText: whether bytes in strings that are not UTF-8, and lone surrogates, become U+FFFD
   ///     instead of being refused.
   public init(
-    _ bytes: UnsafeRawBufferPointer, source: String, firstLine: Int = 1,
+    _ bytes: UnsafeRawBufferPointer, source: String, firstLine: Int = 1, firstColumn: Int = 1,
     replacesBadText: Bool = false
   ) {
     self.bytes = bytes
     self.source = source
     self.firstLine = firstLine
+    self.firstColumn = firstColumn
     self.replacesBadText = replacesBadText
   }
 
@@ -42,8 +45,8 @@ public struct JSONCursor {
     let offset = position ?? self.offset
     let before = bytes[..<min(offset, bytes.count)]
     let line = before.reduce(firstLine) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
-    let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
-    let column = offset - lineStart + 1
+    let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 }
+    let column = lineStart.map { offset - $0 + 1 } ?? (firstColumn + offset)
     return .invalid(path: source, field: "line \(line), column \(column)", reason: reason)
   }
 

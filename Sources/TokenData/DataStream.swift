@@ -95,6 +95,14 @@ public final class DataStream {
     try sources[assignment.source].write(sample: sampleIndex(assignment), into: buffer)
   }
 
+  /// Whether global sample `sample` can be written now.
+  ///
+  /// - Throws: what keeps it from ever being written.
+  public func isReady(globalSample sample: UInt64) throws -> Bool {
+    let assignment = mixture.assignment(of: sample)
+    return try sources[assignment.source].samples.isReady(sample: sampleIndex(assignment))
+  }
+
   /// Which source provides global sample `sample`.
   public func source(ofGlobalSample sample: UInt64) -> Int {
     mixture.assignment(of: sample).source
@@ -118,8 +126,9 @@ public final class DataStream {
   private func place(
     _ assignment: Mixture.Assignment
   ) -> (epoch: UInt64, position: UInt64, count: Int?) {
-    guard let count = sources[assignment.source].samples.sampleCount else {
-      return (0, assignment.index, nil)
+    let samples = sources[assignment.source].samples
+    guard let count = samples.sampleCount else {
+      return (samples.epoch(ofSample: assignment.index), assignment.index, nil)
     }
     let (epoch, position) = assignment.index.quotientAndRemainder(dividingBy: UInt64(count))
     return (epoch, position, count)

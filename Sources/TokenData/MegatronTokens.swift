@@ -86,7 +86,8 @@ public final class MegatronTokens {
     self.init(path, file, nil, try FlatTokenFile(file, endOfText: endOfText), nil)
   }
 
-  private init(
+  /// Tokens that stand in `bin` as `layout` says.
+  init(
     _ prefix: String, _ bin: MappedFile, _ index: MappedFile?, _ layout: any TokenLayout,
     _ manifest: TokenManifest?
   ) {

@@ -6,7 +6,7 @@ import TensorStorage
 /// A balanced Feistel network of six rounds permutes the smallest suitable power of four; values
 /// outside 0..<count are sent through it again until they fall inside ("cycle walking"), at most
 /// four times on average. The power is 256 at least, because on fewer values a Feistel network is
-/// not random enough. The permutation is a function of (seed, source, epoch).
+/// not random enough. The permutation is a function of (seed, source, epoch, block).
 public struct SampleOrder: Sendable, Equatable {
   /// Number of elements.
   public let count: Int
@@ -23,14 +23,15 @@ public struct SampleOrder: Sendable, Equatable {
   ///   - seed: the run's seed.
   ///   - source: which source of the mixture.
   ///   - epoch: how often the source was gone through before.
-  public init(count: Int, seed: UInt64, source: Int, epoch: UInt64) {
+  ///   - block: which part of the epoch, where parts are permuted one by one.
+  public init(count: Int, seed: UInt64, source: Int, epoch: UInt64, block: Int = 0) {
     require(count >= 1, "an empty source has no order")
     self.count = count
     let bits = max(Int.bitWidth - (count - 1).leadingZeroBitCount, 8)
     halfBits = UInt64((bits + 1) / 2)
     var random = CounterRandom(
       seed: seed &+ 0x9E37_79B9_7F4A_7C15 &* UInt64(source + 1), purposeHash: Self.purpose,
-      index: epoch)
+      index: epoch &+ UInt64(block) << 32)
     keys = (
       random.next(), random.next(), random.next(), random.next(), random.next(), random.next()
     )

@@ -24,9 +24,32 @@ public protocol SampleSource: AnyObject {
   /// Overwrites `history` with the number of tokens of its document before each input of sample
   /// `index`, also those before the sample.
   func writeHistory(sample index: UInt64, into history: UnsafeMutableBufferPointer<Int32>)
+
+  /// Whether sample `index` can be written now; else it can be later.
+  ///
+  /// - Throws: what keeps it from ever being written.
+  func isReady(sample index: UInt64) throws -> Bool
+
+  /// How often a source that orders its samples itself was gone through before sample `index`.
+  func epoch(ofSample index: UInt64) -> UInt64
+
+  /// The documents that sample `index` has tokens of, by their file and their numbers in it, counted from 0
+  /// without empty ones; nil where samples are not cut from documents.
+  func documents(ofSample index: UInt64) -> (file: String, numbers: ClosedRange<Int>)?
 }
 
 extension SampleSource {
+  /// All samples are there from the beginning.
+  public func isReady(sample index: UInt64) -> Bool { true }
+
+  /// A source that never ends or that is ordered by others.
+  public func epoch(ofSample index: UInt64) -> UInt64 { 0 }
+
+  /// A source without documents.
+  public func documents(ofSample index: UInt64) -> (file: String, numbers: ClosedRange<Int>)? {
+    nil
+  }
+
   /// A sample that is one document.
   public func writeHistory(sample index: UInt64, into history: UnsafeMutableBufferPointer<Int32>) {
     for t in history.indices { history[t] = Int32(t) }

@@ -12,6 +12,9 @@ public enum TokenDataError: FileErrorConvertible, Equatable, Sendable {
   /// ones of its kind that it does.
   case unsupported(path: String, component: String, supported: [String] = [])
 
+  /// Work was given up because somebody asked for it.
+  case interrupted
+
   /// The mixture of sources in a recipe cannot be used.
   case badMixture(reason: String)
 
@@ -23,6 +26,7 @@ public enum TokenDataError: FileErrorConvertible, Equatable, Sendable {
     case .unsupported(let path, let component, let supported):
       "\(path): \(component) is not supported"
         + (supported.isEmpty ? "" : "; supported: \(supported.joined(separator: ", "))")
+    case .interrupted: "stopped before all text was tokenized; start again to continue"
     case .badMixture(let reason): "data.sources: \(reason)"
     }
   }
@@ -33,6 +37,7 @@ public enum TokenDataError: FileErrorConvertible, Equatable, Sendable {
     case .file(let error): error.exitCode
     case .invalid, .unsupported: 65
     case .badMixture: 64
+    case .interrupted: 75
     }
   }
 }

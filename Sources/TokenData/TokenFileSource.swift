@@ -94,7 +94,7 @@ public final class TokenFileSource: SampleSource {
 
   /// The documents that sample `index` has tokens of, by their file and their numbers in it, counted from 0
   /// without empty ones.
-  public func documents(ofSample index: UInt64) -> (file: String, numbers: ClosedRange<Int>) {
+  public func documents(ofSample index: UInt64) -> (file: String, numbers: ClosedRange<Int>)? {
     let (tokens, first) = place(index)
     let starts = tokens.documentStarts
     func document(of token: Int) -> Int {

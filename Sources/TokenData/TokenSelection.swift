@@ -52,12 +52,7 @@ public struct TokenSelection: Sendable, Equatable {
   public func fingerprint(of files: [MegatronTokens]) -> String {
     var text = files.map { $0.fingerprint().description }.joined(separator: " + ")
     if let endOfText { text += " documents end with \(endOfText)" }
-    switch part {
-    case .all: break
-    case .training(let share): text += " without the \(share) held out"
-    case .heldOut(let share): text += " only the \(share) held out"
-    }
-    return text
+    return text + part.identity
   }
 
   private static func paths(_ name: String) throws(TokenDataError) -> [String] {
@@ -92,26 +87,42 @@ public struct TokenSelection: Sendable, Equatable {
   // MARK: Held-out documents
 
   private func select(_ files: [MegatronTokens]) throws(TokenDataError) -> [MegatronTokens] {
-    let selected = files.map { file in
-      switch part {
-      case .all: file
-      case .training(let share): file.selecting { !file.isHeldOut($0, share: share) }
-      case .heldOut(let share): file.selecting { file.isHeldOut($0, share: share) }
-      }
-    }
-    let filled = selected.filter { $0.tokenCount > 0 }
-    guard !filled.isEmpty else {
-      throw .invalid(
-        path: files.first?.tokenFile ?? "", field: "split",
-        reason:
-          "none of \(files.reduce(0) { $0 + $1.documentStarts.count }) documents falls in the "
-          + "part asked for: change split.held_out")
-    }
+    let filled = files.map { $0.selecting(part) }.filter { $0.tokenCount > 0 }
+    guard !filled.isEmpty else { throw Self.nothing(in: files) }
     return filled
+  }
+
+  /// The error of a part that no document falls in.
+  static func nothing(in files: [MegatronTokens]) -> TokenDataError {
+    .invalid(
+      path: files.first?.tokenFile ?? "", field: "split",
+      reason:
+        "none of \(files.reduce(0) { $0 + $1.documentStarts.count }) documents falls in the "
+        + "part asked for: change split.held_out")
+  }
+}
+
+extension TokenSelection.Part {
+  /// What it adds to the identity of data; empty for all documents.
+  var identity: String {
+    switch self {
+    case .all: ""
+    case .training(let share): " without the \(share) held out"
+    case .heldOut(let share): " only the \(share) held out"
+    }
   }
 }
 
 extension MegatronTokens {
+  /// The documents of a part.
+  func selecting(_ part: TokenSelection.Part) -> MegatronTokens {
+    switch part {
+    case .all: self
+    case .training(let share): selecting { !isHeldOut($0, share: share) }
+    case .heldOut(let share): selecting { isHeldOut($0, share: share) }
+    }
+  }
+
   /// Ids of a document that its hash covers.
   private static let hashedIDs = 256
 

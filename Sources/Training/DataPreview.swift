@@ -33,6 +33,7 @@ public final class DataPreview {
 
   private let recipe: Recipe
   private let model: RunModel
+  private let data: RunData
   private let stream: DataStream
   private let samples: StepSamples
   private let spikes: SpikeHistory
@@ -48,7 +49,7 @@ public final class DataPreview {
     try recipe.checkDivision(ranks: ranks)
     self.recipe = recipe
     model = try RunModel(recipe)
-    let data = try RunData(recipe, model: model)
+    data = try RunData(recipe, model: model)
     let checkpoint = try StartingPoint(.auto, output: recipe.run.output).checkpoint
     let record = try checkpoint.map { path in
       try TrainingRecord(CheckpointReader(path: path).manifest.training, path: path)
@@ -58,7 +59,7 @@ public final class DataPreview {
     samples = StepSamples(recipe, stream, tree: recipe.reductionTree(ranks: ranks), rank: rank)
   }
 
-  /// The first samples that the rank reads from a step on.
+  /// The first samples that the rank reads from a step on; text is tokenized as far as it takes.
   ///
   /// - Parameters:
   ///   - count: how many; fewer where the run ends before.
@@ -66,27 +67,30 @@ public final class DataPreview {
   /// - Returns: the samples in the order in which they are read.
   /// - Throws: what a source throws when its data are damaged.
   public func samples(_ count: Int, fromStep step: Int) throws -> [Sample] {
-    var found: [Sample] = []
-    for step in stride(from: step, through: recipe.train.steps, by: 1) {
-      try samples.load(batch: spikes.batch(ofStep: step))
-      for (number, source, buffer) in samples.loaded {
-        guard found.count < count else { return found }
-        found.append(sample(number, source, buffer, step: step))
+    try data.texts.tokenizingElsewhere { wait in
+      var found: [Sample] = []
+      for step in stride(from: step, through: recipe.train.steps, by: 1) {
+        let batch = spikes.batch(ofStep: step)
+        try wait { try samples.isReady(batch: batch) }
+        try samples.load(batch: batch)
+        for (number, source, buffer) in samples.loaded {
+          guard found.count < count else { return found }
+          found.append(sample(number, source, buffer, step: step))
+        }
       }
+      return found
     }
-    return found
   }
 
   private func sample(
     _ number: UInt64, _ source: Int, _ buffer: SampleBuffer, step: Int
   ) -> Sample {
     let index = stream.origin(ofGlobalSample: number).index
-    let file = stream.sources[source].samples as? TokenFileSource
     return Sample(
       step: step, number: number, source: (stream.sources[source].name, source),
       epoch: stream.epoch(ofGlobalSample: number), index: index,
-      documents: file?.documents(ofSample: index).numbers, inputs: Array(buffer.inputs),
-      targets: Array(buffer.targets), weights: Array(buffer.weights))
+      documents: stream.sources[source].samples.documents(ofSample: index)?.numbers,
+      inputs: Array(buffer.inputs), targets: Array(buffer.targets), weights: Array(buffer.weights))
   }
 
   /// What decodes the samples of a source.
@@ -99,9 +103,10 @@ public final class DataPreview {
   public func tokenizer(ofSource source: Int, named name: String?) throws -> (any Tokenizer)? {
     switch recipe.data.sources[source].kind {
     case .tokens: try name.map { try loadTokenizer($0) } ?? modelTokenizer(model)
+    case .text: (stream.sources[source].samples as? TextSource)?.corpus.tokenizer
     case .task(let task):
       task.configuration.needsTokenizer
-        ? try runTokenizer(task.tokenizer, model: model, task: task.name) : nil
+        ? try runTokenizer(task.tokenizer, model: model, user: "the task \(task.name)") : nil
     }
   }
 }

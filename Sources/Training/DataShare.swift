@@ -20,6 +20,12 @@ struct DataShare: CustomStringConvertible {
     let batch = SampleBatch(sampleCount: 1, sequenceLength: stream.sequenceLength)
     var shares = try stream.sources.map { source in
       var share = DataShare(samples: source.weight, targets: 0, loss: 0)
+      if let text = source.samples as? TextSource, text.epochSampleCount == nil {
+        // Of text that was not tokenized yet all targets count, or nearly.
+        share.targets = source.weight * Double(stream.sequenceLength)
+        share.loss = share.targets * source.loss.factor
+        return share
+      }
       let count = min(source.samples.sampleCount ?? looked, looked)
       for index in 0..<count {
         try source.write(sample: UInt64(index), into: batch[0])

@@ -53,8 +53,11 @@ public struct DebugRun {
     let whole = SampleBatch(
       sampleCount: recipe.train.microBatch, sequenceLength: recipe.data.sequenceLength)
     let stream = try data.stream()
-    for index in 0..<whole.sampleCount {
-      try stream.write(globalSample: UInt64(index), into: whole[index])
+    try data.texts.tokenizingElsewhere { wait in
+      for index in 0..<whole.sampleCount {
+        try wait { try stream.isReady(globalSample: UInt64(index)) }
+        try stream.write(globalSample: UInt64(index), into: whole[index])
+      }
     }
     let length = min(recipe.data.sequenceLength, 2 * recipe.train.segmentLength)
     let batch = SampleBatch(sampleCount: whole.sampleCount, sequenceLength: length)

@@ -56,6 +56,8 @@ struct RunCard {
     switch source.kind {
     case .tokens(let stored):
       "\(stored.standardName) (weight \(source.weight))"
+    case .text(let text):
+      "\(text.standardName) (weight \(source.weight))"
     case .task(let task): "task \(task.name) (weight \(source.weight))"
     }
   }

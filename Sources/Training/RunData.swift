@@ -11,6 +11,8 @@ public struct RunData {
   public let sources: [DataStream.Source]
   /// What must not change when a run is resumed.
   let identity: DataIdentity
+  /// What of them the run tokenizes itself.
+  let texts: RunTexts
 
   private let recipe: Recipe
 
@@ -26,8 +28,11 @@ public struct RunData {
     var sources: [DataStream.Source] = []
     var contents: [DataIdentity.Source] = []
     let vocabulary = model.configuration.vocabularySize
+    let texts = RunTexts(directory: recipe.run.output + "/text")
     for (index, source) in recipe.data.sources.enumerated() {
-      let (samples, content) = try Self.open(source, recipe, model)
+      let (samples, content) = try Self.open(source, recipe, model) { text in
+        try texts.source(text, number: index, recipe, model)
+      }
       guard samples.requiredVocabulary <= vocabulary else {
         throw TrainingError.unsupported(
           "data.sources.\(index) produces token ids up to \(samples.requiredVocabulary - 1), but the "
@@ -39,7 +44,7 @@ public struct RunData {
           samples, name: source.name, weight: source.weight, shuffle: recipe.data.shuffle,
           loss: source.loss))
     }
-    self.sources = sources
+    (self.sources, self.texts) = (sources, texts)
     identity = DataIdentity(
       settings: Self.settings(recipe), sources: contents, weights: sources.map(\.weight))
   }
@@ -61,9 +66,11 @@ public struct RunData {
     ] + losses
   }
 
-  /// The token files of all sources.
+  /// The token files of all sources; of text once it is tokenized.
   var files: [MegatronTokens] {
-    sources.flatMap { ($0.samples as? TokenFileSource)?.files ?? [] }
+    sources.flatMap { source in
+      (source.samples as? TokenFileSource)?.files ?? (source.samples as? TextSource)?.files ?? []
+    }
   }
 
   /// Global samples by number.
@@ -72,7 +79,7 @@ public struct RunData {
   ///   the recipe's weights from the first step on.
   /// - Returns: the samples.
   /// - Throws: `.badMixture`.
-  public func stream(phases: [Mixture.Phase]? = nil) throws(TokenDataError) -> DataStream {
+  public func stream(phases: [Mixture.Phase]? = nil) throws -> DataStream {
     let stream = try DataStream(
       sources: sources, phases: phases, seed: recipe.run.seed,
       sequenceLength: recipe.data.sequenceLength)
@@ -80,27 +87,35 @@ public struct RunData {
     return stream
   }
 
-  /// Refuses a run that goes through a source more often than its `max_epochs` says.
-  private func checkEpochs(_ stream: DataStream) throws(TokenDataError) {
+  /// Refuses a run that goes through a source more often than its `max_epochs` says; where samples are still
+  /// being made, as soon as they are counted.
+  private func checkEpochs(_ stream: DataStream) throws {
     let samples = UInt64(recipe.train.steps) * UInt64(recipe.train.sequencesPerStep)
     guard recipe.data.sources.contains(where: { $0.maxEpochs != nil }) else { return }
     let counts = stream.samplesOfSources(before: samples)
     for (index, source) in recipe.data.sources.enumerated() {
-      guard let most = source.maxEpochs, let size = sources[index].samples.sampleCount else {
-        continue
+      guard let most = source.maxEpochs else { continue }
+      let steps = recipe.train.steps
+      func check(_ size: Int) throws(TokenDataError) {
+        let epochs = Double(counts[index]) / Double(size)
+        guard epochs > most else { return }
+        throw .badMixture(
+          reason: String(
+            format: "%@: %d steps go through its %d samples %.2f times, and max_epochs is %g: "
+              + "train fewer steps, give it less weight, or raise max_epochs", source.name,
+            steps, size, epochs, most))
       }
-      let epochs = Double(counts[index]) / Double(size)
-      guard epochs > most else { continue }
-      throw .badMixture(
-        reason: String(
-          format: "%@: %d steps go through its %d samples %.2f times, and max_epochs is %g: "
-            + "train fewer steps, give it less weight, or raise max_epochs", source.name,
-          recipe.train.steps, size, epochs, most))
+      if let text = sources[index].samples as? TextSource {
+        try text.whenCounted(check)
+      } else if let size = sources[index].samples.sampleCount {
+        try check(size)
+      }
     }
   }
 
   private static func open(
-    _ source: Recipe.Source, _ recipe: Recipe, _ model: RunModel
+    _ source: Recipe.Source, _ recipe: Recipe, _ model: RunModel,
+    _ text: (Recipe.StoredText) throws -> TextSource
   ) throws -> (any SampleSource, DataIdentity.Source) {
     switch source.kind {
     case .tokens(let stored):
@@ -119,6 +134,11 @@ public struct RunData {
         vocabularySize: model.configuration.vocabularySize,
         predictsAcrossDocuments: recipe.data.predictsAcrossDocuments)
       return (samples, .init(content: content, name: stored.names.joined(separator: ", ")))
+    case .text(let stored):
+      let samples = try text(stored)
+      return (
+        samples, .init(content: samples.identity, name: stored.names.joined(separator: ", "))
+      )
     case .task(let task):
       let tokenizer = try Self.tokenizer(of: task, model)
       let reading = tokenizer.map { " read with \($0.identity)" } ?? ""
@@ -185,7 +205,7 @@ public struct RunData {
   private static func tokenizer(of task: Recipe.Task, _ model: RunModel) throws -> (any Tokenizer)?
   {
     guard task.configuration.needsTokenizer else { return nil }
-    return try runTokenizer(task.tokenizer, model: model, task: task.name)
+    return try runTokenizer(task.tokenizer, model: model, user: "the task \(task.name)")
   }
 }
 
@@ -204,14 +224,21 @@ public struct TokenCheck: Sendable, CustomStringConvertible {
   }
 }
 
-/// The tokenizer of a task on text: `byte`, a directory, or that of the pretrained model.
-func runTokenizer(_ name: String?, model: RunModel, task: String) throws -> any Tokenizer {
+/// The tokenizer of a task on text or of documents: `byte`, a directory, or that of the pretrained model.
+///
+/// - Parameters:
+///   - name: as the recipe says; nil for the model's.
+///   - model: the model.
+///   - user: what needs it, for the error.
+/// - Returns: a new tokenizer.
+/// - Throws: `TokenDataError`; `TrainingError.unsupported` where there is none.
+func runTokenizer(_ name: String?, model: RunModel, user: String) throws -> any Tokenizer {
   if let name {
     return try loadTokenizer(name)
   }
   if let tokenizer = try modelTokenizer(model) { return tokenizer }
   throw TrainingError.unsupported(
-    "the task \(task) needs a tokenizer: give it `tokenizer: DIR` or `tokenizer: byte`, or put "
+    "\(user) needs a tokenizer: give it `tokenizer: DIR` or `tokenizer: byte`, or put "
       + "tokenizer.json beside the model's config.json")
 }
 

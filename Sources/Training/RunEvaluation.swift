@@ -42,7 +42,7 @@ package struct RunEvaluation {
         var item = Item(task: task)
         if task.configuration.needsTokenizer {
           item.tokenizer = try runTokenizer(
-            plan.task.tokenizer, model: model, task: plan.task.name)
+            plan.task.tokenizer, model: model, user: "the task \(plan.task.name)")
         }
         items.append(item)
       }

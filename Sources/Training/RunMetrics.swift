@@ -48,6 +48,7 @@ final class RunMetrics {
     throughput.record(tokens: tokensPerStep, seconds: seconds)
     guard step == 1 || step.isMultiple(of: every) || result.spike != nil else { return }
     var extras = [
+      (name: "data_wait_seconds", value: result.reading),
       (name: "exchange_seconds", value: result.exchange.exposed),
       (name: "overlapped_seconds", value: result.exchange.overlapped),
     ]
@@ -86,6 +87,7 @@ final class RunMetrics {
     if result.exchange.exposed > 0.0005 {
       line += String(format: "  exchange %.3f s", result.exchange.exposed)
     }
+    if result.reading > 0.1 { line += String(format: "  data %.1f s", result.reading) }
     if saving.failures > 0 { line += "  NOT SAVED (\(saving.failures) failed)" }
   }
 

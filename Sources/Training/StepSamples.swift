@@ -42,13 +42,30 @@ package final class StepSamples {
   /// Tokens predicted in a sample.
   var sequenceLength: Int { batch.sequenceLength }
 
+  /// Whether samples may have to be waited for; the same on all ranks.
+  var mayWait: Bool { stream.sources.contains { $0.samples is TextSource } }
+
+  /// Whether this rank's samples of batch `number` can be read.
+  ///
+  /// - Throws: what keeps them from ever being read.
+  func isReady(batch number: Int) throws -> Bool {
+    let first = firstSample(ofBatch: number)
+    for index in sources.indices where try !stream.isReady(globalSample: first + UInt64(index)) {
+      return false
+    }
+    return true
+  }
+
+  private func firstSample(ofBatch number: Int) -> UInt64 {
+    UInt64(number - 1) * UInt64(samplesPerStep) + UInt64(firstMicroBatch * microBatch)
+  }
+
   /// Reads this rank's samples of batch `number`, counted from 1: that of the step of that number, unless
   /// batches were left out.
   ///
   /// - Throws: what a source throws when its data are damaged.
   func load(batch number: Int) throws {
-    firstSample =
-      UInt64(number - 1) * UInt64(samplesPerStep) + UInt64(firstMicroBatch * microBatch)
+    firstSample = firstSample(ofBatch: number)
     for index in sources.indices {
       let sample = firstSample + UInt64(index)
       sources[index] = stream.source(ofGlobalSample: sample)
@@ -70,7 +87,7 @@ package final class StepSamples {
       let source = stream.sources[number]
       return Origin(
         sample: sample, source: source.name, index: index,
-        documents: (source.samples as? TokenFileSource)?.documents(ofSample: index))
+        documents: source.samples.documents(ofSample: index))
     }
   }
 

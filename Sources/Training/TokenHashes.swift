@@ -17,6 +17,7 @@ final class TokenHashes: Sendable {
 
   private let files: [WholeTokenFile]
   private let recorded: [String: String]
+  private let texts: RunTexts
   private let state: Mutex<State>
   private let isStopping = Atomic(false)
 
@@ -29,7 +30,7 @@ final class TokenHashes: Sendable {
     var seen: Set<String> = []
     files = data.files
       .filter { seen.insert($0.tokenFile).inserted }.map(\.wholeFile)
-    self.recorded = recorded
+    (self.recorded, texts) = (recorded, data.texts)
     state = Mutex(State(found: recorded))
   }
 
@@ -67,11 +68,22 @@ final class TokenHashes: Sendable {
     }
   }
 
-  /// By fingerprint, the hashes of the files that were gone through so far, and of those recorded before.
-  var found: [String: String] { state.withLock { $0.found } }
+  /// By fingerprint, the hashes of the files that were gone through so far, and of those recorded before; also
+  /// those of text that the run has tokenized.
+  var found: [String: String] {
+    state.withLock { $0.found }.merging(texts.tokenHashes) { _, now in now }
+  }
 
   /// Throws once a file is not what it was.
   func check() throws(TokenDataError) {
+    for (name, hash) in texts.tokenHashes {
+      guard let was = recorded[name], was != hash else { continue }
+      throw .invalid(
+        path: texts.prefix(of: name), field: "contents",
+        reason:
+          "the text gave tokens of XXH64 \(hash), and this run's checkpoint records \(was): it was "
+          + "changed; put the files back and remove the tokens, or begin another run")
+    }
     if let failure = state.withLock({ $0.failure }) { throw failure }
   }
 }

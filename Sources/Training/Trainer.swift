@@ -23,6 +23,8 @@ public final class Trainer {
     public var gradientNorm: Double
     /// Learning rate used.
     public var learningRate: Double
+    /// Seconds that passed until this rank had its samples.
+    public var reading: Double
     /// What this rank spent on exchanging gradients, and with sharded moments parameters.
     public var exchange: GradientReducer.Seconds
     /// Seconds that this rank spent on what ranks that share a sequence tell each other, waiting
@@ -64,6 +66,8 @@ public final class Trainer {
   /// Called in a step before parameters or moments change: a checkpoint may still be read from them, and
   /// they can be looked at once more.
   var valuesWillChange: (_ step: Int) throws -> Void = { _ in }
+  /// Called again and again with the seconds that a step has waited for its samples.
+  var isWaiting: (_ seconds: Double) -> Void = { _ in }
   private var blockIsFinal: (Int, UnsafePointer<Float>) -> Void = { _, _ in }
 
   /// Allocates everything that training needs; collective.
@@ -155,8 +159,11 @@ public final class Trainer {
   ///   happen then; `CollectiveError`.
   public func step(_ step: Int) throws -> StepResult? {
     ranks.activity.enter(.reading, step: step)
+    let start = RunClock.seconds
     let batch = spikes.batch(ofStep: step)
+    guard try awaitSamples(batch) else { return nil }
     try ranks.agree { try samples.load(batch: batch) }
+    let reading = RunClock.seconds - start
     ranks.activity.enter(.computing)
     let sharedBefore = group?.seconds ?? 0
     let weight = try reducer.sum { self.samples.weight(ofLeaf: $0) }
@@ -180,12 +187,28 @@ public final class Trainer {
     let gradientNorm = try norm(reducer.gradient) { try self.reducer.merge($0, count: $1) }
     var result = StepResult(
       loss: loss, gradientNorm: gradientNorm, learningRate: schedule[step],
-      exchange: reducer.seconds)
+      reading: reading, exchange: reducer.seconds)
     result.spike = try spike(step, loss, gradientNorm)
     if result.spike == nil { try update(step, result) }
     result.exchange = reducer.seconds
     result.sequenceExchange = group.map { $0.seconds - sharedBefore }
     return result
+  }
+
+  /// Waits until all ranks can read their samples of a batch; collective where any may have to wait.
+  ///
+  /// - Returns: false on all ranks if one is asked to stop meanwhile.
+  /// - Throws: `AgreedError` when some samples cannot come, `CollectiveError`.
+  private func awaitSamples(_ batch: Int) throws -> Bool {
+    guard samples.mayWait else { return true }
+    let start = RunClock.seconds
+    while true {
+      let isReady = try ranks.agree { try samples.isReady(batch: batch) }
+      if try ranks.communicator.maximum(isReady ? 0 : 1) == 0 { return true }
+      if try ranks.areAskedToStop() { return false }
+      isWaiting(RunClock.seconds - start)
+      usleep(10_000)
+    }
   }
 
   /// Moves the parameters by the summed gradient.

@@ -117,7 +117,7 @@ public struct TrainingPlan: CustomStringConvertible {
     let stream = try data.stream()
     let shares = reads ? try DataShare.shares(of: stream).map { "\($0); " } : []
     var items = stream.sources.enumerated().map { index, source in
-      let samples = source.samples.sampleCount.map { count($0) } ?? "endless"
+      let samples = Self.samples(source.samples)
       return Item(
         name: source.name, value: (reads ? shares[index] : "") + "samples: \(samples)")
     }
@@ -125,6 +125,15 @@ public struct TrainingPlan: CustomStringConvertible {
       items.append(Item(name: "token ids checked", value: "\(try data.checkTokens())"))
     }
     return items
+  }
+
+  private static func samples(_ source: any SampleSource) -> String {
+    let text = source as? TextSource
+    if let text, text.epochSampleCount == nil {
+      return "\(count(text.corpus.byteCount)) bytes of text in \(text.corpus.fileCount) file"
+        + "\(text.corpus.fileCount == 1 ? "" : "s"), to be tokenized by the run"
+    }
+    return (source.sampleCount ?? text?.epochSampleCount).map { count($0) } ?? "endless"
   }
 
   private static func trainedCount(_ model: LanguageModel) -> Int {

@@ -27,6 +27,7 @@ public final class TrainingRun {
   /// What runs the steps.
   package let trainer: Trainer
   private let archive: RunArchive
+  private let texts: RunTexts
   private var loop: RunLoop
   /// The step that ran last in this process; 0 before the first one.
   package private(set) var lastStep = 0
@@ -72,6 +73,10 @@ public final class TrainingRun {
       if ranks.leads { removeUnusedRun(output) }
       throw error
     }
+    let texts = inputs.data.texts
+    self.texts = texts
+    try ranks.agree { if ranks.leads { try texts.startTokenizing(log) } }
+    texts.startFollowing()
     trainer = try Self.trainer(recipe, inputs, start, precision.products, ranks)
     let environment = RunEnvironment(
       products: precision.products, ranks: ranks, threads: threads)
@@ -86,6 +91,7 @@ public final class TrainingRun {
     ranks.stop.savingTakes = { [archive] in
       archive.saves.longestSave > 0 ? archive.saves.longestSave : nil
     }
+    trainer.isWaiting = Self.waiting(texts, ranks, log)
     announce(inputs, threads: threads, precision)
     announce(start, inputs, environment)
   }
@@ -111,6 +117,19 @@ public final class TrainingRun {
     for note in notes { log.notice("\(note)") }
     try ranks.stopIfAsked()
     return (point, start)
+  }
+
+  /// Says every ten seconds what a step waits for.
+  private static func waiting(
+    _ texts: RunTexts, _ ranks: Ranks, _ log: Logger
+  ) -> (_ seconds: Double) -> Void {
+    var next = 10.0
+    return { seconds in
+      if seconds < next - 10 { next = 10 }
+      guard seconds >= next, ranks.leads else { return }
+      next += 10
+      log.info("waiting for samples since \(Int(seconds)) s: \(texts.progress)")
+    }
   }
 
   /// What runs the steps, with the checkpoint's moments; collective.
@@ -152,6 +171,7 @@ public final class TrainingRun {
   ///
   /// - Throws: what stopped it; checkpoints committed before stay valid.
   public func run() throws -> Outcome {
+    defer { texts.stop() }
     do {
       let outcome = try advance()
       archive.end(outcome == .finished ? .finished : .saved)

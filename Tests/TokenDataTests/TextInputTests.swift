@@ -92,7 +92,7 @@ import TokenData
     let made = try tokenize(directory, ["a.json"]) { $0.reading.badInput = .skip }
     #expect(made.manifest.counts.documents == 3)
     #expect(
-      made.skipped.map(\.place) == ["line 1, column 9", "line 1, column 1", "line 1, column 10"])
+      made.skipped.map(\.place) == ["line 1, column 27", "line 1, column 33", "line 1, column 45"])
   }
 
   /// An element that is too long is passed over; what follows is read.

@@ -96,9 +96,25 @@ func tokenize(
     ("a.json", "[{\"text\": \"x\"}", "a.json: line 1: the array has no end; was the file cut?"),
     (
       "a.json", "[{\"text\": \"x\"},\n {\"text\": 1}]",
-      "a.json: line 2, column 10: expected a string"
+      "a.json: line 2, column 11: expected a string"
     ),
-    ("a.json", "[1, 2]", "a.json: line 1, column 1: expected '{'"),
+    ("a.json", "[1, 2]", "a.json: line 1, column 2: expected '{'"),
+    (
+      "a.json", "[{\"text\": \"x\"}, {\"text\": 1}]",
+      "a.json: line 1, column 26: expected a string"
+    ),
+    (
+      "a.json", "[{\"text\": \"x\"}, {\"body\": 1}]",
+      "a.json: line 1, column 17: has no member 'text'"
+    ),
+    (
+      "a.json", "[\n{\"text\": \"x\"},  {\"body\":\n1}, {\"text\": 1}]",
+      "a.json: line 2, column 17: has no member 'text'"
+    ),
+    (
+      "a.json", "[{\"a\":\n1, \"text\": \"x\"}, {\"text\": 1}]",
+      "a.json: line 2, column 27: expected a string"
+    ),
     ("a.parquet", "PAR1", "a.parquet: file name: Parquet is read through a pipe"),
     ("a.csv", "x", "a.csv: file name: must end in"),
     ("a.jsonl.zst", "not zstd", "a.jsonl.zst: compression: is not zstd-compressed"),
@@ -113,6 +129,18 @@ func tokenize(
       #expect("\(error)".contains(message), "\(error)")
     }
     #expect(try directory.names == [name])
+  }
+
+  /// A line that comes in many pieces: its columns count from its beginning.
+  @Test func columnsCountFromTheLinesBeginning() throws {
+    let directory = try TemporaryDirectory()
+    let element = "{\"text\": \"" + String(repeating: "x", count: 999_990) + "\"}, "
+    let text = "\n[" + String(repeating: element, count: 5)
+    try directory.write((text + "{\"text\": 1}]").utf8, to: "a.json")
+    let error = #expect(throws: TokenDataError.self) { try tokenize(directory, ["a.json"]) }
+    let place = "a.json: line 2, column \(text.utf8.count + 9): expected a string"
+    #expect(
+      error?.description.contains(place) == true, "\(String(describing: error)), not \(place)")
   }
 
   /// Runs the reader and returns the documents, as the byte tokenizer's text.

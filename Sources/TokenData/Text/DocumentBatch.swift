@@ -6,8 +6,13 @@ struct DocumentBatch: Sendable {
     var range: Range<Int>
     /// The line of the file that it begins in, counted from 1.
     var line: Int
+    /// Where in that line, in bytes counted from 1.
+    var column = 1
     /// Why it is not to be looked at.
     var problem: String?
+
+    /// Where it begins, for people.
+    var place: String { column == 1 ? "line \(line)" : "line \(line), column \(column)" }
   }
 
   let bytes: ByteBlock
@@ -42,6 +47,6 @@ protocol DocumentSplitter {
 
   /// Gives up the document at the start of the bytes, which is too long: what is left of it is passed over.
   ///
-  /// - Returns: the line that it begins in.
-  mutating func passOver() -> Int
+  /// - Returns: where it begins; its range is empty.
+  mutating func passOver() -> DocumentBatch.Unit
 }

@@ -55,7 +55,8 @@ struct DocumentBatches {
       var done = splitter.split(bytes, isLast: isAtEnd, into: &units)
       let room = block.bytes.count
       if done == 0, !isAtEnd, filled == room, room >= longestDocument {
-        units.append(.init(range: 0..<0, line: splitter.passOver(), problem: tooLong))
+        units.append(splitter.passOver())
+        units[units.count - 1].problem = tooLong
         done = splitter.split(bytes, isLast: false, into: &units)
       }
       for index in units.indices where units[index].range.count > longestDocument {

@@ -54,7 +54,7 @@ final class DocumentEncoder {
           result.failure = error
           break
         }
-        result.skipped.append(SkippedDocument(error, path: input.path, line: unit.line))
+        result.skipped.append(SkippedDocument(error, path: input.path, place: unit.place))
       }
     }
     return result
@@ -65,21 +65,21 @@ final class DocumentEncoder {
     _ result: inout EncodedBatch
   ) throws(TokenDataError) {
     if let problem = unit.problem {
-      throw .invalid(path: input.path, field: "line \(unit.line)", reason: problem)
+      throw .invalid(path: input.path, field: unit.place, reason: problem)
     }
     let bytes = batch.bytes[unit.range]
-    guard var text = try text(bytes, input, line: unit.line), !text.isEmpty else { return }
+    guard var text = try text(bytes, input, unit), !text.isEmpty else { return }
     ids.removeAll(keepingCapacity: true)
     let count = text.utf8.count
     if count > Self.longestWord, text.withUTF8({ Self.hasLongWord($0) }) {
       throw .invalid(
-        path: input.path, field: "line \(unit.line)",
+        path: input.path, field: unit.place,
         reason: "has a word of more than \(Self.longestWord) bytes")
     }
     text.withUTF8 { append($0) }
     guard let length = Int32(exactly: ids.count) else {
       throw .invalid(
-        path: input.path, field: "line \(unit.line)",
+        path: input.path, field: unit.place,
         reason: "\(ids.count) tokens are more than an index can hold")
     }
     result.lengths.append(length)
@@ -89,9 +89,9 @@ final class DocumentEncoder {
 
   /// The text of a document; nil where there is none.
   private func text(
-    _ bytes: UnsafeRawBufferPointer, _ input: TextInput, line: Int
+    _ bytes: UnsafeRawBufferPointer, _ input: TextInput, _ unit: DocumentBatch.Unit
   ) throws(TokenDataError) -> String? {
-    guard input.format == .txt else { return try member(bytes, input, line: line) }
+    guard input.format == .txt else { return try member(bytes, input, unit) }
     if let text = String(validating: bytes, as: UTF8.self) { return text }
     guard reading.badInput == .replace else {
       throw .invalid(path: input.path, field: "text", reason: "is not UTF-8")
@@ -100,10 +100,11 @@ final class DocumentEncoder {
   }
 
   private func member(
-    _ bytes: UnsafeRawBufferPointer, _ input: TextInput, line: Int
+    _ bytes: UnsafeRawBufferPointer, _ input: TextInput, _ unit: DocumentBatch.Unit
   ) throws(TokenDataError) -> String? {
     var cursor = JSONCursor(
-      bytes, source: input.path, firstLine: line, replacesBadText: reading.badInput == .replace)
+      bytes, source: input.path, firstLine: unit.line, firstColumn: unit.column,
+      replacesBadText: reading.badInput == .replace)
     if cursor.peek() == nil { return nil }
     let text = try TokenDataError.from { () throws(FileError) in
       var text: String?
@@ -119,7 +120,7 @@ final class DocumentEncoder {
     }
     if let text { return text }
     throw .invalid(
-      path: input.path, field: "line \(line)", reason: "has no member '\(reading.field)'")
+      path: input.path, field: unit.place, reason: "has no member '\(reading.field)'")
   }
 
   private func append(_ text: UnsafeBufferPointer<UInt8>) {

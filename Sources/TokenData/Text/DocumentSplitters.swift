@@ -30,10 +30,10 @@ struct LineSplitter: DocumentSplitter {
     units.append(.init(range: range, line: line))
   }
 
-  mutating func passOver() -> Int {
+  mutating func passOver() -> DocumentBatch.Unit {
     line += 1
     isPassingOver = true
-    return line
+    return .init(range: 0..<0, line: line)
   }
 
   /// Where the next newline is.
@@ -58,8 +58,10 @@ struct JSONSplitter: DocumentSplitter {
   private var (isInside, isInString) = (false, false)
   /// Bytes at the start that were looked at already; they belong to an incomplete document.
   private var seen = 0
-  /// The line in which the incomplete document begins.
-  private var firstLine = 1
+  /// Where the incomplete document begins.
+  private var first = (line: 1, column: 1)
+  /// Where the line that is being looked at begins, counted from the start of the bytes; it may be before.
+  private var lineStart = 0
   private var (hasBegun, isArray, hasEnded) = (false, false, false)
   private var isPassingOver = false
 
@@ -69,11 +71,11 @@ struct JSONSplitter: DocumentSplitter {
     var (start, i) = (0, seen)
     while i < bytes.count {
       if !isInside {
-        guard !isBetween(bytes[i]) else {
+        guard !isBetween(bytes[i], i) else {
           i += 1
           continue
         }
-        (start, firstLine, isInside) = (i, line, true)
+        (start, first, isInside) = (i, (line, i - lineStart + 1), true)
       }
       guard let length = step(bytes, i) else { break }
       i += length
@@ -81,7 +83,7 @@ struct JSONSplitter: DocumentSplitter {
     }
     if isLast { end(start..<bytes.count, &units) }
     let done = isInside && !isPassingOver ? start : i
-    seen = i - done
+    (seen, lineStart) = (i - done, lineStart - done)
     return done
   }
 
@@ -91,7 +93,7 @@ struct JSONSplitter: DocumentSplitter {
   private mutating func step(_ bytes: UnsafeRawBufferPointer, _ i: Int) -> Int? {
     switch (bytes[i], isInString) {
     case (UInt8(ascii: "\n"), _):
-      line += 1
+      beginLine(after: i)
       isInside = !(isInString || depth == 0)
     case (UInt8(ascii: "\\"), true): return i + 1 < bytes.count ? 2 : nil
     case (UInt8(ascii: "\""), _): isInString.toggle()
@@ -107,7 +109,9 @@ struct JSONSplitter: DocumentSplitter {
   }
 
   private mutating func finish(_ range: Range<Int>, _ units: inout [DocumentBatch.Unit]) {
-    if !isPassingOver { units.append(.init(range: range, line: firstLine)) }
+    if !isPassingOver {
+      units.append(.init(range: range, line: first.line, column: first.column))
+    }
     (isPassingOver, isInside, isInString, depth) = (false, false, false, 0)
   }
 
@@ -120,10 +124,10 @@ struct JSONSplitter: DocumentSplitter {
   }
 
   /// Whether a byte outside of all documents is what may stand there.
-  private mutating func isBetween(_ byte: UInt8) -> Bool {
+  private mutating func isBetween(_ byte: UInt8, _ i: Int) -> Bool {
     switch byte {
     case 0x0A:
-      line += 1
+      beginLine(after: i)
       return true
     case 0x20, 0x09, 0x0D: return true
     case UInt8(ascii: "[") where !hasBegun:
@@ -139,9 +143,14 @@ struct JSONSplitter: DocumentSplitter {
     }
   }
 
-  mutating func passOver() -> Int {
+  private mutating func beginLine(after i: Int) {
+    line += 1
+    lineStart = i + 1
+  }
+
+  mutating func passOver() -> DocumentBatch.Unit {
     isPassingOver = true
-    return firstLine
+    return .init(range: 0..<0, line: first.line, column: first.column)
   }
 }
 
@@ -158,8 +167,8 @@ struct WholeSplitter: DocumentSplitter {
     return bytes.count
   }
 
-  mutating func passOver() -> Int {
+  mutating func passOver() -> DocumentBatch.Unit {
     isPassingOver = true
-    return 1
+    return .init(range: 0..<0, line: 1)
   }
 }

@@ -60,12 +60,12 @@ public struct SkippedDocument: Sendable, Equatable {
   /// What was wrong.
   public let reason: String
 
-  init(_ error: TokenDataError, path: String, line: Int) {
+  init(_ error: TokenDataError, path: String, place: String) {
     self.path = path
     switch error {
     case .invalid(_, let field, let reason), .file(.invalid(_, let field, let reason)):
-      (place, self.reason) = (field, reason)
-    default: (place, reason) = ("line \(line)", error.description)
+      (self.place, self.reason) = (field, reason)
+    default: (self.place, reason) = (place, error.description)
     }
   }
 

@@ -34,6 +34,8 @@ public struct TextTokenizer {
   private static let bytesUnderWay = 1 << 26
   /// Bytes of ids after which finished inputs are saved.
   private static let bytesBetweenSaves = 1 << 28
+  /// Tokens after which documents are published at first; later it takes a quarter more.
+  private static let tokensBeforePublishing = 1 << 20
 
   private let tokenizer: any Tokenizer
   private let outputPrefix: String
@@ -50,6 +52,10 @@ public struct TextTokenizer {
   package var saveInterval = Duration.seconds(10)
   /// Whether interrupted work that does not fit is thrown away.
   public var dropsOldWork = false
+  /// Whether documents can be read by others before all are done (`PublishedTokens`).
+  package var publishes = false
+  /// Asked after each piece of work; once it says true the work is left to be taken up later.
+  package var isStopping: () -> Bool = { false }
 
   /// Text goes through `tokenizer` to `PREFIX.bin` and `PREFIX.idx`.
   public init(tokenizer: any Tokenizer, outputPrefix: String) {
@@ -104,7 +110,10 @@ public struct TextTokenizer {
     }
   }
 
-  private func checkEnds() throws(TokenDataError) {
+  /// Requires that the tokenizer has the ids that stand around documents.
+  ///
+  /// - Throws: `.unsupported`.
+  func checkEnds() throws(TokenDataError) {
     func lacks(_ id: String, _ option: String) -> TokenDataError {
       .unsupported(
         path: tokenizer.identity, component: "a tokenizer without \(id) id (\(option))")
@@ -130,12 +139,18 @@ public struct TextTokenizer {
     let work = OrderedWork(workers)
     let mostWaiting = threads > 1 ? 4 * threads : 1
     var lastSave = ContinuousClock.now
-    var unsaved = 0
+    var (unsaved, published) = (0, 0)
     func collect() throws(TokenDataError) {
       guard let result = work.collect() else { return }
       unsaved += result.stored.count
       try pass.take(result)
       progress(pass.progress)
+      if isStopping() { throw .interrupted }
+      let fresh = output.tokenCount - published
+      if publishes, fresh >= max(Self.tokensBeforePublishing, published / 4) {
+        try output.publish()
+        published = output.tokenCount
+      }
       let isDue = ContinuousClock.now - lastSave >= saveInterval
       guard pass.hasFinishedInput, isDue || unsaved >= Self.bytesBetweenSaves else { return }
       try output.save()

@@ -16,6 +16,7 @@ struct TokenizingSettings: Equatable {
 /// - `lengths`: one `int32` a document.
 /// - `skipped.jsonl`: one line a document that was left out; it becomes `PREFIX.skipped.jsonl`.
 /// - `lock`: locked by the process that is at it.
+/// - `published`: how much of `tokens.bin` and `lengths` others may read (`PublishedTokens`).
 /// - `journal.json`: the settings, the sources that are done, and the lengths of the other files with them.
 ///
 /// The journal is replaced whole now and then, after the others are durable. Whatever follows in them is
@@ -68,6 +69,8 @@ final class UnfinishedTokens {
     element = .forVocabulary(settings.vocabulary.size)
     directory = Self.directory(prefix)
     lock = try Self.lock(directory)
+    // What follows may cut off what was published.
+    try TokenDataError.from(try FileSystem.remove(directory + "/" + PublishedTokens.name))
     let journal = try Self.journal(directory, settings, inputs, isAnew: isAnew)
     try Self.takeBack(prefix, directory, journal)
     (sources, stamps) = (journal.sources, journal.stamps)
@@ -85,6 +88,9 @@ final class UnfinishedTokens {
 
   /// What all sources gave, those that are done and the present one so far.
   var documentCount: Int { lengths.count }
+
+  /// Their tokens.
+  var tokenCount: Int { binBytes / element.byteCount }
 
   // MARK: Opening
 
@@ -207,6 +213,18 @@ final class UnfinishedTokens {
       journal.binHash = XXH64.hexadecimal(binHash.digest())
       try FileReplacement.write(
         journal.json.encoded(), to: directory + "/" + TokenizingJournal.name)
+    } catch {
+      throw .file(error)
+    }
+  }
+
+  /// Lets others read all documents so far, whether their sources are done or not.
+  func publish() throws(TokenDataError) {
+    do throws(FileError) {
+      try synchronize()
+      let published = PublishedTokens(documents: lengths.count, tokens: tokenCount)
+      try FileReplacement.write(
+        published.json.encoded(), to: directory + "/" + PublishedTokens.name)
     } catch {
       throw .file(error)
     }

@@ -67,18 +67,20 @@ extension Recipe {
 
   /// One source of samples.
   public struct Source: Sendable, Equatable, FieldSection {
-    /// Stored text or a generator.
+    /// Stored tokens, text or a generator.
     public enum Kind: Sendable, Equatable {
       /// `tokens`: token files.
       case tokens(StoredTokens)
+      /// `text`: documents that the run tokenizes itself.
+      case text(StoredText)
       /// `task`: a recall task that makes its samples.
       case task(Task)
     }
 
-    /// Which of the two it is.
+    /// Which of the three it is.
     public var kind: Kind
     /// What it is called in `metrics.jsonl`, unlike every other source; default: the task's name, or the
-    /// last component of `tokens`, with a number where that is taken.
+    /// last component of `tokens` or `text`, with a number where that is taken.
     public var name = ""
     /// Share of the samples, relative to the other sources' weights; above 0; default 1.
     public var weight = 1.0
@@ -91,14 +93,14 @@ extension Recipe {
     package static var fields: [Field<Source>] {
       [
         .text(
-          "name", \.name, standard: "the task, or the last component of `tokens`",
+          "name", \.name, standard: "the task, or the last component of `tokens` or `text`",
           range: "unlike other sources'",
           "name in `metrics.jsonl`; a default that is taken gets a number"),
         .number(
           "weight", \.weight, .above(0), standard: "1",
           "share of the samples, relative to the other sources"),
         .choice(
-          "loss", \.loss.unit, standard: "`token` for `tokens`, `sample` for `task`",
+          "loss", \.loss.unit, standard: "`token`, but `sample` for `task`",
           "what counts as one in the loss"),
         .number(
           "loss_weight", \.loss.factor, .above(0), standard: "1",
@@ -111,24 +113,32 @@ extension Recipe {
       meaning: "refuses to train on stored tokens more often")
 
     static var described: [FieldKey] {
-      StoredTokens.fields.flatMap(\.described) + [Task.nameKey] + fields.flatMap(\.described)
-        + [maxEpochsKey] + Task.furtherKeys
+      let stored = StoredTokens.fields.flatMap(\.described)
+      let text = StoredText.fields.flatMap(\.described).filter { !stored.contains($0) }
+      return stored + text + [Task.nameKey] + fields.flatMap(\.described)
+        + [maxEpochsKey, Task.othersKey]
     }
 
     /// Reads a source that follows `others` in the list.
     init(_ reader: FieldReader, besides others: [Source]) throws(FieldError) {
       let standardName: String
-      switch (Task.ownsTokens(reader) ? nil : reader.value("tokens"), reader.value("task")) {
-      case (.some, nil):
-        try reader.refuse(except: StoredTokens.keys + Self.keys + [Self.maxEpochsKey.path])
-        var stored = StoredTokens()
-        try stored.read(reader)
-        kind = .tokens(stored)
-        standardName = stored.standardName
-        if reader.present(Self.maxEpochsKey.path) != nil {
-          maxEpochs = try reader.number(Self.maxEpochsKey.path, .above(0))
+      let tokens = Task.ownsTokens(reader) ? nil : reader.value("tokens")
+      switch (tokens, reader.value("text"), reader.value("task")) {
+      case (.some, nil, nil):
+        let stored: StoredTokens = try Self.stored(reader)
+        (kind, standardName) = (.tokens(stored), stored.standardName)
+        maxEpochs = try Self.maxEpochs(reader)
+      case (nil, .some, nil):
+        guard reader.present("end_of_text") == nil else {
+          throw reader.invalid(
+            "end_of_text",
+            "is for token files without an index: a document of `text` ends with the tokenizer's own id"
+          )
         }
-      case (nil, .some):
+        let text: StoredText = try Self.stored(reader)
+        (kind, standardName) = (.text(text), text.standardName)
+        maxEpochs = try Self.maxEpochs(reader)
+      case (nil, nil, .some):
         let task = try Task(reader, besides: Self.keys)
         kind = .task(task)
         standardName = task.name
@@ -136,7 +146,8 @@ extension Recipe {
       default:
         throw FieldError(
           place: reader.place, path: reader.path,
-          .invalid("a source has either `tokens` (files) or `task` (a name)"))
+          .invalid(
+            "a source has either `tokens` (files), `text` (documents) or `task` (a name)"))
       }
       name = Self.unused(standardName, besides: others)
       try read(reader)
@@ -144,6 +155,27 @@ extension Recipe {
       guard !others.contains(where: { $0.name == name }) else {
         throw reader.invalid("name", "`\(name)` is the name of an earlier source too")
       }
+    }
+
+    private static func stored<Stored: StoredSection>(
+      _ reader: FieldReader
+    ) throws(FieldError) -> Stored {
+      try reader.refuse(except: Stored.keys + Self.keys + [maxEpochsKey.path])
+      var stored = Stored()
+      try stored.read(reader)
+      return stored
+    }
+
+    private static func maxEpochs(_ reader: FieldReader) throws(FieldError) -> Double? {
+      guard reader.present(maxEpochsKey.path) != nil else { return nil }
+      return try reader.number(maxEpochsKey.path, .above(0))
+    }
+
+    /// What files are called where no name is given.
+    static func standardName(_ names: [String]) -> String {
+      let url = URL(fileURLWithPath: names[0])
+      let isPattern = url.lastPathComponent.contains { "*?[".contains($0) }
+      return isPattern ? url.deletingLastPathComponent().lastPathComponent : url.lastPathComponent
     }
 
     /// The name, or the name with the first number from 2 on that no other source has.
@@ -155,13 +187,24 @@ extension Recipe {
 
     var value: FieldValue {
       switch kind {
-      case .tokens(let stored):
-        FieldValue(
-          .mapping(
-            stored.entries + entries
-              + (maxEpochs.map { [.init(Self.maxEpochsKey.path, .number($0))] } ?? [])))
+      case .tokens(let stored): value(stored.entries)
+      case .text(let stored): value(stored.entries)
       case .task(let task): task.value(with: entries)
       }
     }
+
+    private func value(_ stored: [FieldValue.Entry]) -> FieldValue {
+      let limit = maxEpochs.map { [FieldValue.Entry(Self.maxEpochsKey.path, .number($0))] }
+      return FieldValue(.mapping(stored + entries + (limit ?? [])))
+    }
   }
 }
+
+/// What a source of documents names: files, and which of their documents.
+protocol StoredSection: FieldSection {
+  /// No file yet.
+  init()
+}
+
+extension Recipe.StoredTokens: StoredSection {}
+extension Recipe.StoredText: StoredSection {}

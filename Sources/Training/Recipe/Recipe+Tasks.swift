@@ -26,10 +26,15 @@ extension Recipe {
         FieldKey(
           path: "tokenizer", type: "`byte` or path", standard: "the pretrained model's",
           range: "only with `task`", meaning: "tokenizer of a task on text"),
-        FieldKey(
-          path: "others", type: "", standard: "", range: "only with `task`",
-          meaning: "the task's options"),
+        othersKey,
       ]
+    }
+
+    /// The options that depend on the task.
+    static var othersKey: FieldKey {
+      FieldKey(
+        path: "others", type: "", standard: "", range: "only with `task`",
+        meaning: "the task's options")
     }
 
     /// Whether the key `tokens` of a mapping is an option of its task rather than the name of files.

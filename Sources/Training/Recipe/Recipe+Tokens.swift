@@ -17,58 +17,19 @@ extension Recipe {
 
     package static var fields: [Field<StoredTokens>] {
       [
-        files,
+        .names(
+          "tokens", \.names,
+          range: "prefixes of `.bin` and `.idx`, `.bin` or `.npy` files, patterns with `*`",
+          "token files"),
         .integer(
           "end_of_text", \.endOfText, .between(0, Int(Int32.max)), standard: "none",
           "id after which a document ends, in files without an index"),
-        split,
+        .split(\.heldOut),
       ]
     }
 
-    private static var files: Field<StoredTokens> {
-      let key = "tokens"
-      let description = FieldKey(
-        path: key, type: "path or list", standard: "-",
-        range: "prefixes of `.bin` and `.idx`, `.bin` or `.npy` files, patterns with `*`",
-        meaning: "token files")
-      return Field(description) { (stored, reader) throws(FieldError) in
-        if case .list = try reader.required(key).kind {
-          stored.names = try reader.texts(key)
-          guard !stored.names.isEmpty else { throw reader.invalid(key, "names no file") }
-        } else {
-          stored.names = [try reader.text(key)]
-        }
-      } write: {
-        $0.names.count == 1 ? .text($0.names[0]) : .list($0.names.map { .text($0) })
-      }
-    }
-
-    private static var split: Field<StoredTokens> {
-      let key = "split"
-      let held = FieldKey(
-        path: key + ".held_out", type: "number", standard: "required with `split`",
-        range: "> 0, < 1", meaning: "share of documents, chosen by their content")
-      let description = FieldKey(
-        path: key, type: "mapping", standard: "none",
-        meaning: "documents not to train on; for `evaluation.perplexity`, to measure alone")
-      return Field(description, inside: [held]) { (stored, reader) throws(FieldError) in
-        guard let inner = try reader.optionalMapping(key) else { return }
-        try inner.refuse(except: ["held_out"])
-        let share = try inner.number("held_out", .above(0))
-        guard share < 1 else { throw inner.invalid("held_out", "must be below 1, found \(share)") }
-        stored.heldOut = share
-      } write: {
-        $0.heldOut.map { FieldValue(.mapping([.init("held_out", .number($0))])) }
-      }
-    }
-
     /// What they are called where no name is given.
-    var standardName: String {
-      let name = URL(fileURLWithPath: names[0]).lastPathComponent
-      let isPattern = name.contains { "*?[".contains($0) }
-      return isPattern
-        ? URL(fileURLWithPath: names[0]).deletingLastPathComponent().lastPathComponent : name
-    }
+    var standardName: String { Source.standardName(names) }
 
     /// The documents to train on.
     package var training: TokenSelection {
@@ -85,6 +46,47 @@ extension Recipe {
 }
 
 extension Field where Section: FieldSection {
+  /// One path or several.
+  static func names(
+    _ key: String, _ place: WritableKeyPath<Section, [String]>, range: String, _ meaning: String
+  ) -> Field {
+    let description = FieldKey(
+      path: key, type: "path or list", standard: "-", range: range, meaning: meaning)
+    return Field(description) { (section, reader) throws(FieldError) in
+      if case .list = try reader.required(key).kind {
+        section[keyPath: place] = try reader.texts(key)
+        guard !section[keyPath: place].isEmpty else {
+          throw reader.invalid(key, "names no file")
+        }
+      } else {
+        section[keyPath: place] = [try reader.text(key)]
+      }
+    } write: {
+      let names = $0[keyPath: place]
+      return names.count == 1 ? .text(names[0]) : .list(names.map { .text($0) })
+    }
+  }
+
+  /// `split: {held_out: f}`, the share of documents that is not trained on.
+  static func split(_ place: WritableKeyPath<Section, Double?>) -> Field {
+    let key = "split"
+    let held = FieldKey(
+      path: key + ".held_out", type: "number", standard: "required with `split`",
+      range: "> 0, < 1", meaning: "share of documents, chosen by their content")
+    let description = FieldKey(
+      path: key, type: "mapping", standard: "none",
+      meaning: "documents not to train on; for `evaluation.perplexity`, to measure alone")
+    return Field(description, inside: [held]) { (section, reader) throws(FieldError) in
+      guard let inner = try reader.optionalMapping(key) else { return }
+      try inner.refuse(except: ["held_out"])
+      let share = try inner.number("held_out", .above(0))
+      guard share < 1 else { throw inner.invalid("held_out", "must be below 1, found \(share)") }
+      section[keyPath: place] = share
+    } write: {
+      $0[keyPath: place].map { FieldValue(.mapping([.init("held_out", .number($0))])) }
+    }
+  }
+
   /// The fields of a section that has no mapping of its own: its keys stand beside the others.
   static func beside<Child: FieldSection>(_ place: WritableKeyPath<Section, Child>) -> [Field] {
     Child.fields.map { child in

@@ -1,0 +1,122 @@
+import Foundation
+import Logging
+import TokenData
+
+/// The documents that a run tokenizes itself, in its directory.
+///
+/// The lead tokenizes, on a thread; all ranks follow through the file system. Texts are added before any thread is
+/// started.
+final class RunTexts: @unchecked Sendable {
+  private let directory: String
+  private var corpora: [TextCorpus] = []
+  private var sources: [TextSource] = []
+
+  /// No text yet; data sets are made in `directory`.
+  init(directory: String) { self.directory = directory }
+
+  /// Opens a source; sources of the same text share its tokens.
+  ///
+  /// - Throws: `TokenDataError`; `TrainingError.unsupported` without a tokenizer.
+  func source(
+    _ text: Recipe.StoredText, number: Int, _ recipe: Recipe, _ model: RunModel
+  ) throws -> TextSource {
+    var plan = TextSource.Plan(sequenceLength: recipe.data.sequenceLength)
+    plan.part = text.training
+    plan.predictsAcrossDocuments = recipe.data.predictsAcrossDocuments
+    plan.firstBlock = text.firstBlock
+    plan.shuffle = recipe.data.shuffle
+    (plan.seed, plan.source) = (recipe.run.seed, number)
+    let source = try TextSource(corpus(text, model), plan)
+    sources.append(source)
+    return source
+  }
+
+  private func corpus(_ text: Recipe.StoredText, _ model: RunModel) throws -> TextCorpus {
+    let corpus = try TextCorpus(
+      text.names,
+      tokenizer: runTokenizer(text.tokenizer, model: model, user: "text: \(text.standardName)"),
+      reading: text.reading, directory: directory)
+    if let same = corpora.first(where: { $0.identity == corpus.identity }) { return same }
+    corpora.append(corpus)
+    return corpus
+  }
+
+  // MARK: In a run
+
+  /// Starts to tokenize what is not tokenized yet; on the lead, which holds the run's lock.
+  ///
+  /// - Throws: `TokenDataError`.
+  func startTokenizing(_ log: Logger) throws {
+    for corpus in corpora where try !corpus.isWhole() {
+      log.info(
+        "tokenizing \(megabytes(corpus.byteCount)) MB of text in the background, to \(corpus.prefix)"
+      )
+      let start = RunClock.seconds
+      try corpus.startTokenizing { made in
+        let counts = made.manifest.counts
+        let seconds = String(format: "%.1f", RunClock.seconds - start)
+        log.info(
+          "tokenized in \(seconds) s: \(counts.documents) documents, \(counts.tokens) tokens")
+        guard counts.skipped > 0 else { return }
+        log.warning(
+          "left out \(counts.skipped) documents: \(corpus.prefix).skipped.jsonl names them")
+      }
+    }
+  }
+
+  /// Starts to read what is tokenized, on every rank, after the lead has started to tokenize.
+  func startFollowing() { for source in sources { source.startFollowing() } }
+
+  /// Ends all threads; what is not tokenized is left for the next start.
+  func stop() {
+    for source in sources { source.stopFollowing() }
+    for corpus in corpora { corpus.stopTokenizing() }
+  }
+
+  /// How far this process has come, for people.
+  var progress: String {
+    let read = corpora.reduce(0) { $0 + $1.progress.storedBytes }
+    return
+      "\(megabytes(read)) of \(megabytes(corpora.reduce(0) { $0 + $1.byteCount })) MB of text are tokenized"
+  }
+
+  private func megabytes(_ bytes: Int) -> String { String(format: "%.1f", Double(bytes) * 1e-6) }
+
+  /// By the name of each text that is tokenized, the hash of its tokens.
+  var tokenHashes: [String: String] {
+    var hashes: [String: String] = [:]
+    for source in sources {
+      guard let hash = source.files.first?.manifest?.tokens.hash else { continue }
+      hashes[source.corpus.name] = hash
+    }
+    return hashes
+  }
+
+  /// Where the tokens of a text are.
+  func prefix(of name: String) -> String { directory + "/" + name }
+
+  // MARK: Without a run
+
+  /// Tokenizes as much as is waited for, in a directory that is removed afterwards.
+  ///
+  /// - Parameter body: uses samples; it is given what waits until some are ready. Those can be used later, too.
+  /// - Returns: what `body` returns.
+  /// - Throws: what `body` throws, and what ends the tokenizing.
+  func tokenizingElsewhere<Result>(
+    _ body: (_ wait: (_ isReady: () throws -> Bool) throws -> Void) throws -> Result
+  ) throws -> Result {
+    let scratch = NSTemporaryDirectory() + "/statex-text-\(UUID().uuidString)"
+    defer {
+      stop()
+      for corpus in corpora { try? corpus.discard(scratch) }
+    }
+    for corpus in corpora where try !corpus.isWhole() {
+      corpus.move(to: scratch)
+      try corpus.startTokenizing()
+    }
+    startFollowing()
+    return try body { isReady in
+      while try !isReady() { usleep(10_000) }
+    }
+  }
+}
