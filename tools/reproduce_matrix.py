@@ -74,29 +74,39 @@ class Task:
     """A measurement of recall, as results.json names it."""
 
     task: str
+    name: str
     pairs: int
+    # Tokens of a row.
+    length: int
+    # Options of `mqar` beside these.
+    options: str
     updates: int = 0
-
-    @property
-    def name(self) -> str:
-        return f"{self.task}_{self.pairs}"
-
-    @property
-    def length(self) -> int:
-        """Tokens of a row: it asks for every key once."""
-        return 4 * self.pairs + 2 * self.updates
 
     @property
     def argument(self) -> str:
         """The value of `statex evaluate --task`."""
-        updates = f",updates={self.updates}" if self.updates else ""
-        return (f"mqar:layout=dense,{VOCABULARY},pairs={self.pairs}{updates},"
+        return (f"mqar:{VOCABULARY},{self.options},pairs={self.pairs},updates={self.updates},"
                 f"sequence_length={self.length},as={self.name}")
 
 
-def tasks(pairs: list[int], updated: list[int]) -> list[Task]:
-    """Plain rows of so many pairs, and rows in which four keys get a second value."""
-    return [Task("mqar", n) for n in pairs] + [Task("mqar_updates", n, 4) for n in updated]
+def recall(pairs: int) -> Task:
+    """Rows of so many pairs, which ask for every key once."""
+    return Task("mqar", f"mqar_{pairs}", pairs, 4 * pairs, "layout=dense")
+
+
+def updates(pairs: int) -> Task:
+    """The same, but four keys get a second value, which counts."""
+    return Task("mqar_updates", f"mqar_updates_{pairs}", pairs, 4 * pairs + 8, "layout=dense", updates=4)
+
+
+def needles(length: int) -> Task:
+    """Four pairs, asked for anywhere in a row of so many tokens that are drawn at random."""
+    return Task("needles", f"needles_{length}", 4, length, "layout=zoology,power_a=1")
+
+
+def tasks(recalled: list[int], updated: list[int], lengths: list[int]) -> list[Task]:
+    """Tasks by pairs, by pairs with updates, and by length."""
+    return [*map(recall, recalled), *map(updates, updated), *map(needles, lengths)]
 
 
 @dataclass(frozen=True)
@@ -114,14 +124,15 @@ class Matrix:
     # Steps of the post-training recipe.
     post_steps: int = 800
     # What base models are probed with.
-    probe: Task = Task("mqar", 16)
+    probe: Task = recall(16)
     families: tuple = SMALL_FAMILIES
 
 
-SMALL = Matrix("small", 3, tasks([8, 16, 32, 64, 128], [8, 16, 32, 64]), 200, ARMS)
-FULL = Matrix("full", 5, tasks([8, 16, 32, 64, 128, 256, 512], [8, 16, 32, 64, 128, 256]), 200, ARMS + ABLATIONS,
+SMALL = Matrix("small", 3, tasks([8, 16, 32, 64, 128], [8, 16, 32, 64], [128, 512, 2048]), 200, ARMS)
+FULL = Matrix("full", 5, tasks([8, 16, 32, 64, 128, 256, 512], [8, 16, 32, 64, 128, 256],
+                               [128, 256, 512, 1024, 2048, 4096, 8192]), 200, ARMS + ABLATIONS,
               families=tuple(FAMILIES))
 SHORT = ["train.sequences_per_step=2", "train.micro_batch=2", "train.schedule.warmup_steps=1"]
-SMOKE = Matrix("smoke", 1, tasks([8], [8]), 4, ARMS, ["train.steps=4", *SHORT], SHORT, post_steps=3,
-               probe=Task("mqar", 8))
+SMOKE = Matrix("smoke", 1, tasks([8], [8], [40]), 4, ARMS, ["train.steps=4", *SHORT], SHORT, post_steps=3,
+               probe=recall(8))
 MATRICES = {matrix.name: matrix for matrix in (SMALL, FULL, SMOKE)}
