@@ -67,7 +67,8 @@ let package = Package(
       swiftSettings: pointers),
     .target(name: "ReferenceKernels", swiftSettings: safe),
     .target(
-      name: "TrainingMetrics", dependencies: ["ErrorReporting", "Files"], swiftSettings: safe),
+      name: "TrainingMetrics", dependencies: ["ErrorReporting", "Files", "JSON"],
+      swiftSettings: safe),
     .target(
       name: "Kernels",
       dependencies: ["COpenBLAS", "COneDNN", "ErrorReporting", "TensorStorage"],
@@ -146,6 +147,14 @@ let package = Package(
       ],
       swiftSettings: pointers),
 
+    .target(name: "Charts", swiftSettings: safe),
+    .target(
+      name: "Reports",
+      dependencies: [
+        "Charts", "Checkpointing", "ErrorReporting", "Evaluation", "Files", "HuggingFaceInterop",
+        "JSON", "LanguageModels", "RecallTasks", "Training", "TrainingMetrics",
+      ],
+      swiftSettings: common),
     .target(
       name: "CommandSupport",
       dependencies: ["ErrorReporting", "Kernels", argumentParser],
@@ -155,9 +164,10 @@ let package = Package(
     .executableTarget(
       name: "statex",
       dependencies: [
-        "Checkpointing", "Collectives", "CommandSupport", "Evaluation", "Fields", "Files",
+        "Charts", "Checkpointing", "Collectives", "CommandSupport", "Evaluation", "Fields", "Files",
         "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "ProgramVersion", "RecallTasks",
-        "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "Training", argumentParser,
+        "Reports", "StateExpansion", "TensorFiles", "TensorStorage", "TokenData", "Training",
+        argumentParser,
       ],
       swiftSettings: common),
     .executableTarget(
@@ -200,6 +210,7 @@ let package = Package(
     .testTarget(
       name: "TrainingMetricsTests", dependencies: ["Files", "TrainingMetrics"],
       swiftSettings: common),
+    .testTarget(name: "ChartsTests", dependencies: ["Charts"], swiftSettings: common),
     .testTarget(name: "WatchdogTests", dependencies: ["Watchdog"], swiftSettings: common),
     .testTarget(
       name: "CompressionTests", dependencies: ["Compression", "Files"], swiftSettings: common),

@@ -4,6 +4,7 @@ import Evaluation
 import Files
 import Foundation
 import JSON
+import Reports
 
 /// `statex compare`: several evaluations side by side, and their differences on the same samples.
 struct CompareCommand: ParsableCommand {
@@ -37,9 +38,9 @@ struct CompareCommand: ParsableCommand {
   var seed: UInt64 = 0
 
   func run() throws {
-    let columns = try evaluations.map(ComparedColumn.init)
-    var keys: [ComparedKey] = []
-    var seen: Set<ComparedKey> = []
+    let columns = try evaluations.map(Self.column)
+    var keys: [MeasuredKey] = []
+    var seen: Set<MeasuredKey> = []
     for (key, _) in columns.flatMap(\.values) where seen.insert(key).inserted { keys.append(key) }
     let differences = try columns.dropFirst().map {
       try PairedDifferences(of: $0, from: columns[0], keys, seed: seed)
@@ -51,14 +52,21 @@ struct CompareCommand: ParsableCommand {
     }
   }
 
-  private func isShown(_ key: ComparedKey) -> Bool {
+  /// Reads what is at NAME=PATH.
+  private static func column(_ argument: String) throws -> MeasuredColumn {
+    let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
+    guard parts.count == 2 else { throw CommandError.usage("`\(argument)` is not NAME=PATH") }
+    return try MeasuredColumn(title: parts[0], path: parts[1])
+  }
+
+  private func isShown(_ key: MeasuredKey) -> Bool {
     key.isWhole || byDepth && key.depth != nil || (byLength || byDepth) && key.depth == nil
   }
 
   // MARK: Text
 
   private func printText(
-    _ columns: [ComparedColumn], _ keys: [ComparedKey], _ differences: [PairedDifferences]
+    _ columns: [MeasuredColumn], _ keys: [MeasuredKey], _ differences: [PairedDifferences]
   ) {
     var table = [[""] + columns.map(\.title)]
     for key in keys {
@@ -89,36 +97,30 @@ struct CompareCommand: ParsableCommand {
     }
   }
 
-  /// Whether a metric is a share, shown in percent.
-  private static func isShare(_ key: ComparedKey) -> Bool {
-    !["nll", "perplexity", "bits_per_byte", "byte_perplexity", "word_perplexity"]
-      .contains(key.metric)
-  }
-
-  private static func label(_ key: ComparedKey) -> String {
+  private static func label(_ key: MeasuredKey) -> String {
     guard key.task != "perplexity" else { return "text loss (nats)" }
     var place = ""
     if let length = key.length { place += "  \(length) tokens" }
     if let depth = key.depth { place += ", depth to \(depth)" }
     if let group = key.group { place += "  \(group)" }
-    let unit = isShare(key) ? " (%)" : ""
+    let unit = key.isShare ? " (%)" : ""
     return place.isEmpty ? "\(key.task) \(key.metric)\(unit)" : "  \(key.task)\(place)"
   }
 
-  private static func cell(_ value: ComparedValue, _ key: ComparedKey) -> String {
+  private static func cell(_ value: MeasuredValue, _ key: MeasuredKey) -> String {
     let error = value.standardError.map { " +- " + number($0, key) } ?? ""
     return number(value.value, key) + error
   }
 
-  private static func cell(_ difference: PairedDifferences.Difference, _ key: ComparedKey) -> String
+  private static func cell(_ difference: PairedDifferences.Difference, _ key: MeasuredKey) -> String
   {
     let sign = difference.mean < 0 ? "" : "+"
     return "\(sign)\(number(difference.mean, key)) +- \(number(difference.standardError, key))"
       + " [\(number(difference.interval.lowerBound, key)), \(number(difference.interval.upperBound, key))]"
   }
 
-  private static func number(_ value: Double, _ key: ComparedKey) -> String {
-    isShare(key) ? String(format: "%.1f", 100 * value) : String(format: "%.4f", value)
+  private static func number(_ value: Double, _ key: MeasuredKey) -> String {
+    key.isShare ? String(format: "%.1f", 100 * value) : String(format: "%.4f", value)
   }
 }
 
@@ -135,13 +137,13 @@ struct PairedDifferences {
 
   let title: String
   /// Empty unless both are logs of samples.
-  private(set) var values: [ComparedKey: Difference] = [:]
+  private(set) var values: [MeasuredKey: Difference] = [:]
 
   /// Pairs samples.
   ///
   /// - Throws: `CommandError.data` for logs of different measurements.
   init(
-    of column: ComparedColumn, from first: ComparedColumn, _ keys: [ComparedKey], seed: UInt64
+    of column: MeasuredColumn, from first: MeasuredColumn, _ keys: [MeasuredKey], seed: UInt64
   ) throws {
     title = column.title
     guard let own = column.log, let other = first.log else { return }

@@ -1,4 +1,5 @@
 import JSON
+import Reports
 
 /// A comparison as rows: one for each number of each column, and one for each difference.
 struct ComparisonTable {
@@ -10,7 +11,7 @@ struct ComparisonTable {
   /// Members in the order of `names`; null where a number does not apply.
   private var rows: [[JSONValue]] = []
 
-  init(_ columns: [ComparedColumn], _ keys: [ComparedKey], _ differences: [PairedDifferences]) {
+  init(_ columns: [MeasuredColumn], _ keys: [MeasuredKey], _ differences: [PairedDifferences]) {
     for key in keys {
       for (index, column) in columns.enumerated() {
         guard let value = column.values.first(where: { $0.key == key })?.value else { continue }

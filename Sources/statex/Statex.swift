@@ -14,8 +14,8 @@ struct Statex: ParsableCommand {
     version: programVersion,
     subcommands: [
       ExpandCommand.self, ConvertCommand.self, EvaluateCommand.self, ProbeCommand.self,
-      ScoreCommand.self,
-      GenerateCommand.self, CompareCommand.self, InspectCommand.self, DataCommand.self,
+      ScoreCommand.self, GenerateCommand.self, CompareCommand.self, ReportCommand.self,
+      InspectCommand.self, DataCommand.self,
       CheckpointCommand.self, PlanCommand.self, RecipeCommand.self,
     ])
 }

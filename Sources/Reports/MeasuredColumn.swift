@@ -1,46 +1,62 @@
-import CommandSupport
 import Evaluation
 import Files
 import JSON
 import RecallTasks
 
 /// What a number says: a task's metric, over all samples or those of one length, depth or group.
-struct ComparedKey: Hashable {
-  var task: String
-  var metric: String
+package struct MeasuredKey: Hashable, Sendable {
+  package var task: String
+  package var metric: String
   /// Tokens of a sample; nil for all lengths.
-  var length: Int?
+  package var length: Int?
   /// The largest depth of the bin; nil for all depths.
-  var depth: String?
+  package var depth: String?
   /// `field=value` of a task file's group; nil for all.
-  var group: String?
+  package var group: String?
 
   /// Whether it is over all samples of the task.
-  var isWhole: Bool { length == nil && depth == nil && group == nil }
+  package var isWhole: Bool { length == nil && depth == nil && group == nil }
+
+  /// Whether the metric is a share from 0 to 1, which people read in percent.
+  package var isShare: Bool {
+    !["nll", "perplexity", "bits_per_byte", "byte_perplexity", "word_perplexity"].contains(metric)
+  }
 }
 
 /// A number with its standard error.
-struct ComparedValue {
-  let value: Double
+package struct MeasuredValue: Sendable {
+  /// The number.
+  package let value: Double
   /// Nil where a report of an earlier version has none.
-  let standardError: Double?
-  let samples: Int?
+  package let standardError: Double?
+  /// How many samples it is over; nil where it is not known.
+  package let samples: Int?
 }
 
 /// One report, run or log of samples, under its title.
-struct ComparedColumn {
-  let title: String
+package struct MeasuredColumn: Sendable {
+  /// What it is called.
+  package let title: String
   /// In the order of the source.
-  private(set) var values: [(key: ComparedKey, value: ComparedValue)] = []
+  package private(set) var values: [(key: MeasuredKey, value: MeasuredValue)] = []
   /// The log's first line and its samples' scores; nil for a report, which has none.
-  private(set) var log: (header: [JSONMember], scores: [ComparedKey: [String: Double]])?
+  package private(set) var log: (header: [JSONMember], scores: [MeasuredKey: [String: Double]])?
+  /// What guessing scores, by task.
+  package private(set) var chances: [String: Double] = [:]
+  /// The loss by position in nats: each bin with the number of tokens where it ends.
+  package private(set) var positions: [(end: Int, loss: MeasuredValue)] = []
 
-  /// Reads what is at NAME=PATH.
-  init(_ argument: String) throws {
-    let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
-    guard parts.count == 2 else { throw CommandError.usage("`\(argument)` is not NAME=PATH") }
-    title = parts[0]
-    let path = parts[1]
+  /// A report of `statex evaluate`, or a row of a run's evaluations.
+  package init(title: String, report: JSONValue) {
+    self.title = title
+    read(report)
+  }
+
+  /// Reads what is at a path.
+  ///
+  /// - Throws: `ReportError.data` when it is no evaluation; what reading a log of samples throws.
+  package init(title: String, path: String) throws {
+    self.title = title
     if try FileSystem.kind(of: path) == .directory {
       try read(row: path + "/evaluation.jsonl")
     } else if let (header, samples) = try SampleLog.read(path) {
@@ -52,8 +68,7 @@ struct ComparedColumn {
       guard let json, json["perplexity"] != nil || json["tasks"] != nil else {
         // Say that it cannot be opened if that is the reason.
         _ = try InputFile.contents(of: path)
-        throw CommandError.data(
-          "\(path): neither a report nor a log of samples of `statex evaluate`")
+        throw ReportError.data(path, "neither a report nor a log of samples of `statex evaluate`")
       }
       read(json)
     }
@@ -66,7 +81,7 @@ struct ComparedColumn {
       Array(line).withUnsafeBytes { try? JSONValue(parsing: $0, source: path) }
     }
     guard let row, row["step"] != nil else {
-      throw CommandError.data("\(path): holds no evaluations of a run")
+      throw ReportError.data(path, "holds no evaluations of a run")
     }
     read(row)
   }
@@ -76,15 +91,17 @@ struct ComparedColumn {
   private mutating func read(_ report: JSONValue) {
     if let loss = report["perplexity"], let nll = loss["nll"]?.double {
       add(
-        ComparedKey(task: "perplexity", metric: "nll"), nll, loss["stderr"]?.double,
+        MeasuredKey(task: "perplexity", metric: "nll"), nll, loss["stderr"]?.double,
         loss["sequences"]?.integer())
+      readPositions(loss["positions"])
     }
     guard case .object(let tasks)? = report["tasks"] else { return }
     for task in tasks {
       guard case .object(let members) = task.value, let metric = members.first?.name else {
         continue
       }
-      let key = ComparedKey(task: task.name, metric: metric)
+      let key = MeasuredKey(task: task.name, metric: metric)
+      chances[task.name] = task.value["chance"]?.double
       add(key, task.value)
       readLengths(task.value, key)
       guard case .object(let fields)? = task.value["groups"] else { continue }
@@ -99,7 +116,17 @@ struct ComparedColumn {
     }
   }
 
-  private mutating func readLengths(_ task: JSONValue, _ key: ComparedKey) {
+  private mutating func readPositions(_ bins: JSONValue?) {
+    guard case .object(let bins)? = bins else { return }
+    for bin in bins {
+      guard let end = Int(bin.name), let nll = bin.value["nll"]?.double else { continue }
+      let loss = MeasuredValue(
+        value: nll, standardError: bin.value["stderr"]?.double, samples: nil)
+      positions.append((end, loss))
+    }
+  }
+
+  private mutating func readLengths(_ task: JSONValue, _ key: MeasuredKey) {
     guard case .object(let lengths)? = task["lengths"] else { return }
     for length in lengths {
       var own = key
@@ -113,14 +140,14 @@ struct ComparedColumn {
     }
   }
 
-  private mutating func add(_ key: ComparedKey, _ json: JSONValue) {
+  private mutating func add(_ key: MeasuredKey, _ json: JSONValue) {
     guard let value = json[key.metric]?.double else { return }
     add(key, value, json["stderr"]?.double, json["samples"]?.integer())
   }
 
-  private mutating func add(_ key: ComparedKey, _ value: Double, _ error: Double?, _ samples: Int?)
+  private mutating func add(_ key: MeasuredKey, _ value: Double, _ error: Double?, _ samples: Int?)
   {
-    values.append((key, ComparedValue(value: value, standardError: error, samples: samples)))
+    values.append((key, MeasuredValue(value: value, standardError: error, samples: samples)))
   }
 
   // MARK: Logs
@@ -131,9 +158,9 @@ struct ComparedColumn {
   ]
 
   private mutating func read(_ header: [JSONMember], _ samples: [SampleLog.Sample]) {
-    var order: [ComparedKey] = []
-    var scores: [ComparedKey: [String: Double]] = [:]
-    func take(_ key: ComparedKey, _ id: String, _ value: Double) {
+    var order: [MeasuredKey] = []
+    var scores: [MeasuredKey: [String: Double]] = [:]
+    func take(_ key: MeasuredKey, _ id: String, _ value: Double) {
       if scores[key] == nil { order.append(key) }
       scores[key, default: [:]][id] = value
     }
@@ -143,7 +170,7 @@ struct ComparedColumn {
         let isLoss = sample.measure == "perplexity" && score.metric == "nll"
         let value = isLoss ? score.value / Double(max(sample.length, 1)) : score.value
         let id = "\(sample.length) \(sample.record.id.line)"
-        var key = ComparedKey(task: sample.measure, metric: score.metric)
+        var key = MeasuredKey(task: sample.measure, metric: score.metric)
         take(key, id, value)
         guard sample.length > 0, !isLoss else { continue }
         key.length = sample.length

@@ -1,0 +1,112 @@
+import Files
+import JSON
+
+/// The results of `make reproduce`: arms of several seeds, summed up (docs/reproduce.md).
+struct Reproduction {
+  /// A mean over seeds with the standard deviation; nil for one seed.
+  struct Mean {
+    let mean: Double
+    let deviation: Double?
+
+    /// Nil where nothing was measured.
+    init?(_ json: JSONValue?) {
+      guard let mean = json?["mean"]?.double else { return nil }
+      self.mean = mean
+      deviation = json?["deviation"]?.double
+    }
+  }
+
+  /// An arm of a family over its seeds.
+  struct Arm {
+    let family: String
+    let title: String
+    let seeds: Int
+    /// The whole entry, for numbers that are shown as they are.
+    let json: JSONValue
+
+    /// A number of the arm.
+    func number(_ name: String) -> Double? { json[name]?.double }
+
+    /// A mean of the arm, `recall.mqar_16` being that of a task.
+    func mean(_ path: String) -> Mean? {
+      let names = path.split(separator: ".").map(String.init)
+      return Mean(names.reduce(json) { $0?[$1] })
+    }
+  }
+
+  /// A task as it was measured.
+  struct Task: Hashable {
+    let name: String
+    /// What is varied within a group of tasks; nil where nothing is.
+    let pairs: Int?
+    /// The tasks that differ in `pairs` alone have one group.
+    let group: String
+    let chance: Double?
+  }
+
+  /// The arms in the order of the file.
+  let arms: [Arm]
+  /// Every task, in the order in which it appears.
+  let tasks: [Task]
+  /// What the machine was, and how long all took.
+  let facts: [(name: String, value: String)]
+
+  private static let format = "statex-reproduce/1"
+  private static let fileName = "results.json"
+
+  /// The results at a path: a directory with `results.json`, or the file.
+  ///
+  /// - Returns: nil where there are none.
+  /// - Throws: `FileError`; `ReportError.data` for a file that says it is one and is not.
+  static func find(at path: String) throws -> Reproduction? {
+    let isDirectory = try FileSystem.kind(of: path) == .directory
+    let file = isDirectory ? path + "/" + fileName : path
+    guard try FileSystem.exists(file), file.hasSuffix(".json") else { return nil }
+    let json = try JSONValue(contentsOf: file)
+    guard let format = json["format"]?.string, format.hasPrefix("statex-reproduce/") else {
+      return nil
+    }
+    guard format == Self.format else {
+      throw ReportError.data(file, "format: \(format) is not \(Self.format); use a newer statex")
+    }
+    return try Reproduction(json, file)
+  }
+
+  private init(_ json: JSONValue, _ path: String) throws(ReportError) {
+    var arms: [Arm] = []
+    for (index, arm) in (json["summary"]?.array ?? []).enumerated() {
+      guard let family = arm["family"]?.string, let name = arm["arm"]?.string else {
+        throw .data(path, "summary.\(index): needs `family` and `arm`")
+      }
+      arms.append(
+        Arm(
+          family: family, title: arm["title"]?.string ?? name,
+          seeds: arm["seeds"]?.array?.count ?? 0,
+          json: arm))
+    }
+    guard !arms.isEmpty else { throw .data(path, "summary: no arm is done yet") }
+    self.arms = arms
+    var (tasks, names) = ([Task](), Set<String>())
+    for entry in (json["arms"]?.array ?? []).flatMap({ $0["recall"]?.array ?? [] }) {
+      guard let name = entry["name"]?.string, names.insert(name).inserted else { continue }
+      tasks.append(Self.task(name, entry))
+    }
+    self.tasks = tasks
+    facts = ["matrix", "version", "processor", "jobs", "wall_seconds"].compactMap { name in
+      switch json[name] {
+      case .string(let text)?, .number(let text)?: (name, text)
+      default: nil
+      }
+    }
+  }
+
+  /// A task of its entry: what its name says beside the number of pairs is the group.
+  private static func task(_ name: String, _ entry: JSONValue) -> Task {
+    let pairs = entry["pairs"]?.integer(as: Int.self)
+    let parts = name.split(separator: "_").map(String.init)
+    let group = parts.filter { Int($0) == nil || Int($0) != pairs }.joined(separator: "_")
+    return Task(
+      name: name, pairs: pairs, group: group.isEmpty ? name : group,
+      chance: entry["chance"]?.double)
+  }
+}

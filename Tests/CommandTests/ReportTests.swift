@@ -1,0 +1,172 @@
+import Foundation
+import JSON
+import Testing
+
+/// `statex report` on runs, evaluations and experiments.
+@Suite(.serialized) struct ReportTests {
+  private let place: Workplace
+
+  init() throws { place = try Workplace() }
+
+  /// Writes a run directory of rows of metrics and evaluations.
+  private func run(
+    _ name: String, losses: [String], evaluations: [String] = [], title: String? = nil
+  ) throws {
+    try FileManager.default.createDirectory(
+      atPath: place.file(name), withIntermediateDirectories: true)
+    let rows = losses.enumerated().map { index, loss in
+      let rest = "\"grad_norm\": 1.5, \"tokens\": \((index + 1) * 100), \"tokens_per_second\": 50.0"
+      return "{\"step\": \(index + 1), \"loss\": \(loss), \(rest), \"seconds\": 2.0}\n"
+    }
+    try place.write(rows.joined(), name + "/metrics.jsonl")
+    if !evaluations.isEmpty {
+      let lines = evaluations.enumerated().map { "{\"step\": \(($0 + 1) * 2), \($1)}\n" }
+      try place.write(lines.joined(), name + "/evaluation.jsonl")
+    }
+    guard let title else { return }
+    try place.write(
+      """
+      run: {name: "\(title)", output: \(name)}
+      model: {config: {model_type: gla, hidden_size: 32, num_hidden_layers: 2, num_heads: 2, vocab_size: 64}}
+      data: {sequence_length: 16, sources: [{task: mqar, pairs: 2, vocab: 64}]}
+      train: {steps: 4, sequences_per_step: 1, segment_length: 16}
+      """, name + "/recipe.yaml")
+  }
+
+  private func task(_ name: String, _ value: Double, depths: Bool = false) -> String {
+    let score = "\"accuracy\": \(value), \"stderr\": 0.05, \"samples\": 20"
+    let depth = depths ? ", \"depths\": {\"0.1\": {\(score)}, \"1.0\": {\(score)}}" : ""
+    return "\"\(name)\": {\(score), \"chance\": 0.125, \"lengths\": {\"64\": {\(score)\(depth)}}}"
+  }
+
+  private func report(_ arguments: String...) throws -> String {
+    let done = try place.statex(["report"] + arguments)
+    #expect(done.code == 0 && done.errors.isEmpty, "\(done)")
+    return String(decoding: try place.bytes("report.html"), as: UTF8.self)
+  }
+
+  @Test func aRunsPageHasItsCurvesStatesAndRecipe() throws {
+    try run("one", losses: ["5.0", "4.0", "3.0"], title: "first <&> run")
+    let page = try report("one")
+    #expect(page.contains("first &lt;&amp;&gt; run") && !page.contains("<&>"))
+    for figure in ["loss", "gradient-norm", "throughput", "state-sizes"] {
+      #expect(page.contains("<figure id=\"\(figure)\">"), "\(figure)")
+    }
+    #expect(page.contains("data.sources.0.pairs") && page.contains("<td>300</td>"))
+    // Nothing was measured: no empty section.
+    #expect(!page.contains("Recall") && !page.contains("Needles"))
+    #expect(page.contains("<td>3.0000</td>") && page.contains("<td>6 s</td>"))
+    // The same inputs give the same bytes.
+    #expect(try report("one") == page)
+  }
+
+  @Test func runsAndEvaluationsAreShownSideBySide() throws {
+    try run(
+      "a", losses: ["5.0", "4.0"],
+      evaluations: ["\"tasks\": {\(task("mqar_4", 0.2))}", "\"tasks\": {\(task("mqar_4", 0.4))}"],
+      title: "A")
+    try run("b", losses: ["6.0"], title: "B")
+    try place.write(
+      "{\"tasks\": {\(task("mqar_4", 0.5)), \(task("mqar_8", 0.25)), \(task("niah_single_1", 1, depths: true))}}",
+      "b.json")
+    let page = try report("a", "B=b", "B=b.json")
+    // What both have in common, what differs, and scores of different tasks.
+    #expect(page.contains("Keys of the recipes that differ") && page.contains("run.name"))
+    #expect(
+      page.contains("<figure id=\"recall-mqar\">")
+        && page.contains("<figure id=\"progress-mqar-4\">"))
+    #expect(page.contains("<figure id=\"needles-niah-single-1-2\">"))
+    #expect(page.contains("40.0 \u{B1} 5.0") && page.contains("50.0 \u{B1} 5.0"))
+    #expect(page.contains("guessing: 12.5 %"))
+    // `niah_single_1` is a task, not one of a series.
+    #expect(!page.contains("recall-niah-single"))
+  }
+
+  @Test func numbersThatAreNotFiniteAreMarkedAndCounted() throws {
+    try run("one", losses: ["5.0", "null, \"nonfinite\": {\"loss\": \"nan\"}", "null", "3.0"])
+    let page = try report("one")
+    #expect(page.contains("class=\"lost\"") && page.contains("marked in red: one 2."))
+    #expect(!page.lowercased().contains("\"nan") && !page.contains(" nan"))
+  }
+
+  @Test func aRunThatJustBeganOrHoldsOneRowIsShown() throws {
+    try run("one", losses: ["5.0"])
+    #expect(try report("one").contains("<figure id=\"loss\">"))
+    try run("empty", losses: [], title: "empty")
+    let page = try report("empty")
+    #expect(!page.contains("<figure id=\"loss\">") && page.contains("<figure id=\"state-sizes\">"))
+  }
+
+  @Test func figuresAreFilesOfTheirOwn() throws {
+    try run("one", losses: ["5.0", "4.0"], title: "one")
+    let done = try place.statex("report", "one", "--figures", "figures", "--output", "r.html")
+    #expect(done.code == 0)
+    let svg = String(decoding: try place.bytes("figures/loss.svg"), as: UTF8.self)
+    #expect(svg.hasPrefix("<svg xmlns=") && svg.contains("<style>"))
+    let hasConverter = FileManager.default.isExecutableFile(atPath: "/usr/bin/rsvg-convert")
+    if hasConverter {
+      #expect(try place.bytes("figures/loss.png").prefix(4) == [0x89, 0x50, 0x4E, 0x47])
+      #expect(done.errors.isEmpty, "\(done.errors)")
+    } else {
+      #expect(done.errors.hasPrefix("warning: rsvg-convert is not installed"))
+    }
+  }
+
+  @Test func anExperimentIsShownByArm() throws {
+    let mean = { (value: Double) in "{\"mean\": \(value), \"deviation\": 0.02, \"values\": []}" }
+    let arm = { (name: String, recall: Double) in
+      """
+      {"family": "gla", "arm": "\(name)", "title": "\(name)", "seeds": [0, 1, 2], "steps": 8, "tokens": 4096,
+       "parameters": 1234567, "state_bytes": 4096, "decode_ms_per_token": null, "peak_memory_bytes": 7e7,
+       "wall_seconds": \(mean(12)), "text_nll": \(mean(1.2345)),
+       "recall": {"mqar_16": \(mean(recall)), "mqar_32": \(mean(recall / 2))},
+       "from_lpt": {"mqar_16": \(mean(recall - 0.5))}}
+      """
+    }
+    let tasks = ["mqar_16": 16, "mqar_32": 32].map { name, pairs in
+      "{\"name\": \"\(name)\", \"pairs\": \(pairs), \"chance\": 0.03125}"
+    }.sorted()
+    try FileManager.default.createDirectory(
+      atPath: place.file("runs"), withIntermediateDirectories: true)
+    let entry = "{\"family\": \"gla\", \"recall\": [\(tasks.joined(separator: ","))]}"
+    try place.write(
+      "{\"format\": \"statex-reproduce/1\", \"arms\": [\(entry)], \"summary\": [\(arm("lpt", 0.5)), \(arm("statex", 0.7))]}",
+      "runs/results.json")
+    let page = try report("runs")
+    #expect(
+      page.contains("<figure id=\"arms-gla-mqar\">")
+        && page.contains("<figure id=\"from-lpt-gla-mqar\">"))
+    #expect(page.contains("<figure id=\"text-loss-gla\">"))
+    #expect(page.contains("<td>70.0 \u{B1} 2.0</td>") && page.contains("<td>1,234,567</td>"))
+    try place.write("{\"format\": \"statex-reproduce/1\", \"summary\": [{}]}", "runs/results.json")
+    let bad = try place.statex("report", "runs")
+    #expect(bad.code == 65 && bad.errorLine?.contains("results.json: summary.0") == true, "\(bad)")
+    try place.write("{\"format\": \"statex-reproduce/9\"}", "runs/results.json")
+    #expect(try place.statex("report", "runs").code == 65)
+  }
+
+  @Test func whatCannotBeReadIsSaidInOneLine() throws {
+    func expect(_ code: Int32, _ text: String, _ arguments: String...) throws {
+      let done = try place.statex(["report"] + arguments)
+      #expect(done.code == code && done.errorLine?.contains(text) == true, "\(done)")
+      #expect(!FileManager.default.fileExists(atPath: place.file("report.html")))
+    }
+    try expect(74, "nowhere", "nowhere")
+    try expect(74, "nowhere", "A=nowhere")
+    try place.write("{}", "x.json")
+    try expect(65, "x.json", "x.json")
+    try FileManager.default.createDirectory(
+      atPath: place.file("folder"), withIntermediateDirectories: true)
+    try expect(65, "folder: not a run", "folder")
+    try run("one", losses: ["5.0"])
+    try expect(64, "another of that kind", "A=one", "A=one")
+    try run("bad", losses: ["5.0", "oops", "4.0"])
+    try expect(65, "bad/metrics.jsonl:2: not a row", "bad")
+    try run("worse", losses: ["5.0"], evaluations: ["\"tasks\": {}", "oops"])
+    try expect(65, "worse/evaluation.jsonl: line 2", "worse")
+    try run("empty", losses: [])
+    try expect(65, "nothing to report", "empty")
+    try expect(64, "Missing expected argument")
+    try expect(74, "nowhere/r.html", "one", "--output", "nowhere/r.html")
+  }
+}
