@@ -45,7 +45,7 @@ SWIFT_DIRS := Sources Tests Package.swift
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 	@echo
 	@echo "Variables: MARCH=$(MARCH) SCRATCH=$(SCRATCH) PARALLEL=$(PARALLEL)"
 

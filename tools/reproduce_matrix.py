@@ -64,6 +64,8 @@ ABLATIONS = [
     Arm("all_layers", "StateX, all layers", {"init": "reinitialize", "layers": {"every": 1}},
         families=SMALL_FAMILIES),
     Arm("half", "StateX, twice the state", per_family(HALF_EXPANSION, init="reinitialize"), families=SMALL_FAMILIES),
+    *(Arm(f"layer_{layer}", f"StateX, layer {layer}", {"init": "reinitialize", "layers": [layer]},
+          families=("gla-wide", "mamba2-wide")) for layer in range(4)),
     Arm("lpt_4x", "LPT, four times the tokens", steps=4),
     Arm("reinitialize_4x", "StateX, four times the tokens", {"init": "reinitialize"}, steps=4),
 ]
@@ -133,6 +135,6 @@ FULL = Matrix("full", 5, tasks([8, 16, 32, 64, 128, 256, 512], [8, 16, 32, 64, 1
                                [128, 256, 512, 1024, 2048, 4096, 8192]), 200, ARMS + ABLATIONS,
               families=tuple(FAMILIES))
 SHORT = ["train.sequences_per_step=2", "train.micro_batch=2", "train.schedule.warmup_steps=1"]
-SMOKE = Matrix("smoke", 1, tasks([8], [8], [40]), 4, ARMS, ["train.steps=4", *SHORT], SHORT, post_steps=3,
+SMOKE = Matrix("smoke", 1, tasks([8], [8], [40]), 4, ARMS + ABLATIONS, ["train.steps=4", *SHORT], SHORT, post_steps=3,
                probe=recall(8))
 MATRICES = {matrix.name: matrix for matrix in (SMALL, FULL, SMOKE)}

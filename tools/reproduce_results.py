@@ -59,18 +59,39 @@ def probed(job, arms: list[dict]) -> dict:
     report = json.loads(job.file(".probe.json").read_text())
     name = job.matrix.probe.name
     gains = {arm["expansion"]["layers"][0]: difference["difference"] for arm in arms
-             if (arm["family"], arm["seed"]) == (job.family, job.seed) and arm["arm"] in ("reinitialize", "other_layer")
-             and isinstance(arm["expansion"]["layers"], list)
+             if (arm["family"], arm["seed"]) == (job.family, job.seed) and expands_one_layer(arm)
              for difference in arm["from_lpt"] if difference["name"] == name}
     layers = [{"layer": layer["layer"], "accuracy_lost": layer["cuts"][0]["accuracy_lost"],
                "nll_gained": layer["cuts"][0]["nll_gained"],
                "effective_rank": [head["effective_rank"]["mean"] for head in layer["states"][name]],
                "gain": gains.get(layer["layer"])} for layer in report["layers"]]
-    known = gains and all(layer["gain"] is not None for layer in layers)
-    best = max(layers, key=lambda layer: layer["gain"])["layer"] if known else None
+    known = [layer["gain"] for layer in layers if layer["gain"] is not None]
+    is_whole = len(known) == len(layers)
+    best = max(layers, key=lambda layer: layer["gain"])["layer"] if is_whole else None
+    lost = [layer["accuracy_lost"]["mean"] for layer in layers]
     return {"family": job.family, "seed": job.seed, "report": str(job.file(".probe.json").relative_to(job.output)),
             "name": name, "layers": layers, "order": report["order"], "best": best,
-            "agrees": None if best is None else report["order"][0] == best}
+            "agrees": report["order"][0] == best if is_whole else None,
+            "correlation": rank_correlation(lost, known) if is_whole else None}
+
+
+def expands_one_layer(arm: dict) -> bool:
+    """Whether an arm is `reinitialize` of a single layer, at the tokens and the size of the others."""
+    name = arm["arm"]
+    single = name in ("reinitialize", "other_layer") or name.startswith("layer_")
+    return single and isinstance(arm["expansion"]["layers"], list)
+
+
+def rank_correlation(a: list[float], b: list[float]) -> float | None:
+    """Spearman's: the correlation of ranks, equal values sharing theirs; None where all of one are equal."""
+    def ranks(values: list[float]) -> list[float]:
+        return [sum(other < value for other in values) + sum(other == value for other in values) / 2 for value in values]
+    first, second = ranks(a), ranks(b)
+    if len(set(first)) < 2 or len(set(second)) < 2:
+        return None
+    mean = len(a) / 2
+    product = sum((x - mean) * (y - mean) for x, y in zip(first, second))
+    return product / (sum((x - mean) ** 2 for x in first) * sum((y - mean) ** 2 for y in second)) ** 0.5
 
 
 def scored(task, result: dict) -> dict:

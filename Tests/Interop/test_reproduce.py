@@ -10,6 +10,9 @@ import time
 import pytest
 from conftest import REPOSITORY
 
+sys.path.insert(0, str(REPOSITORY / "tools"))
+import reproduce_results as results  # noqa: E402
+
 DRIVER = REPOSITORY / "tools" / "reproduce.py"
 ARMS = ["lpt", "reinitialize", "other_layer", "control", "lpt_2x"]
 
@@ -42,8 +45,8 @@ def test_results_and_restart(start, tmp_path):
     process = start()
     output, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (0, "")
-    results = json.loads((tmp_path / "results.json").read_text())
-    arms = {(arm["family"], arm["arm"]): arm for arm in results["arms"]}
+    found = json.loads((tmp_path / "results.json").read_text())
+    arms = {(arm["family"], arm["arm"]): arm for arm in found["arms"]}
     assert arms.keys() == {(family, arm) for family in ("gla", "mamba2") for arm in ("base", *ARMS)}
     for (family, name), arm in arms.items():
         assert arm["steps"] == {"base": 4, "lpt_2x": 6}.get(name, 3) and arm["tokens"] == 2 * arm["steps"] * (
@@ -67,17 +70,18 @@ def test_results_and_restart(start, tmp_path):
                  for name in ARMS}
         assert first["lpt"]["loss"] == first["lpt_2x"]["loss"] != first["control"]["loss"]
         assert first["lpt"]["target_share.recall"] == first["reinitialize"]["target_share.recall"]
-    lpt = {line["family"]: line for line in results["summary"] if line["arm"] == "reinitialize"}["gla"]
+    lpt = {line["family"]: line for line in found["summary"] if line["arm"] == "reinitialize"}["gla"]
     values = arms["gla", "reinitialize"]["text"]["nll"] / arms["gla", "lpt"]["text"]["nll"] - 1
     assert lpt["from_lpt"]["text_nll_ratio"] == {"mean": values, "deviation": None, "values": [values]}
     assert "ten points on every seed, and text loss" in output and output.endswith((tmp_path / "table.txt").read_text())
 
     # The layer that is worth most to the base model, and the one whose expansion gained most.
-    for probe in results["probes"]:
+    for probe in found["probes"]:
         for arm in ("reinitialize", "other_layer"):
             (layer,) = arms[probe["family"], arm]["expansion"]["layers"]
             assert probe["layers"][layer]["gain"] == arms[probe["family"], arm]["from_lpt"][1]["difference"]
         assert probe["agrees"] == (probe["best"] == probe["order"][0])
+        assert probe["correlation"] in (None, -1, 1)
         assert json.loads((tmp_path / probe["report"]).read_text())["windows"] == [1]
 
     # Nothing is done twice.
@@ -97,8 +101,16 @@ def test_another_experiment_is_refused(start, tmp_path):
     assert errors.startswith(f"error: {place}/base.arm.json: of another recipe or matrix") and errors.count("\n") == 1
 
 
+def test_rank_correlation():
+    assert results.rank_correlation([0.1, 0.5, 0.2, 0.9], [3, 7, 4, 8]) == 1
+    assert results.rank_correlation([1, 2, 3], [9, 8, 7]) == -1
+    # scipy.stats.spearmanr([1, 2, 2, 4, 5], [2, 1, 4, 3, 5]).statistic
+    assert results.rank_correlation([1, 2, 2, 4, 5], [2, 1, 4, 3, 5]) == pytest.approx(0.6668859288553502, abs=1e-12)
+    assert results.rank_correlation([1, 1], [1, 2]) is None
+
+
 def test_wide_models(start, tmp_path):
-    process = start("--families", "gla-wide", "mamba2-wide", "--arms", "lpt", "reinitialize")
+    process = start("--families", "gla-wide", "mamba2-wide", "--arms", "lpt", "reinitialize", "layer_2")
     _, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (0, "")
     arms = {(arm["family"], arm["arm"]): arm for arm in json.loads((tmp_path / "results.json").read_text())["arms"]}
