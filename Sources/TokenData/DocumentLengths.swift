@@ -6,12 +6,10 @@ public struct DocumentLengths {
   /// Documents without tokens.
   public let emptyCount: Int
 
-  /// Measures a data set's documents; reads its index.
-  public init(_ tokens: MegatronTokens) {
-    let starts = tokens.documentStarts
-    let ends = starts.dropFirst() + [tokens.tokenCount]
-    sorted = zip(starts, ends).map { $1 - $0 }.sorted()
-    emptyCount = tokens.documentCount - starts.count
+  /// Measures the documents of some files; reads their indices.
+  public init(_ files: [MegatronTokens]) {
+    sorted = files.flatMap { file in file.documents.map(\.count) }.sorted()
+    emptyCount = files.reduce(0) { $0 + $1.documentCount - $1.documentStarts.count }
   }
 
   /// The smallest length that `percent` percent of the documents do not exceed, 0 being the shortest one.

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// A byte-pair encoding read from a Hugging Face `tokenizer.json`.
@@ -35,6 +36,20 @@ public final class HuggingFaceTokenizer: Tokenizer {
   public convenience init(path: String) throws(TokenDataError) {
     self.init(try TokenizerDefinition(path: path))
   }
+
+  /// The `contentHash` of the tokenizer at `path`, of which no more than its bytes is read.
+  ///
+  /// - Parameter path: a directory with a `tokenizer.json`, or the path of the file itself.
+  /// - Returns: nil where there is no such file.
+  /// - Throws: `.file`.
+  public static func contentHash(path: String) throws(TokenDataError) -> String? {
+    let file = TokenizerDefinition.file(path)
+    guard try TokenDataError.from(try FileSystem.exists(file)) else { return nil }
+    return TokenizerDefinition.hash(try TokenDataError.from(try MappedFile(path: file)))
+  }
+
+  /// The file that it was read from.
+  public var path: String? { definition.path }
 
   private init(_ definition: TokenizerDefinition) {
     self.definition = definition

@@ -51,6 +51,12 @@ public final class MegatronTokens {
   /// The position of each document's first token, ascending; documents without tokens are left out.
   public private(set) lazy var documentStarts = layout.documentStarts()
 
+  /// The positions of each document's tokens, ascending; documents without tokens are left out.
+  public var documents: [Range<Int>] {
+    let starts = documentStarts
+    return zip(starts, starts.dropFirst() + [tokenCount]).map { $0..<$1 }
+  }
+
   private let runs: [Run]
   private let bin: MappedFile
   /// Nil where there is none.

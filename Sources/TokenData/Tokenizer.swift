@@ -10,6 +10,9 @@ public protocol Tokenizer: AnyObject {
   /// `byte`.
   var contentHash: String { get }
 
+  /// The file that it was read from; nil for one that is built in.
+  var path: String? { get }
+
   /// Names the vocabulary and the rules, for fingerprints and reports.
   var identity: String { get }
 
@@ -50,6 +53,9 @@ public protocol Tokenizer: AnyObject {
 }
 
 extension Tokenizer {
+  /// One that is built in.
+  public var path: String? { nil }
+
   /// Appends the ids of a text to `output`, by way of a string.
   public func encode(
     utf8 bytes: UnsafeBufferPointer<UInt8>, addSpecial: Bool, appendingTo output: inout [Int32]

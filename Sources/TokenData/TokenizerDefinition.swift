@@ -33,18 +33,18 @@ struct TokenizerDefinition: Sendable {
   private(set) var beginningOfText: Int32?
   private(set) var endOfText: Int32?
 
-  private let path: String
+  /// The file.
+  let path: String
   /// Whether no symbol is left out: else its neighbours could meet.
   private var keepsEverySymbol = false
 
   /// Reads a `tokenizer.json`, or that of a directory.
   init(path file: String) throws(TokenDataError) {
-    let isFile = file.hasSuffix(".json")
-    path = isFile ? file : file + "/tokenizer.json"
-    let directory = isFile ? FileSystem.parent(of: file) : file
+    path = Self.file(file)
+    let directory = FileSystem.parent(of: path)
     name = URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent
     let contents = try TokenDataError.from(try MappedFile(path: path))
-    contentHash = XXH64.hexadecimal(XXH64.hash(contents.bytes))
+    contentHash = Self.hash(contents)
     let sections = try TokenizerSections(contents)
     let options = try sections.modelOptions()
     normalizer = try sections.normalizer()
@@ -58,6 +58,16 @@ struct TokenizerDefinition: Sendable {
     try buildSymbols(sections.vocabulary, options)
     try buildMerges(sections, options)
     try readConfiguration(directory + "/tokenizer_config.json", sections.vocabulary, added)
+  }
+
+  /// The `tokenizer.json` that a path means: itself, or that of the directory.
+  static func file(_ path: String) -> String {
+    path.hasSuffix(".json") ? path : path + "/tokenizer.json"
+  }
+
+  /// The hash that tells vocabularies apart.
+  static func hash(_ contents: MappedFile) -> String {
+    XXH64.hexadecimal(XXH64.hash(contents.bytes))
   }
 
   private static func search(

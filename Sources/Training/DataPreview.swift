@@ -23,6 +23,8 @@ public final class DataPreview {
     public var index: UInt64
     /// The documents it has tokens of; nil for samples of tasks.
     public var documents: ClosedRange<Int>?
+    /// The file that these are in, where the source has several.
+    public var file: String?
     /// Token ids that the model reads.
     public var inputs: [Int32]
     /// Token ids that it is to predict.
@@ -86,10 +88,13 @@ public final class DataPreview {
     _ number: UInt64, _ source: Int, _ buffer: SampleBuffer, step: Int
   ) -> Sample {
     let index = stream.origin(ofGlobalSample: number).index
+    let samples = stream.sources[source].samples
+    let documents = samples.documents(ofSample: index)
+    let hasSeveral = (samples as? TokenFileSource)?.files.count ?? 1 > 1
     return Sample(
       step: step, number: number, source: (stream.sources[source].name, source),
       epoch: stream.epoch(ofGlobalSample: number), index: index,
-      documents: stream.sources[source].samples.documents(ofSample: index)?.numbers,
+      documents: documents?.numbers, file: hasSeveral ? documents?.file : nil,
       inputs: Array(buffer.inputs), targets: Array(buffer.targets), weights: Array(buffer.weights))
   }
 
@@ -97,16 +102,27 @@ public final class DataPreview {
   ///
   /// - Parameters:
   ///   - source: which one.
-  ///   - name: the tokenizer of stored tokens, `byte` or a directory; nil for that of the pretrained model.
+  ///   - name: the tokenizer of stored tokens, `byte` or a directory; nil for the one that made them, or else that
+  ///     of the pretrained model.
   /// - Returns: nil for tasks on token ids, and for stored tokens without a tokenizer.
   /// - Throws: what loading a tokenizer can throw.
   public func tokenizer(ofSource source: Int, named name: String?) throws -> (any Tokenizer)? {
     switch recipe.data.sources[source].kind {
-    case .tokens: try name.map { try loadTokenizer($0) } ?? modelTokenizer(model)
+    case .tokens: try name.map { try loadTokenizer($0) } ?? storedTokenizer(ofSource: source)
     case .text: (stream.sources[source].samples as? TextSource)?.corpus.tokenizer
     case .task(let task):
       task.configuration.needsTokenizer
         ? try runTokenizer(task.tokenizer, model: model, user: "the task \(task.name)") : nil
     }
+  }
+  /// What made the tokens of a source, or else the pretrained model's.
+  private func storedTokenizer(ofSource source: Int) throws -> (any Tokenizer)? {
+    let files = (stream.sources[source].samples as? TokenFileSource)?.files ?? []
+    for manifest in files.compactMap(\.manifest) {
+      if let found = try manifest.tokenizer(orIn: model.directory.map { [$0] } ?? []) {
+        return found
+      }
+    }
+    return try modelTokenizer(model)
   }
 }

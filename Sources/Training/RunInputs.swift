@@ -1,4 +1,3 @@
-import Files
 import Kernels
 import LanguageModels
 import TokenData
@@ -33,19 +32,14 @@ struct RunInputs {
     try TrainingMemory.checkCountable(recipe, languageModel)
     data = try RunData(recipe, model: model)
     evaluation = try RunEvaluation(recipe, model: model)
-    mismatches = try Self.mismatches(model, data.files + evaluation.files)
+    let made = (data.files + evaluation.files).compactMap { file in
+      file.manifest.map { (file.prefix, $0.vocabulary) }
+    }
+    mismatches = try TokenManifest.mismatches(
+      of: made + data.texts.vocabularies, model: model.directory)
     memory = try TrainingMemory(
       recipe, languageModel, ranks: ranks, precision: precision,
       evaluation: evaluation.memory(languageModel), unexpanded: model.unexpandedCount)
-  }
-
-  private static func mismatches(_ model: RunModel, _ files: [MegatronTokens]) throws -> [String] {
-    let made = files.filter { $0.manifest != nil }
-    guard !made.isEmpty, let directory = model.directory,
-      try FileSystem.exists(directory + "/tokenizer.json")
-    else { return [] }
-    let vocabulary = try HuggingFaceTokenizer(path: directory).vocabulary
-    return made.compactMap { $0.manifest?.mismatch($0.prefix, model: vocabulary) }
   }
 }
 

@@ -41,6 +41,13 @@ final class RunTexts: @unchecked Sendable {
     return corpus
   }
 
+  /// What reads the texts that are not tokenized yet, by the texts' names.
+  var vocabularies: [(name: String, vocabulary: TokenManifest.Vocabulary)] {
+    sources.filter { $0.epochSampleCount == nil }.map { source in
+      (source.corpus.description, source.corpus.tokenizer.vocabulary)
+    }
+  }
+
   // MARK: In a run
 
   /// Starts to tokenize what is not tokenized yet; on the lead, which holds the run's lock.

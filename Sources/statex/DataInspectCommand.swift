@@ -7,15 +7,16 @@ extension DataCommand {
   /// `statex data inspect`: what a token file holds, or what a rank of a run will see.
   struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "inspect", abstract: "Show what a token file holds, or what a rank will see.",
+      commandName: "inspect", abstract: "Show what token files hold, or what a rank will see.",
       discussion: """
-        With PREFIX: counts, the lengths of documents and the largest id; with --tokenizer also the first \
-        documents as text. With --recipe: the samples that a rank will train on, made by the code that \
+        With files: counts, the lengths of documents, the largest id, and the first documents as text where \
+        --tokenizer is given or the tokenizer that made them is where it was. With --recipe: the samples that a rank will train on, made by the code that \
         training reads them with; targets that count in the loss are coloured on a terminal and in \
         [brackets] elsewhere, behind `->` where they are not the next token.
         """)
 
-    @Argument(help: "PREFIX of PREFIX.bin and PREFIX.idx; with --recipe its overrides.")
+    @Argument(
+      help: "PREFIX of .bin and .idx, .bin or .npy file, or pattern; with --recipe its overrides.")
     var arguments: [String] = []
 
     @Option(help: "A recipe, a YAML file.")
@@ -33,8 +34,14 @@ extension DataCommand {
     @Option(help: "Samples or documents to show (default 3).")
     var first: Int?
 
-    @Option(help: "What decodes stored tokens: a tokenizer.json, its directory, or `byte`.")
+    @Option(
+      help:
+        "What decodes stored tokens: a tokenizer.json, its directory, or `byte` (default: what made them)."
+    )
     var tokenizer: String?
+
+    @Option(help: "In files without an index, the id after which a document ends.")
+    var endOfText: Int32?
 
     @Option(help: "Tokens of each to show, about; 0 for all.")
     var tokens = 160
@@ -44,13 +51,19 @@ extension DataCommand {
 
     func validate() throws {
       if recipe == nil {
-        guard arguments.count == 1 else {
-          throw ValidationError("give one PREFIX, or --recipe FILE")
+        guard !arguments.isEmpty else {
+          throw ValidationError("give token files, or --recipe FILE")
         }
         for (option, value) in [("--rank", rank), ("--ranks", ranks), ("--step", step)]
         where value != nil {
           throw ValidationError("\(option) needs --recipe")
         }
+      }
+      guard endOfText ?? 0 >= 0 else {
+        throw ValidationError("--end-of-text must not be negative")
+      }
+      guard endOfText == nil || recipe == nil else {
+        throw ValidationError("--end-of-text: the recipe says it")
       }
       try requireCount(ranks ?? 1, "--ranks")
       try requireCount(step ?? 1, "--step")
@@ -64,10 +77,10 @@ extension DataCommand {
     func run() throws {
       let first = first ?? 3
       guard let recipe else {
-        let text = SampleText(
-          tokenizer: try tokenizer.map { try loadTokenizer($0) }, limit: tokens, style: .standard)
-        let file = try TokenFileDescription(arguments[0], first: first, text)
-        if json { printJSON(file.json) } else { print(file.text) }
+        let files = try TokenFileDescription(
+          TokenSelection(arguments, endOfText: endOfText), first: first, tokenizer: tokenizer,
+          limit: tokens)
+        if json { printJSON(files.json) } else { print(files.text) }
         return
       }
       let place = RankSamples.Place(

@@ -20,8 +20,19 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "A Hugging Face model directory, a run (its newest checkpoint), or a checkpoint.")
   var model: String
 
-  @Option(help: "Text to measure the loss on: PREFIX of PREFIX.bin and PREFIX.idx.")
-  var perplexity: String?
+  @Option(
+    help:
+      "Tokens to measure the loss on: PREFIX of .bin and .idx, .bin or .npy file, pattern (repeatable)."
+  )
+  var perplexity: [String] = []
+
+  @Option(help: "In token files without an index, the id after which a document ends.")
+  var endOfText: Int32?
+
+  @Option(
+    help:
+      "Measure the loss on the documents that `split: {held_out: FRACTION}` keeps from training.")
+  var heldOut: Double?
 
   @Option(help: "Tokens per sample.")
   var sequenceLength = 2048
@@ -63,7 +74,7 @@ struct EvaluateCommand: ParsableCommand {
   @OptionGroup var compute: ComputeOptions
 
   func validate() throws {
-    guard perplexity != nil || !task.isEmpty || !taskFile.isEmpty else {
+    guard !perplexity.isEmpty || !task.isEmpty || !taskFile.isEmpty else {
       throw ValidationError(
         "nothing to measure: give --perplexity PREFIX, --task NAME or --task-file DIR")
     }
@@ -76,9 +87,17 @@ struct EvaluateCommand: ParsableCommand {
     else {
       throw ValidationError("--haystack: no --task hides needles in a text")
     }
-    guard !(perToken || bitsPerByte) || perplexity != nil else {
-      throw ValidationError(
-        "\(perToken ? "--per-token" : "--bits-per-byte") needs --perplexity")
+    for (option, isGiven) in [
+      ("--per-token", perToken), ("--bits-per-byte", bitsPerByte),
+      ("--end-of-text", endOfText != nil), ("--held-out", heldOut != nil),
+    ] where isGiven && perplexity.isEmpty {
+      throw ValidationError("\(option) needs --perplexity")
+    }
+    guard endOfText ?? 0 >= 0 else {
+      throw ValidationError("--end-of-text must not be negative")
+    }
+    if let heldOut, !(heldOut > 0 && heldOut < 1) {
+      throw ValidationError("--held-out must be above 0 and below 1")
     }
   }
 
@@ -86,6 +105,7 @@ struct EvaluateCommand: ParsableCommand {
     try withRanks(threads: compute.threads) { ranks in
       var (plan, evaluated) = try ranks.together { try prepare() }
       evaluated.ranks = ranks
+      if ranks.leads { warn(plan.warnings) }
       if let sampleLog {
         let header = try ranks.together { try plan.header(evaluated.fingerprint, seed: seed) }
         let log = try SampleLog(path: sampleLog, header: header, ranks: ranks)
@@ -112,7 +132,7 @@ struct EvaluateCommand: ParsableCommand {
     plan.fileTasks = try taskFile.map { try FileTask(directory: $0) }
     try EvaluationTask.requireDistinctNames(
       plan.tasks.map(\.name) + plan.fileTasks.map(\.name)
-        + (perplexity == nil ? [] : ["perplexity"]))
+        + (perplexity.isEmpty ? [] : ["perplexity"]))
     for path in [json, sampleLog] { try path.map { try FileSystem.requireCreatable($0) } }
     let source = try ModelSource(model)
     if bitsPerByte || plan.needsTokenizer {
@@ -126,12 +146,21 @@ struct EvaluateCommand: ParsableCommand {
     for task in plan.fileTasks {
       try task.check(vocabulary: evaluated.model.vocabulary, tokenizer: plan.tokenizer)
     }
-    plan.text = perplexity.map {
-      EvaluationPlan.Text(
-        prefix: $0, sequenceLength: sequenceLength, limit: sequences, perToken: perToken,
-        countsBytes: bitsPerByte)
-    }
+    if !perplexity.isEmpty { try prepareText(&plan, source) }
     return (plan, evaluated)
+  }
+
+  private func prepareText(_ plan: inout EvaluationPlan, _ source: ModelSource) throws {
+    let part = heldOut.map { TokenSelection.Part.heldOut($0) } ?? .all
+    let selection = TokenSelection(perplexity, endOfText: endOfText, part: part)
+    let files = try selection.open()
+    plan.text = EvaluationPlan.Text(
+      selection: selection, fingerprint: selection.fingerprint(of: files),
+      sequenceLength: sequenceLength, limit: sequences, perToken: perToken,
+      countsBytes: bitsPerByte)
+    plan.warnings = try TokenManifest.mismatches(
+      of: files.compactMap { file in file.manifest.map { (file.prefix, $0.vocabulary) } },
+      model: source.companionDirectory)
   }
 }
 
@@ -139,7 +168,9 @@ struct EvaluateCommand: ParsableCommand {
 struct EvaluationPlan {
   /// Stored text to measure the loss on.
   struct Text {
-    let prefix: String
+    let selection: TokenSelection
+    /// Of the tokens.
+    let fingerprint: String
     let sequenceLength: Int
     let limit: Int?
     let perToken: Bool
@@ -150,6 +181,8 @@ struct EvaluationPlan {
   var tasks: [EvaluationTask] = []
   var fileTasks: [FileTask] = []
   var tokenizer: (any Tokenizer)?
+  /// What the user should know, a line each.
+  var warnings: [String] = []
 
   /// Whether a task works on text.
   var needsTokenizer: Bool {
@@ -163,7 +196,7 @@ struct EvaluationPlan {
     if let text {
       let perplexity = try evaluated.ranks.together {
         try Perplexity(
-          TokenSelection([text.prefix]), sequenceLength: text.sequenceLength, limit: text.limit,
+          text.selection, sequenceLength: text.sequenceLength, limit: text.limit,
           of: evaluated, tokenizer: text.countsBytes ? tokenizer : nil)
       }
       report.perplexity = try perplexity.measure(perToken: text.perToken)
@@ -184,12 +217,11 @@ struct EvaluationPlan {
       JSONMember("tokenizer", tokenizer.map { .string($0.identity) } ?? .null),
     ]
     if let text {
-      let fingerprint = try MegatronTokens(prefix: text.prefix).fingerprint().description
       members.append(
         JSONMember(
           "perplexity",
           .object([
-            JSONMember("text", .string(fingerprint)),
+            JSONMember("text", .string(text.fingerprint)),
             JSONMember("sequence_length", .integer(text.sequenceLength)),
             JSONMember("sequences", text.limit.map { .integer($0) } ?? .null),
             JSONMember("per_token", .bool(text.perToken)),

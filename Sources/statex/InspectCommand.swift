@@ -64,7 +64,7 @@ enum PathKind: String {
     case .checkpoint: try .checkpoint(path)
     case .run: try .run(path)
     case .safetensors: try .safetensors(path)
-    case .tokens: try .tokens(path)
+    case .tokens: try .tokens([path])
     }
   }
 }

@@ -162,14 +162,42 @@ extension PathDescription {
     return description
   }
 
-  /// The prefix of a Megatron data set, given the prefix or either file.
-  static func tokenPrefix(_ path: String) -> String {
-    path.hasSuffix(".idx") || path.hasSuffix(".bin") ? String(path.dropLast(4)) : path
+  /// Token files: their size and their first tokens.
+  ///
+  /// - Parameter names: prefixes, files or patterns.
+  /// - Returns: the facts; of several files also each one's.
+  /// - Throws: `TokenDataError`.
+  static func tokens(_ names: [String]) throws(TokenDataError) -> PathDescription {
+    try tokens(TokenSelection(names).open())
   }
 
-  /// A Megatron data set: its size and its first tokens, given the prefix or either file.
-  static func tokens(_ path: String) throws(TokenDataError) -> PathDescription {
-    let data = try MegatronTokens(prefix: tokenPrefix(path))
+  /// Token files that are open: their size and their first tokens.
+  ///
+  /// - Precondition: there is one at least.
+  static func tokens(_ files: [MegatronTokens]) throws(TokenDataError) -> PathDescription {
+    guard files.count > 1 else { return try tokens(files[0]) }
+    var description = PathDescription(
+      .tokens,
+      [
+        JSONMember("file_count", .integer(files.count)),
+        JSONMember("documents", .integer(files.reduce(0) { $0 + $1.documentCount })),
+        JSONMember("tokens", .integer(files.reduce(0) { $0 + $1.tokenCount })),
+        JSONMember(
+          "files",
+          .array(
+            try files.map { file throws(TokenDataError) in
+              .object(Array(try tokens(file).members.dropFirst()))
+            })),
+      ])
+    description.table = [["file", "documents", "tokens", "dtype"]]
+    for file in files {
+      description.table.append(
+        [file.prefix, "\(file.documentCount)", "\(file.tokenCount)", "\(file.element)"])
+    }
+    return description
+  }
+
+  private static func tokens(_ data: MegatronTokens) throws(TokenDataError) -> PathDescription {
     let first = UnsafeMutableBufferPointer<Int32>.allocate(capacity: min(16, data.tokenCount))
     defer { first.deallocate() }
     try data.read(from: 0, into: first, vocabularySize: nil)

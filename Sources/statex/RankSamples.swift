@@ -25,7 +25,7 @@ struct RankSamples {
   /// - Parameters:
   ///   - recipe: the run.
   ///   - place: what is looked at.
-  ///   - tokenizer: of stored tokens; nil for the pretrained model's.
+  ///   - tokenizer: of stored tokens; nil for the one that made them, or the pretrained model's.
   ///   - limit: tokens of a sample that are shown at most; 0 for all.
   /// - Throws: `CommandError.usage` for a step that the run does not have; what opening its data can throw.
   init(_ recipe: Recipe, _ place: Place, tokenizer: String?, limit: Int) throws {
@@ -62,6 +62,7 @@ struct RankSamples {
         documents.count == 1
         ? "  document \(documents.lowerBound)"
         : "  documents \(documents.lowerBound) to \(documents.upperBound)"
+      if let file = sample.file { head += " of \(file)" }
     }
     var facts = "  \(counted) of \(sample.targets.count) targets count"
     if counted > 0 {
@@ -92,6 +93,7 @@ struct RankSamples {
       members.append(
         JSONMember(
           "documents", .array([.integer(documents.lowerBound), .integer(documents.upperBound)])))
+      if let file = sample.file { members.append(JSONMember("file", .string(file))) }
     }
     members += [
       JSONMember("inputs", .array(sample.inputs.map { .integer($0) })),

@@ -2,46 +2,82 @@ import CommandSupport
 import JSON
 import TokenData
 
-/// What `data inspect` tells of a token file.
+/// What `data inspect` tells of token files.
 struct TokenFileDescription {
   private static let percents = [0, 1, 5, 25, 50, 75, 95, 99, 100]
 
   private var facts: PathDescription
   private let lengths: DocumentLengths
   /// The first documents, decoded.
-  private let samples: [(tokens: [Int32], text: String)]
+  private let samples: [Document]
   private let samplesText: String
 
-  /// Reads a file.
+  /// A document that is shown.
+  private struct Document {
+    /// Where it is; nil where there is one file only.
+    var file: String?
+    /// Its number there, counted from 0 without empty ones.
+    var number: Int
+    var tokens: [Int32]
+    var text: String
+  }
+
+  /// Reads files.
   ///
   /// - Parameters:
-  ///   - prefix: the pair's prefix, or either file.
+  ///   - selection: which.
   ///   - first: how many documents to decode.
-  ///   - text: how; its tokenizer may be nil for none.
+  ///   - tokenizer: with what; nil for the one that made the tokens, if that can be found.
+  ///   - limit: tokens of a document to show, about; 0 for all.
   /// - Throws: `TokenDataError`.
-  init(_ prefix: String, first: Int, _ text: SampleText) throws {
-    facts = try PathDescription.tokens(prefix)
-    let tokens = try MegatronTokens(prefix: PathDescription.tokenPrefix(prefix))
-    lengths = DocumentLengths(tokens)
+  init(_ selection: TokenSelection, first: Int, tokenizer: String?, limit: Int) throws {
+    let files = try selection.open()
+    facts = try PathDescription.tokens(files)
+    lengths = DocumentLengths(files)
     facts.members.append(
-      JSONMember("largest_id", tokens.largestID().map { .integer($0) } ?? .null))
+      JSONMember(
+        "largest_id", files.compactMap { $0.largestID() }.max().map { .integer($0) } ?? .null))
     facts.members.append(JSONMember("empty_documents", .integer(lengths.emptyCount)))
-    guard let tokenizer = text.tokenizer else {
+    guard let tokenizer = try Self.tokenizer(tokenizer, files) else {
       (samples, samplesText) = ([], "")
       return
     }
-    let starts = tokens.documentStarts
-    samples = try (0..<min(first, starts.count)).map { document in
-      let end = document + 1 < starts.count ? starts[document + 1] : tokens.tokenCount
-      let ids = UnsafeMutableBufferPointer<Int32>.allocate(capacity: end - starts[document])
-      defer { ids.deallocate() }
-      try tokens.read(
-        from: starts[document], into: ids, vocabularySize: tokenizer.vocabularySize)
-      return (Array(ids), tokenizer.decode(Array(ids)))
-    }
-    samplesText = samples.enumerated().map { number, sample in
-      "document \(number), \(sample.tokens.count) tokens\n" + text.lines(document: sample.tokens)
+    facts.members.append(JSONMember("decoded_with", .string(tokenizer.name)))
+    samples = try Self.documents(first, files, tokenizer)
+    let text = SampleText(tokenizer: tokenizer, limit: limit, style: .standard)
+    samplesText = samples.map { sample in
+      "document \(sample.number)" + (sample.file.map { " of \($0)" } ?? "")
+        + ", \(sample.tokens.count) tokens\n" + text.lines(document: sample.tokens)
     }.joined(separator: "\n")
+  }
+
+  private static func tokenizer(
+    _ name: String?, _ files: [MegatronTokens]
+  ) throws(TokenDataError) -> (any Tokenizer)? {
+    if let name { return try loadTokenizer(name) }
+    for file in files {
+      if let found = try file.manifest?.tokenizer() { return found }
+    }
+    return nil
+  }
+
+  private static func documents(
+    _ count: Int, _ files: [MegatronTokens], _ tokenizer: any Tokenizer
+  ) throws(TokenDataError) -> [Document] {
+    var documents: [Document] = []
+    for file in files {
+      for (number, range) in file.documents.enumerated() where documents.count < count {
+        let ids = UnsafeMutableBufferPointer<Int32>.allocate(capacity: range.count)
+        defer { ids.deallocate() }
+        try file.read(
+          from: range.lowerBound, into: ids, vocabularySize: tokenizer.vocabularySize)
+        documents.append(
+          Document(
+            file: files.count > 1 ? file.prefix : nil, number: number, tokens: Array(ids),
+            text: tokenizer.decode(Array(ids))))
+      }
+    }
+    return documents
   }
 
   /// Facts, percentiles and histogram, then the documents.
@@ -108,10 +144,12 @@ struct TokenFileDescription {
           "samples",
           .array(
             samples.map { sample in
-              .object([
-                JSONMember("tokens", .array(sample.tokens.map { .integer($0) })),
-                JSONMember("text", .string(sample.text)),
-              ])
+              .object(
+                (sample.file.map { [JSONMember("file", .string($0))] } ?? []) + [
+                  JSONMember("document", .integer(sample.number)),
+                  JSONMember("tokens", .array(sample.tokens.map { .integer($0) })),
+                  JSONMember("text", .string(sample.text)),
+                ])
             })))
     }
     return .object(members)

@@ -122,8 +122,8 @@ struct DataInspectTests {
   @Test(
     "wrong requests are one line",
     arguments: [
-      (["text", "--rank", "1"], 64, "--rank needs --recipe"), ([], 64, "give one PREFIX"),
-      (["text", "more"], 64, "give one PREFIX"),
+      (["text", "--rank", "1"], 64, "--rank needs --recipe"), ([], 64, "give token files"),
+      (["text", "more"], 74, "more.idx"),
       (
         ["--recipe", "r.yaml", "--rank", "2", "--ranks", "2"], 64, "--rank must be between 0 and 1"
       ),

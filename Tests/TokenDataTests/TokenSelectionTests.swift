@@ -207,12 +207,18 @@ import TokenData
     let tokens = try TokenSelection([directory.file("out")]).open()[0]
     #expect(tokens.manifest == made.manifest)
     #expect(tokens.wholeFile.hash() == made.manifest.tokens.hash)
-    #expect(made.manifest.mismatch("out", model: made.manifest.vocabulary) == nil)
-    let other = TokenManifest.Vocabulary(name: "gpt2", hash: "abc", size: 50_257)
+    let data = [(name: "out", vocabulary: made.manifest.vocabulary)]
+    #expect(try TokenManifest.mismatches(of: data, model: nil).isEmpty)
+    #expect(try TokenManifest.mismatches(of: data, model: directory.path).isEmpty)
+    let model = Fixtures.tokenizers + "/sentencepiece"
+    let vocabulary = try loadTokenizer(model).vocabulary
     #expect(
-      made.manifest.mismatch("out", model: other)
-        == "out was made with the tokenizer byte (byte, vocabulary 257), the model's is gpt2 (abc, "
-        + "vocabulary 50257)")
+      try TokenManifest.mismatches(of: data, model: model) == [
+        "out was made with the tokenizer byte (byte, vocabulary 257), the model's is sentencepiece "
+          + "(\(vocabulary.hash), vocabulary \(vocabulary.size))"
+      ])
+    #expect(
+      try TokenManifest.mismatches(of: [("a", vocabulary), data[0]], model: model).count == 1)
     // Another pair under the same name, without its manifest.
     let manifest = try directory.read("out.manifest.json")
     try write([[1, 2, 3]], "out", in: directory)

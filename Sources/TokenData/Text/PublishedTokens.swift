@@ -28,8 +28,8 @@ struct PublishedTokens: Equatable {
     do throws(FieldError) {
       let reader = try FieldReader(
         FieldValue(json: json, place: .source(path)), path: "", keys: nil)
-      documents = try reader.integer("documents", .atLeast(0), atMost: 1 << 60)
-      tokens = try reader.integer("tokens", .atLeast(0), atMost: 1 << 60)
+      documents = try reader.integer("documents", .atLeast(0), atMost: 1 << 48)
+      tokens = try reader.integer("tokens", .atLeast(0), atMost: 1 << 48)
     } catch {
       throw .invalid(path: path, field: "published", reason: error.description)
     }
@@ -67,14 +67,16 @@ struct PublishedLayout: TokenLayout {
     tokenCount = published.tokens
     runs = tokenCount > 0 ? [.init(start: 0, fileOffset: 0)] : []
     var (starts, count): ([Int], Int) = ([], 0)
+    var isBroken = false
     starts.reserveCapacity(documentCount)
     for document in 0..<documentCount {
       let length = Int32(
         littleEndian: lengths.bytes.loadUnaligned(fromByteOffset: 4 * document, as: Int32.self))
+      isBroken = isBroken || length < 0
       if length > 0 { starts.append(count) }
       count += Int(length)
     }
-    guard count == tokenCount else {
+    guard count == tokenCount, !isBroken else {
       throw .invalid(
         path: lengths.path, field: "contents",
         reason: "\(documentCount) documents have \(count) tokens, not \(tokenCount)")

@@ -21,6 +21,10 @@ public final class TextCorpus: @unchecked Sendable {
   public var fileCount: Int { inputs.count }
   /// Stands for all that decides its tokens.
   public let name: String
+  /// The first file, for people.
+  public var description: String {
+    inputs[0].path + (inputs.count > 1 ? " and \(inputs.count - 1) others" : "")
+  }
   /// What makes the ids.
   public let tokenizer: any Tokenizer
 

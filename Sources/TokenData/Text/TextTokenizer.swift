@@ -91,6 +91,7 @@ public struct TextTokenizer {
     _ inputs: [TextInput], progress: (Progress) -> Void = { _ in }
   ) throws(TokenDataError) -> Result {
     try checkEnds()
+    let tokenizerPath = try tokenizerPath()
     let settings = TokenizingSettings(
       vocabulary: tokenizer.vocabulary, reading: reading, ends: ends,
       longestDocument: longestDocument)
@@ -100,7 +101,8 @@ public struct TextTokenizer {
     do throws(TokenDataError) {
       try tokenize(inputs, output, &pass, progress)
       guard output.documentCount > 0 else { throw pass.nothing(inputs[0].path) }
-      let manifest = try output.complete(program: "statex \(programVersion)")
+      let manifest = try output.complete(
+        program: "statex \(programVersion)", tokenizerPath: tokenizerPath)
       return Result(
         manifest: manifest, skipped: pass.skipped, inputsTakenUp: pass.inputsTakenUp,
         empty: pass.empty)
@@ -108,6 +110,12 @@ public struct TextTokenizer {
       output.discardIfEmpty()
       throw error
     }
+  }
+
+  /// Where the tokenizer is found from any directory.
+  private func tokenizerPath() throws(TokenDataError) -> String? {
+    guard let path = tokenizer.path else { return nil }
+    return try TokenDataError.from(try FileSystem.canonical(path))
   }
 
   /// Requires that the tokenizer has the ids that stand around documents.

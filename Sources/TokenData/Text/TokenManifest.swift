@@ -73,6 +73,8 @@ public struct TokenManifest: Sendable, Equatable {
   public var program: String
   /// The tokenizer.
   public var vocabulary: Vocabulary
+  /// Where it was; nil for one that is built in.
+  public var tokenizerPath: String?
   /// How documents were taken from the sources.
   public var reading: TextReading
   /// Which ids stand around a document.
@@ -106,17 +108,40 @@ public struct TokenManifest: Sendable, Equatable {
     }
   }
 
-  /// A line for people when the ids were made with another tokenizer than a model's.
+  /// Lines for people about data that another tokenizer has made than the model's.
+  ///
+  /// The model's is read only where there is something to say; else its file is hashed.
   ///
   /// - Parameters:
-  ///   - prefix: of the data set.
-  ///   - model: the model's tokenizer.
-  /// - Returns: nil when it is the same.
-  public func mismatch(_ prefix: String, model: Vocabulary) -> String? {
-    guard vocabulary.hash != model.hash else { return nil }
-    return
-      "\(prefix) was made with the tokenizer \(vocabulary.name) (\(vocabulary.hash), vocabulary "
-      + "\(vocabulary.size)), the model's is \(model.name) (\(model.hash), vocabulary \(model.size))"
+  ///   - made: names of data, and what made them.
+  ///   - directory: the model's; nil where it has none.
+  /// - Returns: one line for each that differs; none where the model has no tokenizer.
+  /// - Throws: `TokenDataError` when the tokenizer cannot be read.
+  public static func mismatches(
+    of made: [(name: String, vocabulary: Vocabulary)], model directory: String?
+  ) throws(TokenDataError) -> [String] {
+    guard !made.isEmpty, let directory,
+      let hash = try HuggingFaceTokenizer.contentHash(path: directory)
+    else { return [] }
+    let others = made.filter { $0.vocabulary.hash != hash }
+    guard !others.isEmpty else { return [] }
+    let model = try HuggingFaceTokenizer(path: directory).vocabulary
+    return others.map { $0.vocabulary.mismatch($0.name, model: model) }
+  }
+
+  /// The tokenizer that made the ids, if it is still where it was.
+  ///
+  /// - Parameter others: further places to look at.
+  /// - Returns: nil where it is nowhere.
+  /// - Throws: `TokenDataError` when it cannot be read.
+  public func tokenizer(orIn others: [String] = []) throws(TokenDataError) -> (any Tokenizer)? {
+    let byte = ByteTokenizer()
+    if vocabulary.hash == byte.contentHash { return byte }
+    for path in (tokenizerPath.map { [$0] } ?? []) + others
+    where try HuggingFaceTokenizer.contentHash(path: path) == vocabulary.hash {
+      return try HuggingFaceTokenizer(path: path)
+    }
+    return nil
   }
 
   /// Where the manifest of a data set is.
@@ -130,10 +155,11 @@ extension TokenManifest {
 
   /// As stored.
   var json: JSONValue {
-    let head = [
-      JSONMember("format", .string(Self.format)), JSONMember("program", .string(program)),
-      JSONMember("tokenizer", vocabulary.json),
-    ]
+    let head =
+      [
+        JSONMember("format", .string(Self.format)), JSONMember("program", .string(program)),
+        JSONMember("tokenizer", vocabulary.json),
+      ] + (tokenizerPath.map { [JSONMember("tokenizer_path", .string($0))] } ?? [])
     return .object(
       head + reading.members + ends.members + [
         JSONMember("total", .object(counts.members)), JSONMember("bin", tokens.json),
@@ -168,6 +194,7 @@ extension TokenManifest {
     }
     program = try reader.text("program")
     vocabulary = try Vocabulary(reader.mapping("tokenizer"))
+    tokenizerPath = try reader.optionalText("tokenizer_path")
     reading = try TextReading(reader)
     ends = try DocumentEnds(reader)
     sources = []
@@ -178,6 +205,12 @@ extension TokenManifest {
 }
 
 extension TokenManifest.Vocabulary {
+  /// A line for people about data that it made, which a model with another one is to read.
+  func mismatch(_ data: String, model: Self) -> String {
+    "\(data) was made with the tokenizer \(name) (\(hash), vocabulary \(size)), the model's is "
+      + "\(model.name) (\(model.hash), vocabulary \(model.size))"
+  }
+
   var json: JSONValue {
     .object([
       JSONMember("name", .string(name)), JSONMember("xxh64", .string(hash)),

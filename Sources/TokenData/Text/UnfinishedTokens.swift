@@ -238,10 +238,14 @@ final class UnfinishedTokens {
 
   /// Puts the data set in its place, with its manifest, and removes the directory.
   ///
-  /// - Parameter program: the program's name and version.
+  /// - Parameters:
+  ///   - program: the program's name and version.
+  ///   - tokenizerPath: where the tokenizer is; nil for one that is built in.
   /// - Returns: the manifest.
   /// - Throws: `.file`; what was in the place before is there still, and the work can be taken up again.
-  func complete(program: String) throws(TokenDataError) -> TokenManifest {
+  func complete(
+    program: String, tokenizerPath: String?
+  ) throws(TokenDataError) -> TokenManifest {
     try save()
     do throws(FileError) {
       var ready = [prefix + ".bin": directory + "/tokens.bin"]
@@ -254,7 +258,8 @@ final class UnfinishedTokens {
       let set = try FileReplacement(targets, ready: ready)
       let index = try MegatronIndex.write(lengths, element, to: set.files[1])
       let manifest = TokenManifest(
-        program: program, vocabulary: settings.vocabulary, reading: settings.reading,
+        program: program, vocabulary: settings.vocabulary, tokenizerPath: tokenizerPath,
+        reading: settings.reading,
         ends: settings.ends, sources: sources,
         tokens: .init(byteCount: binBytes, hash: XXH64.hexadecimal(binHash.digest())), index: index)
       try set.files[0].write(manifest.json.encoded())
