@@ -61,7 +61,8 @@ let package = Package(
       name: "TensorStorage", dependencies: ["ErrorReporting"], swiftSettings: pointers),
     .target(name: "Files", dependencies: ["ErrorReporting", system], swiftSettings: pointers),
     .target(name: "JSON", dependencies: ["Files"], swiftSettings: pointers),
-    .target(name: "Fields", dependencies: ["ErrorReporting", "JSON"], swiftSettings: safe),
+    .target(
+      name: "Fields", dependencies: ["ErrorReporting", "Files", "JSON"], swiftSettings: safe),
     .target(
       name: "TensorFiles", dependencies: ["ErrorReporting", "Files", "JSON"],
       swiftSettings: pointers),

@@ -45,7 +45,10 @@ public struct BarPlot: Sendable {
     guard !values.isEmpty else { return nil }
     let (width, top, bottom) = (Figure.standardWidth, 46.0, 246.0)
     let tops = series.flatMap { one in
-      one.values.indices.map { (one.values[$0] ?? 0) + (error(one, $0) ?? 0) }
+      one.values.indices.flatMap { index in
+        let (value, error) = (one.values[index] ?? 0, error(one, index) ?? 0)
+        return value < 0 ? [value - error, value + error] : [value + error, max(value - error, 0)]
+      }
     }
     let y =
       isShare

@@ -14,7 +14,7 @@ package struct Report {
   ///   - title: the page's title; nil names the subjects.
   /// - Throws: `ReportError`, `FileError`, and what reading the parts of a run throws.
   package init(_ arguments: [String], title: String? = nil) throws {
-    let inputs = try ReportSubject.read(arguments)
+    let inputs = try ReportInputs(arguments)
     let subjects = inputs.subjects
     let names =
       subjects.map(\.title) + inputs.experiments.map { _ in "The experiment at small scale" }
@@ -25,6 +25,7 @@ package struct Report {
           SummarySection.section(subjects), RecallSection.section(subjects),
           NeedleSection.section(subjects), ProgressSection.section(subjects),
           TrainingSection.section(subjects), StateSection.section(subjects),
+          ProbeSection.section(subjects),
           RecipeSection.section(subjects), EnvironmentSection.section(subjects),
         ])
     guard !page.sections.isEmpty else {
@@ -32,11 +33,12 @@ package struct Report {
     }
   }
 
-  private static func subtitle(_ inputs: ReportSubject.Inputs) -> String {
+  private static func subtitle(_ inputs: ReportInputs) -> String {
     let counts = [
       (inputs.experiments.count, "experiment"),
       (inputs.subjects.filter { $0.run != nil }.count, "run"),
       (inputs.subjects.filter { $0.measured != nil }.count, "evaluation"),
+      (inputs.subjects.filter { $0.probe != nil }.count, "probe"),
     ]
     let parts = counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)\($0.0 == 1 ? "" : "s")" }
     return "A report of statex: " + parts.joined(separator: ", ")

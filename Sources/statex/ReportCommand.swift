@@ -9,8 +9,9 @@ struct ReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "report", abstract: "Write one HTML page about runs and evaluations.",
     discussion: """
-      RUN is a run directory, a report of `statex evaluate --json`, or a log of samples, each PATH or \
-      NAME=PATH; a run and an evaluation of the same NAME belong together. Example: statex report \
+      RUN is a run directory, a report of `statex evaluate --json` or `statex probe --json`, a log of \
+      samples, or the results of `make reproduce`, each PATH or NAME=PATH; what has the same NAME belongs \
+      together. Example: statex report \
       LPT=runs/lpt LPT=lpt.json StateX=runs/statex StateX=statex.json. The page needs no network and no \
       script, and the same inputs give the same bytes.
       """)

@@ -112,6 +112,31 @@ import Testing
     }
   }
 
+  @Test func whatAProbeFoundIsShownByLayer() throws {
+    try run("one", losses: ["5.0"], title: "one")
+    let layer = { (index: Int, lost: Double) in
+      """
+      {"layer": \(index), "state_shape": "2 x 4 x 8", "largest_rank": 4,
+       "states": {"mqar_4": [{"effective_rank": {"mean": 2.0, "stderr": 0.1}},
+                             {"effective_rank": {"mean": 3.0, "stderr": 0.1}}]},
+       "cuts": [{"name": "mqar_4", "window": 16, "accuracy_lost": {"mean": \(lost), "stderr": 0.01},
+                 "nll_gained": {"mean": 0.5, "stderr": 0.1}}]}
+      """
+    }
+    let head =
+      "{\"format\": \"statex-probe/1\", \"windows\": [16], \"intact\": [{\"name\": \"mqar_4\"}]"
+    try place.write(
+      head + ", \"layers\": [\(layer(0, -0.02)), \(layer(1, 0.25))], \"recommended\": [1]}",
+      "p.json")
+    let page = try report("one=one", "one=p.json")
+    #expect(page.contains("<figure id=\"probe-accuracy-lost-1-16\">"))
+    #expect(page.contains("<td>25.0 \u{B1} 1.0</td>") && page.contains("<td>-2.0 \u{B1} 1.0</td>"))
+    #expect(page.contains("<td>yes</td>") && page.contains("mqar_4, 1: 2.5"))
+    try place.write(head + "}", "p.json")
+    let bad = try place.statex("report", "p.json")
+    #expect(bad.code == 65 && bad.errorLine?.contains("p.json: needs `layers`") == true, "\(bad)")
+  }
+
   @Test func anExperimentIsShownByArm() throws {
     let mean = { (value: Double) in "{\"mean\": \(value), \"deviation\": 0.02, \"values\": []}" }
     let arm = { (name: String, recall: Double) in
@@ -157,7 +182,7 @@ import Testing
     try expect(65, "x.json", "x.json")
     try FileManager.default.createDirectory(
       atPath: place.file("folder"), withIntermediateDirectories: true)
-    try expect(65, "folder: not a run", "folder")
+    try expect(65, "folder: holds no recipe.yaml", "folder")
     try run("one", losses: ["5.0"])
     try expect(64, "another of that kind", "A=one", "A=one")
     try run("bad", losses: ["5.0", "oops", "4.0"])

@@ -63,8 +63,25 @@ struct FileTaskTests {
     ] {
       let found = problem(definition, [right])
       #expect(found?.contains(field) == true, "\(definition): \(found ?? "accepted")")
+      #expect(found?.hasPrefix(folder.path + "/task.json:1: ") == true, "\(found ?? "accepted")")
     }
     #expect(problem(choice, [right]) == nil)
+  }
+
+  @Test("a wrong field of task.json is on its own line")
+  func linesOfTheDefinition() {
+    for (definition, line, field) in [
+      ("\n\"kind\": \"multiple_choice\",\n\"metrics\": [\n\"acc\",\n7]", 5, "`metrics`"),
+      ("\n" + choice + ",\n\"match\": {\n\"strip\": 1}", 4, "`match.strip`"),
+      ("\n" + choice + ",\n\n\"mach\":\n{}", 4, "`mach`"),
+      ("\n" + choice + ",\n\"fewshot\": {\n\"seed\": 1}", 3, "`fewshot.k`"),
+    ] {
+      let found = problem(definition, [right])
+      #expect(
+        found?.hasPrefix("\(folder.path)/task.json:\(line): ") == true, "\(found ?? "accepted")")
+      #expect(found?.contains(field) == true, "\(found ?? "accepted")")
+    }
+    #expect(problem("\n" + choice + ",\n{", [right])?.contains("line 3") == true)
   }
 
   @Test("what cannot fit a length is said before anything runs")

@@ -40,8 +40,7 @@ private struct FileTaskReading {
     var hash = XXH64()
     let bytes = try InputFile.contents(of: path)
     bytes.withUnsafeBytes { hash.update($0) }
-    let json = try bytes.withUnsafeBytes { try JSONValue(parsing: $0, source: path) }
-    definition = FieldValue(json: json, place: .source(path))
+    definition = try FieldValue(parsingJSON: bytes, file: path)
     func lines(_ file: String) throws -> Lines {
       let contents = try Self.contents(of: file)
       return Lines(path: file, values: try Self.values(contents, file))
@@ -50,7 +49,10 @@ private struct FileTaskReading {
     let file =
       try FileSystem.exists(plain) || !FileSystem.exists(plain + ".zst") ? plain : plain + ".zst"
     data = try lines(file)
-    examples = try json["fewshot"]?["file"]?.string.map { try lines(folder + "/" + $0) }
+    examples =
+      if case .text(let file)? = definition["fewshot"]?["file"]?.kind {
+        try lines(folder + "/" + file)
+      } else { nil }
     for file in [data, examples] {
       for (_, value) in file?.values ?? [] {
         value.jsonValue.encoded().withUnsafeBytes { hash.update($0) }

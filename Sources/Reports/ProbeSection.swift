@@ -1,0 +1,145 @@
+import Charts
+import JSON
+
+/// What `statex probe` found of each layer: what its state holds, and what is lost without it.
+enum ProbeSection {
+  static func section(_ subjects: [ReportSubject]) -> Page.Section {
+    let probed = subjects.compactMap { subject in subject.probe.map { (subject, $0) } }
+    return Page.Section(
+      "What each layer remembers",
+      probed.flatMap { subject, probe -> [Page.Part] in
+        let figures =
+          probe.windows.flatMap { window in
+            [
+              cuts(
+                subject, probe, window, "accuracy_lost", "Recall lost", "points of accuracy", 100),
+              cuts(subject, probe, window, "nll_gained", "Loss gained", "nats a token", 1),
+            ]
+          } + [ranks(subject, probe)]
+        return [.figures(figures.compactMap { $0 }), .table(table(subject, probe))]
+      })
+  }
+
+  // MARK: Figures
+
+  private static func cuts(
+    _ subject: ReportSubject, _ probe: ProbedLayers, _ window: Int, _ key: String, _ title: String,
+    _ axis: String, _ factor: Double
+  ) -> Figure? {
+    let plot = BarPlot(
+      name: "probe-\(slug(key))-\(subject.index + 1)-\(window)",
+      title: "\(title): \(subject.title)", axes: ("layer", axis), categories: probe.names,
+      probe.tasks.enumerated().map { index, task in
+        let found = probe.layers.map { ProbedLayers.cut($0, task, window)?[key] }
+        return BarPlot.Series(
+          task, index: index, found.map { $0?["mean"]?.double.map { $0 * factor } },
+          errors: found.map { $0?["stderr"]?.double.map { $0 * factor } })
+      })
+    return plot.figure(
+      caption: "\(title) by \(subject.title) when one layer forgets its state every "
+        + "\(window == 1 ? "token" : "\(window) tokens"), layer by layer. Bars are one standard error to either side."
+    )
+  }
+
+  private static func ranks(_ subject: ReportSubject, _ probe: ProbedLayers) -> Figure? {
+    let plot = BarPlot(
+      name: "probe-rank-\(subject.index + 1)", title: "Effective rank: \(subject.title)",
+      axes: ("layer", "mean over heads"), categories: probe.names,
+      probe.tasks.enumerated().map { index, task in
+        BarPlot.Series(
+          task, index: index, probe.layers.map { ProbedLayers.rank($0, task) })
+      })
+    return plot.figure(
+      caption:
+        "Effective rank of the state of \(subject.title) at the end of a sample, mean over a layer's heads."
+    )
+  }
+
+  // MARK: Table
+
+  private static func table(_ subject: ReportSubject, _ probe: ProbedLayers) -> Page.Table {
+    let window = probe.windows[0]
+    let rows = zip(probe.names, probe.layers).map { name, layer in
+      [
+        name, layer["state_shape"]?.string ?? "-",
+        layer["largest_rank"]?.integer(as: Int.self).map(String.init) ?? "-",
+      ]
+        + probe.tasks.flatMap { task in
+          let cut = ProbedLayers.cut(layer, task, window)
+          return [
+            text(cut?["accuracy_lost"], 100, 1), text(cut?["nll_gained"], 1, 4),
+          ]
+        }
+        + [probe.recommended.contains(name) ? "yes" : ""]
+    }
+    let columns = probe.tasks.flatMap { ["\($0): points lost", "\($0): nats gained"] }
+    return Page.Table(
+      "\(subject.title): what is lost when a layer forgets every \(window == 1 ? "token" : "\(window) tokens"), "
+        + "with standard errors; the last column is what the probe recommends to expand.",
+      head: ["layer", "state", "largest rank"] + columns + ["expand"], rows)
+  }
+
+  private static func text(_ json: JSONValue?, _ factor: Double, _ decimals: Int) -> String {
+    guard let mean = json?["mean"]?.double else { return "-" }
+    let error = json?["stderr"]?.double.map {
+      " \u{B1} " + NumberText.fixed($0 * factor, decimals)
+    }
+    return NumberText.fixed(mean * factor, decimals) + (error ?? "")
+  }
+}
+
+/// A report of `statex probe` (docs/evaluation.md).
+struct ProbedLayers {
+  /// Entries of the layers, in their order.
+  let layers: [JSONValue]
+  /// Numbers of the layers.
+  let names: [String]
+  /// What was measured, in the order of the report.
+  let tasks: [String]
+  /// After how many tokens a layer forgot; at least one.
+  let windows: [Int]
+  /// Numbers of the layers that the probe recommends.
+  let recommended: Set<String>
+
+  private static let format = "statex-probe/1"
+
+  /// Reads a report.
+  ///
+  /// - Returns: nil for a file that is none.
+  /// - Throws: `ReportError.data` for one that cannot be understood.
+  init?(_ json: JSONValue, _ path: String) throws(ReportError) {
+    guard let format = json["format"]?.string, format.hasPrefix("statex-probe/") else {
+      return nil
+    }
+    guard format == Self.format else {
+      throw .data(path, "format: \(format) is not \(Self.format); use a newer statex")
+    }
+    guard let layers = json["layers"]?.array, !layers.isEmpty,
+      case let windows = (json["windows"]?.array ?? []).compactMap({ $0.integer(as: Int.self) }),
+      !windows.isEmpty
+    else { throw .data(path, "needs `layers` and `windows`") }
+    (self.layers, self.windows) = (layers, windows)
+    names = layers.enumerated().map { index, layer in
+      "\(layer["layer"]?.integer(as: Int.self) ?? index)"
+    }
+    var tasks: [String] = []
+    for name in (json["intact"]?.array ?? []).compactMap({ $0["name"]?.string })
+    where !tasks.contains(name) { tasks.append(name) }
+    self.tasks = tasks
+    recommended = Set(
+      (json["recommended"]?.array ?? []).compactMap { $0.integer(as: Int.self).map(String.init) })
+  }
+
+  /// What was lost in a layer.
+  static func cut(_ layer: JSONValue, _ task: String, _ window: Int) -> JSONValue? {
+    layer["cuts"]?.array?.first { $0["name"]?.string == task && $0["window"]?.integer() == window }
+  }
+
+  /// The mean effective rank of a layer's heads.
+  static func rank(_ layer: JSONValue, _ task: String) -> Double? {
+    let ranks = (layer["states"]?[task]?.array ?? []).compactMap {
+      $0["effective_rank"]?["mean"]?.double
+    }
+    return ranks.isEmpty ? nil : ranks.reduce(0, +) / Double(ranks.count)
+  }
+}
