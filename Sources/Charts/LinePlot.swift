@@ -102,7 +102,8 @@ public struct LinePlot: Sendable {
       let names = hasLegend ? 8 : (drawn.map { textWidth($0.name) * 1.06 }.max() ?? 0) + 14
       let (left, right) = (max(labels, 18) + 12, width - max(names, 12))
       let places = Scale(
-        over: points.map(\.x), plot.kinds.x, ends: (left, right), ticks: 6, isTight: true)
+        over: Self.places(points, plot.kinds.x), plot.kinds.x, ends: (left, right), ticks: 6,
+        isTight: true)
       x = Scale(places.kind, places.domain, ends: places.ends, ticks: plot.marks ?? places.ticks)
       let legend = PlotFrame.legend(
         hasLegend ? drawn.map { ($0.index, $0.name) } : [], y: bottom + 58, width: width)
@@ -110,6 +111,15 @@ public struct LinePlot: Sendable {
       frame = PlotFrame(
         size: (width, bottom + 44 + legend.height), left: left, right: right, top: top,
         bottom: bottom)
+    }
+
+    /// The points' places, with 0 where a linear axis begins next to it.
+    private static func places(_ points: [Point], _ kind: Scale.Kind) -> [Double] {
+      let places = points.map(\.x).filter(\.isFinite)
+      guard kind == .linear, let low = places.min(), let high = places.max(), low > 0,
+        low < high / 5
+      else { return places }
+      return [0] + places
     }
   }
 

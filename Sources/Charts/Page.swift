@@ -204,7 +204,7 @@ public struct Page: Sendable {
     @media print {
       body { font-size: 10pt } header, main { max-width: none; padding: 0 } nav { display: none }
       .figures { grid-template-columns: 1fr 1fr; gap: 12pt 16pt } .scroll { overflow: visible }
-      table { font-size: 8.5pt } th, td { white-space: normal } h2 { break-after: avoid }
+      table, figcaption, .caption { font-size: 8.5pt } th, td { white-space: normal } h2 { break-after: avoid }
       tr, figure { break-inside: avoid }
     }
 

@@ -35,12 +35,11 @@ struct Reproduction {
   }
 
   /// A task as it was measured.
-  struct Task: Hashable {
+  struct Task {
     let name: String
-    /// What is varied within a group of tasks; nil where nothing is.
-    let pairs: Int?
-    /// The tasks that differ in `pairs` alone have one group.
+    /// The kind of task: measurements of one kind differ in pairs or in length.
     let group: String
+    let (pairs, length): (Int?, Int?)
     let chance: Double?
   }
 
@@ -89,7 +88,10 @@ struct Reproduction {
     var (tasks, names) = ([Task](), Set<String>())
     for entry in (json["arms"]?.array ?? []).flatMap({ $0["recall"]?.array ?? [] }) {
       guard let name = entry["name"]?.string, names.insert(name).inserted else { continue }
-      tasks.append(Self.task(name, entry))
+      tasks.append(
+        Task(
+          name: name, group: entry["task"]?.string ?? name, pairs: entry["pairs"]?.integer(),
+          length: entry["length"]?.integer(), chance: entry["chance"]?.double))
     }
     self.tasks = tasks
     facts = ["matrix", "version", "processor", "jobs", "wall_seconds"].compactMap { name in
@@ -98,15 +100,5 @@ struct Reproduction {
       default: nil
       }
     }
-  }
-
-  /// A task of its entry: what its name says beside the number of pairs is the group.
-  private static func task(_ name: String, _ entry: JSONValue) -> Task {
-    let pairs = entry["pairs"]?.integer(as: Int.self)
-    let parts = name.split(separator: "_").map(String.init)
-    let group = parts.filter { Int($0) == nil || Int($0) != pairs }.joined(separator: "_")
-    return Task(
-      name: name, pairs: pairs, group: group.isEmpty ? name : group,
-      chance: entry["chance"]?.double)
   }
 }

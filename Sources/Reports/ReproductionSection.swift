@@ -21,7 +21,7 @@ enum ReproductionSection {
     for task in measured where !groups.contains(task.group) { groups.append(task.group) }
     var figures = groups.flatMap { group -> [Figure?] in
       let members = measured.filter { $0.group == group }
-      return [overPairs(family, group, arms, members)]
+      return [curves(family, group, arms, members)]
         + (members.count > 8 ? [] : [differences(family, group, arms, members)])
     }
     figures.append(textLoss(family, arms))
@@ -37,33 +37,43 @@ enum ReproductionSection {
 
   private static let note = "Bands and bars are one standard deviation over seeds to either side."
 
-  private static func overPairs(
+  private static func curves(
     _ family: String, _ group: String, _ arms: [Reproduction.Arm], _ tasks: [Reproduction.Task]
   ) -> Figure? {
-    let members = tasks.filter { $0.pairs ?? 0 > 0 }
-    guard members.count > 1 else { return byArm(family, group, arms, tasks) }
+    guard let axis = axis(of: tasks) else { return byArm(family, group, arms, tasks) }
     var plot = LinePlot(
       name: "arms-\(slug(family))-\(slug(group))", title: "\(family): \(group)",
-      axes: ("key-value pairs in the context", "recall, percent"),
+      axes: (axis.name, "recall, percent"),
       arms.enumerated().map { index, arm in
         LinePlot.Series(
           arm.title, index: index,
-          members.compactMap { task in
+          zip(axis.places, tasks).compactMap { place, task in
             arm.recall(task).map {
-              LinePlot.Point(x: Double(task.pairs ?? 0), y: $0.mean, band: $0.band)
+              LinePlot.Point(x: Double(place), y: $0.mean, band: $0.band)
             }
           }.sorted { $0.x < $1.x })
       })
     plot.kinds.x = .logarithmic
-    plot.marks = Set(members.compactMap { $0.pairs.map(Double.init) }).sorted()
+    plot.marks = axis.places.map(Double.init).sorted()
     (plot.isShare, plot.hasMarkers) = (true, true)
-    let chances = Set(members.compactMap(\.chance))
+    let chances = Set(tasks.compactMap(\.chance))
     if chances.count == 1, let chance = chances.first {
       plot.rules = [("guessing: \(NumberText.percent(chance)) %", chance)]
     }
     return plot.figure(
       caption: "\(group) of \(family), mean over seeds. \(note)"
         + (plot.rules.first.map { " Dotted: \($0.name)." } ?? ""))
+  }
+
+  /// What the tasks of a group differ in: pairs, else length; nil where neither tells all apart.
+  private static func axis(of tasks: [Reproduction.Task]) -> (name: String, places: [Int])? {
+    let choices = [
+      ("key-value pairs in the context", tasks.compactMap(\.pairs)),
+      ("tokens of a sample", tasks.compactMap(\.length)),
+    ]
+    return choices.first { _, places in
+      tasks.count > 1 && Set(places).count == tasks.count && places.allSatisfy { $0 > 0 }
+    }
   }
 
   private static func byArm(

@@ -149,7 +149,7 @@ import Testing
       """
     }
     let tasks = ["mqar_16": 16, "mqar_32": 32].map { name, pairs in
-      "{\"name\": \"\(name)\", \"pairs\": \(pairs), \"chance\": 0.03125}"
+      "{\"name\": \"\(name)\", \"task\": \"mqar\", \"pairs\": \(pairs), \"chance\": 0.03125}"
     }.sorted()
     try FileManager.default.createDirectory(
       atPath: place.file("runs"), withIntermediateDirectories: true)
