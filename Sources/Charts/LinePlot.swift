@@ -156,7 +156,7 @@ public struct LinePlot: Sendable {
     "\(coordinate(layout.x.position(point.x))) \(coordinate(layout.y.clamped(point.y)))"
   }
 
-  /// The area between the bands' ends; a bar where a point stands alone.
+  /// The area between the bands' ends; bars where a point stands alone, and where areas would hide each other.
   private func band(_ run: ArraySlice<Point>, _ layout: Layout) -> [String] {
     let edges = run.compactMap { point in
       point.band.map { band in
@@ -167,9 +167,9 @@ public struct LinePlot: Sendable {
         )
       }
     }
-    guard let first = edges.first else { return [] }
-    if edges.count == 1 {
-      return ["<path class=\"error stroke\" d=\"M\(first.x) \(first.low)V\(first.high)\"/>"]
+    guard !edges.isEmpty else { return [] }
+    if edges.count == 1 || hasMarkers && series.count > 4 {
+      return edges.map { "<path class=\"error stroke\" d=\"M\($0.x) \($0.low)V\($0.high)\"/>" }
     }
     let outline =
       edges.map { "\($0.x) \($0.high)" } + edges.reversed().map { "\($0.x) \($0.low)" }

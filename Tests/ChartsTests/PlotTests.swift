@@ -59,6 +59,20 @@ import Testing
     #expect(!figure.inline.contains("class=\"line"))
   }
 
+  @Test func manySeriesHaveBarsInsteadOfAreas() throws {
+    func elements(_ count: Int, _ kind: String) throws -> Int {
+      var plot = plot(
+        (0..<count).map { index in
+          .init("\(index)", index: index, [0, 1].map { .init(x: $0, y: 2, band: 1...3) })
+        })
+      plot.hasMarkers = true
+      let figure = try #require(plot.figure(caption: ""))
+      return figure.inline.components(separatedBy: "class=\"\(kind)\"").count - 1
+    }
+    #expect(try elements(4, "band fill") == 4 && elements(4, "error stroke") == 0)
+    #expect(try elements(5, "band fill") == 0 && elements(5, "error stroke") == 10)
+  }
+
   @Test func barsBeginAtZeroAndEndAtTheirValues() throws {
     let figure = try #require(
       BarPlot(
