@@ -230,7 +230,7 @@ def verdict(lines: list[dict]) -> str:
 
 
 def claim(line: dict, lpt: dict, twice: dict | None) -> str:
-    """One arm against LPT of the same tokens, on the task with the largest difference below saturation."""
+    """One arm against LPT of the same tokens, on the task with the largest mean difference below saturation."""
     pairs = [(line["seeds"].index(seed), lpt["seeds"].index(seed)) for seed in line["seeds"] if seed in lpt["seeds"]]
 
     def values(name: str) -> list[float]:
@@ -245,7 +245,7 @@ def claim(line: dict, lpt: dict, twice: dict | None) -> str:
     loss = statistics.fmean(line["text_nll"]["values"][a] / lpt["text_nll"]["values"][b] - 1 for a, b in pairs)
     found = values(name)
     holds = ", ".join(f"{what} {'yes' if value >= 0.1 and loss <= 0.01 else 'no'}" for what, value in (
-        ("in the mean", statistics.fmean(found)), ("on every seed", min(found))))
+        ("in the mean", statistics.fmean(found)), ("on every seed of some task", max(min(values(name)) for name in below))))
     before, after = both(name)
     beside = f"; {twice['title']}: {100 * twice['recall'][name]['mean']:.1f} ({len(twice['seeds'])} seeds)" if twice else ""
     each = " ".join(f"{100 * value:+.1f}" for value in found)
