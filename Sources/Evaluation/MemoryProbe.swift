@@ -51,7 +51,9 @@ public struct MemoryProbe {
     self.windows = windows
   }
 
-  /// Measures; collective. It runs every sample `1 + layers x windows` times.
+  /// Measures; collective.
+  ///
+  /// It runs every sample `1 + layers x windows` times.
   ///
   /// - Throws: `EvaluationError.notFinite`, `.interrupted`; what the sources throw.
   public func measure(_ subjects: [Subject]) throws -> ProbeReport {
@@ -169,6 +171,7 @@ extension EvaluationTask {
   ///   - vocabulary: ids of the model.
   ///   - seed: what the samples are drawn from.
   ///   - tokenizer: the model's; only tasks on text need one.
+  /// - Returns: the subjects, in the order of the lengths.
   /// - Throws: `RecallTaskError`, or `EvaluationError.vocabulary`.
   public func subjects(
     vocabulary: Int, seed: UInt64, tokenizer: (any Tokenizer)?

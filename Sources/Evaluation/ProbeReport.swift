@@ -137,6 +137,7 @@ extension ProbeReport {
   /// The report as docs/evaluation.md describes it.
   ///
   /// - Parameter chosen: how many layers are recommended.
+  /// - Returns: an object.
   public func json(choosing chosen: Int) -> JSONValue {
     .object([
       JSONMember("format", .string("statex-probe/1")),

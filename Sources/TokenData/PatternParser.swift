@@ -27,6 +27,10 @@ package struct PatternParser {
   private let scalars: [Unicode.Scalar]
   private var position = 0
   private var ignoresCase = false
+  private var depth = 0
+
+  /// Groups and sets within each other at most.
+  private static let deepest = 64
 
   private init(_ text: String) { scalars = Array(text.unicodeScalars) }
 
@@ -111,8 +115,8 @@ package struct PatternParser {
   // MARK: - Atoms
 
   private mutating func atom() throws(Failure) -> PatternNode {
-    if take("(") { return try group() }
-    if take("[") { return .set(try set()) }
+    if take("(") { return try nested { (parser) throws(Failure) in try parser.group() } }
+    if take("[") { return .set(try nested { (parser) throws(Failure) in try parser.set() }) }
     if take(".") { return .set(ScalarSet(0x0A).inverted) }
     if next == "\\" { return .set(try escape()) }
     guard let scalar = next else { throw failure("an end") }
@@ -121,6 +125,19 @@ package struct PatternParser {
     }
     position += 1
     return .set(try folded(ScalarSet(scalar.value)))
+  }
+
+  /// One level deeper; every group and every set is one.
+  private mutating func nested<Value>(
+    _ body: (inout PatternParser) throws(Failure) -> Value
+  ) throws(Failure) -> Value {
+    guard depth < Self.deepest else {
+      throw failure("more than \(Self.deepest) groups or sets within each other")
+    }
+    depth += 1
+    let value = try body(&self)
+    depth -= 1
+    return value
   }
 
   private mutating func group() throws(Failure) -> PatternNode {
@@ -189,7 +206,7 @@ package struct PatternParser {
       isEmpty = false
       if take("[") {
         if next == ":" { throw failure("a POSIX bracket") }
-        result = result.union(try set())
+        result = result.union(try nested { (parser) throws(Failure) in try parser.set() })
         continue
       }
       if take("&&") { throw failure("an intersection of sets") }

@@ -96,15 +96,18 @@ struct TokenDecoder: Sendable {
   ) -> [UInt8] {
     text.withUnsafeBufferPointer { text in
       var (low, high) = (0, text.count)
-      for _ in 0..<start where low < high {
+      var (leading, trailing) = (0, 0)
+      while leading < start, low < high {
         let (value, length) = UTF8Scalars.decode(text, low)
         if value != scalar { break }
         low += length
+        leading += 1
       }
-      for _ in 0..<stop where low < high {
+      while trailing < stop, low < high {
         let (value, length) = UTF8Scalars.decodeBefore(text, high)
         if value != scalar { break }
         high -= length
+        trailing += 1
       }
       return Array(text[low..<high])
     }

@@ -39,6 +39,14 @@ extension TokenizerSections {
     return scalar
   }
 
+  private func count(_ component: JSONValue, _ name: String) throws(TokenDataError) -> Int {
+    guard let value = component[name] else { return 0 }
+    guard let count = value.integer(), count >= 0 else {
+      throw invalid("\(type(component)).\(name)", "is not a number of characters")
+    }
+    return count
+  }
+
   /// The member `pattern`: `{"String": ...}` or `{"Regex": ...}`.
   private func pattern(
     _ component: JSONValue, alphabet: Pattern.Alphabet = .text
@@ -195,7 +203,7 @@ extension TokenizerSections {
         steps.append(
           .strip(
             try scalar(component, "content").value,
-            start: component["start"]?.integer() ?? 0, stop: component["stop"]?.integer() ?? 0))
+            start: try count(component, "start"), stop: try count(component, "stop")))
       case let type:
         throw unsupported(
           "decoder \(type)",

@@ -11,14 +11,25 @@ import TensorStorage
 /// out among them, the moments of `optimizer_sharding: zero1`, exists once and cannot be compared.
 ///
 /// XXH64 misses one random difference in 1.8e19. Costs one read of the memory, on all threads.
+///
+/// Where a rank updates a part and hands it to the others, what flips in that part between the comparison and
+/// the update is in all copies afterwards. The rank therefore looks at its part once more when it need not wait
+/// for anyone any longer (`lookAgain`), and tells the others at the next comparison.
 final class ReplicaCheck {
   private let stores: [CheckpointStore]
   private let pieces: [TensorPiece]
   private let bytes: UnsafeMutablePointer<UnsafeRawBufferPointer>
   private let hashes: UnsafeMutableBufferPointer<UInt64>
+  /// The pieces that hold something of the part that only this rank updates.
+  private let own: UnsafeMutableBufferPointer<Int>
+  private let again: UnsafeMutableBufferPointer<UInt64>
+  /// The first of them that changed after it was compared.
+  private var changed: Int?
 
   /// Compares the tensors of `layout` in `stores`, which all ranks hold in the same order.
-  init(_ stores: [CheckpointStore], layout: ParameterLayout) {
+  ///
+  /// - Parameter part: where the memory lies that only this rank updates; empty where every rank updates all.
+  init(_ stores: [CheckpointStore], layout: ParameterLayout, part: [UnsafeRawBufferPointer]) {
     self.stores = stores
     let pieces = stores.flatMap { TensorPiece.pieces(of: $0, layout) }
     self.pieces = pieces
@@ -26,11 +37,18 @@ final class ReplicaCheck {
     bytes.initialize(from: pieces.map(\.bytes), count: pieces.count)
     hashes = .allocate(capacity: pieces.count)
     hashes.initialize(repeating: 0)
+    let own = pieces.indices.filter { index in part.contains { pieces[index].bytes.overlaps($0) } }
+    self.own = .allocate(capacity: own.count)
+    _ = self.own.initialize(from: own)
+    again = .allocate(capacity: own.count)
+    again.initialize(repeating: 0)
   }
 
   deinit {
     bytes.deallocate()
     hashes.deallocate()
+    own.deallocate()
+    again.deallocate()
   }
 
   /// Makes sure that all ranks hold the same; collective.
@@ -44,9 +62,10 @@ final class ReplicaCheck {
       job.1[index] = XXH64.hash(job.0[index])
     }
     let all = UnsafeRawBufferPointer(hashes)
-    let digest = XXH64.hash(all)
-    let digests = try ranks.communicator.gather(withUnsafeBytes(of: digest) { Array($0) })
-    guard digests.contains(where: { $0 != digests[0] }) else { return }
+    var digest = (hash: XXH64.hash(all), changed: Int64(changed ?? -1))
+    let digests = try ranks.communicator.gather(withUnsafeBytes(of: &digest) { Array($0) })
+    guard digests.contains(where: { $0 != digests[0] }) || digest.changed >= 0 else { return }
+    try requireUnchanged(ranks, step)
     let tables = try ranks.communicator.gather(Array(all))
     let hosts = try ranks.communicator.gather(Array(ProcessInfo.processInfo.hostName.utf8))
     let difference = ReplicaDifference(
@@ -55,6 +74,35 @@ final class ReplicaCheck {
       },
       hosts: hosts.map { String(decoding: $0, as: UTF8.self) })
     throw TrainingError.diverged(step: step, what: difference.description)
+  }
+
+  /// Looks once more at what only this rank updates, right before it does; not collective.
+  func lookAgain() {
+    guard changed == nil else { return }
+    parallelFor(own.count, (own, bytes, again)) { job, number in
+      job.2[number] = XXH64.hash(job.1[job.0[number]])
+    }
+    for number in own.indices where changed == nil && again[number] != hashes[own[number]] {
+      changed = own[number]
+    }
+  }
+
+  private func requireUnchanged(_ ranks: Ranks, _ step: Int) throws {
+    let names = try ranks.communicator.gather(Array((changed.map { pieces[$0].name } ?? "").utf8))
+    let hosts = try ranks.communicator.gather(Array(ProcessInfo.processInfo.hostName.utf8))
+    guard let rank = names.firstIndex(where: { !$0.isEmpty }) else { return }
+    let text = [names[rank], hosts[rank]].map { String(decoding: $0, as: UTF8.self) }
+    throw TrainingError.diverged(
+      step: step,
+      what: "\(text[0]) on rank \(rank) (\(text[1])) changed between a comparison and its update")
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Whether some byte lies in both.
+  fileprivate func overlaps(_ other: UnsafeRawBufferPointer) -> Bool {
+    guard let first = baseAddress, let second = other.baseAddress else { return false }
+    return first < second + other.count && second < first + count
   }
 }
 

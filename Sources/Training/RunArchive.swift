@@ -52,7 +52,8 @@ final class RunArchive {
     self.environment = environment
     self.trainer = trainer
     phases = start.phases
-    replicas = ReplicaCheck(trainer.replicatedStores, layout: trainer.model.layout)
+    replicas = ReplicaCheck(
+      trainer.replicatedStores, layout: trainer.model.layout, part: trainer.ownPart)
     let output = recipe.run.output
     tokenHashes = TokenHashes(inputs.data, recorded: start.record?.tokenHashes ?? [:])
     savedStep = point.isOwn || start.reader == nil ? start.step : -1
@@ -136,7 +137,10 @@ final class RunArchive {
   func valuesWillChange(in step: Int) throws {
     saves.valuesWillChange()
     isVerified = false
-    if trainer.sharesUpdates && recipe.parallel.verifyEvery > 0 { try verify(step) }
+    if trainer.sharesUpdates && recipe.parallel.verifyEvery > 0 {
+      try verify(step)
+      if ranks.size > 1 { replicas.lookAgain() }
+    }
     isVerified = false
   }
 

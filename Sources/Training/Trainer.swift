@@ -353,6 +353,16 @@ public final class Trainer {
     [CheckpointStore(parameters: parameters)] + (sharesUpdates ? [] : optimizerStores)
   }
 
+  /// Where the parameters lie that only this rank updates; empty where every rank updates all.
+  var ownPart: [UnsafeRawBufferPointer] {
+    guard sharesUpdates else { return [] }
+    let values = UnsafeBufferPointer(
+      start: parameters.buffer.pointer, count: parameters.buffer.count)
+    return optimizer.ranges.map {
+      UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[$0]))
+    }
+  }
+
   /// Whether a rank updates only its own part of the parameters and gets the others'.
   var sharesUpdates: Bool { reducer.options.isSharded }
 

@@ -52,10 +52,16 @@ import TokenData
     "^a", "a$", "a+?", "(ab)+", "(?<=a)b", "a**", "[[:alpha:]]", "\\b", "\\1", "(?=ab)c", "(a",
     "a)",
     "[a", "a{3,2}", "[a&&b]", "(?i:\u{E9})", "(?i:st)", "\\p{Greek}", "a*", "a?|b", "", "(?>a)",
-    "\\",
+    "\\", String(repeating: "(", count: 65) + "a" + String(repeating: ")", count: 65),
+    String(repeating: "[", count: 100_000), String(repeating: "(?:", count: 100_000),
   ])
   func whatIsNotKnownIsRefused(_ pattern: String) {
     #expect(throws: PatternParser.Failure.self) { try Pattern(pattern) }
+  }
+
+  @Test func groupsMayBeDeep() throws {
+    let pattern = String(repeating: "(", count: 64) + "a" + String(repeating: ")", count: 64)
+    #expect(try matches(pattern, in: "ba") == ["a"])
   }
 
   /// In byte-level vocabularies the bytes B2, B3, B9 and BC to BE are spelt as numbers.

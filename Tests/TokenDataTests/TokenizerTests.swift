@@ -144,6 +144,11 @@ enum Fixtures {
     ),
     ("gemma", #""content":"\n\n","single"#, #""content":"<pad>","single"#, "two are the same"),
     ("sentencepiece", "{", "[", "line 1, column 1"),
+    (
+      "sentencepiece", #""start":1"#, #""start":-9223372036854775808"#,
+      "Strip.start: is not a number of characters"
+    ),
+    ("sentencepiece", #""stop":0"#, #""stop":0.5"#, "Strip.stop: is not a number of characters"),
   ]
 
   @Test(arguments: changes.indices)
@@ -165,6 +170,18 @@ enum Fixtures {
       #expect("\(error)".contains(change.message), "\(error)")
       #expect(error.exitCode == 65)
     }
+  }
+
+  @Test func stripMayAskForMoreThanThereIs() throws {
+    let directory = try TemporaryDirectory()
+    let path = Fixtures.tokenizers + "/sentencepiece/tokenizer.json"
+    let original = try String(contentsOfFile: path, encoding: .utf8)
+    let all = original.replacingOccurrences(
+      of: #""start":1,"stop":0"#, with: #""start":9223372036854775807,"stop":9223372036854775807"#)
+    #expect(all != original)
+    try directory.write(all.utf8, to: "tokenizer.json")
+    let tokenizer = try HuggingFaceTokenizer(path: directory.path)
+    #expect(tokenizer.decode(tokenizer.encode("  ab  ", addSpecial: false)) == "ab")
   }
 
   @Test func specialIDsAreFound() throws {
