@@ -28,7 +28,10 @@ final class ReplicaCheck {
 
   /// Compares the tensors of `layout` in `stores`, which all ranks hold in the same order.
   ///
-  /// - Parameter part: where the memory lies that only this rank updates; empty where every rank updates all.
+  /// - Parameters:
+  ///   - stores: what holds the tensors.
+  ///   - layout: the tensors.
+  ///   - part: where the memory lies that only this rank updates; empty where every rank updates all.
   init(_ stores: [CheckpointStore], layout: ParameterLayout, part: [UnsafeRawBufferPointer]) {
     self.stores = stores
     let pieces = stores.flatMap { TensorPiece.pieces(of: $0, layout) }

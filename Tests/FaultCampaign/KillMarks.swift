@@ -71,8 +71,10 @@ enum KillMarks {
     }
   }
 
+  /// In turn, one rank dies and all do.
+  ///
   /// Checkpoints of later steps are put back into a run that is about to save them: the old ones were
-  /// written by two ranks, the new ones are by four. In turn, one rank dies and all do.
+  /// written by two ranks, the new ones are by four.
   @Sendable private static func sameStep(_ campaign: Campaign) throws -> Campaign.Outcome {
     let specimen = try Specimen(["checkpoint.keep=1000"], on: ranks)
     let duration = try specimen.secondsOfSave()

@@ -120,7 +120,8 @@ import Training
     let twice = ["train 3", "record 3", "train 4", "record 4"]
     #expect(
       script.done == start + twice + ["evaluate if missing 2"] + twice + [
-        "save 4", "evaluate 4", "train 5", "record 5", "train 6", "record 6", "save 6", "evaluate 6",
+        "save 4", "evaluate 4", "train 5", "record 5", "train 6", "record 6", "save 6",
+        "evaluate 6",
       ])
     // The last step, and one after which somebody asks to stop.
     let last = Script(savedStep: 2)
