@@ -55,6 +55,9 @@ struct TokenizerDefinition: Sendable {
     normalizedTokens = try Self.search(added.filter(\.isNormalized), normalizer, path)
     (prefixTokens, suffixTokens) = try sections.template()
     try buildTexts(sections.vocabulary, added)
+    if let id = (prefixTokens + suffixTokens).first(where: { Int($0) >= tokenTexts.count }) {
+      throw invalid("post_processor.special_tokens", "id \(id) is not in the vocabulary")
+    }
     try buildSymbols(sections.vocabulary, options)
     try buildMerges(sections, options)
     try readConfiguration(directory + "/tokenizer_config.json", sections.vocabulary, added)

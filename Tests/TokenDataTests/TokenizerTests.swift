@@ -139,6 +139,10 @@ enum Fixtures {
     ("sentencepiece", #""ids":[1]"#, #""ids":[1,"2"]"#, "<s>.ids: expected token ids, found \"2\""),
     ("sentencepiece", #""ids":[1]"#, #""ids":[-1]"#, "<s>.ids: expected token ids, found -1"),
     (
+      "sentencepiece", #""ids":[1]"#, #""ids":[2147483647]"#,
+      "post_processor.special_tokens: id 2147483647 is not in the vocabulary"
+    ),
+    (
       "metaspace-always", #""unk_token":"<unk>""#, #""unk_token":"<odd>""#,
       "model.unk_token: is not"
     ),
