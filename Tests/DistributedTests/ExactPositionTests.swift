@@ -35,26 +35,6 @@ extension DistributedTests {
       return (job, documents)
     }
 
-    /// Runs the trainer and returns what each rank read.
-    private func record(
-      _ job: TrainingJob, _ launch: TrainingJob.Launch, _ name: String, killing rank: Int = -1,
-      at sample: Int = 0
-    ) throws -> (code: Int32, lines: [[String]]) {
-      let log = job.directory.path + "/" + name
-      let program =
-        [
-          TrainingJob.products + "/training-probe", "record", log, String(rank), String(sample),
-          job.recipePath, "run.output=" + job.output("run"),
-        ] + job.settings
-      let result = try ChildProcess(launch.command(program), directory: job.directory.path)
-        .wait(limit: 120)
-      let lines = (0..<6).map { rank in
-        let data = FileManager.default.contents(atPath: log + ".rank-\(rank)") ?? Data()
-        return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
-      }
-      return (result.code, lines)
-    }
-
     @Test("ten ranks die, one after the other, and every document is used exactly once an epoch")
     func everyDocumentOnceAnEpoch() throws {
       let (job, documents) = try job()
@@ -65,15 +45,12 @@ extension DistributedTests {
       for attempt in 0...Self.kills {
         let isLast = attempt == Self.kills
         let launch = launches[attempt % launches.count]
-        let (code, lines) = try record(
-          job, launch, "attempt-\(attempt)", killing: isLast ? -1 : ranks[attempt % ranks.count],
+        let (code, read) = try job.record(
+          launch, "attempt-\(attempt)", killing: isLast ? -1 : ranks[attempt % ranks.count],
           at: 21 * (attempt + 1))
         #expect((code == 0) == isLast, "attempt \(attempt) ended with \(code)")
         var own: Set<Int> = []
-        for line in lines.joined() {
-          let parts = line.split(separator: ":")
-          let number = try #require(Int(parts[0]))
-          let tokens = parts[1].split(separator: " ").compactMap { Int32($0) }
+        for (number, tokens) in read {
           #expect(own.insert(number).inserted, "attempt \(attempt) read sample \(number) twice")
           if let before = samples[number] {
             readTwice += 1

@@ -62,33 +62,6 @@ extension DistributedTests {
       #expect(again.code == 0 && !again.text.contains("tokenizing"), "\(again.text)")
     }
 
-    /// Runs the trainer and returns what each rank read.
-    private func record(
-      _ job: TrainingJob, _ launch: TrainingJob.Launch, _ name: String, killing rank: Int,
-      at sample: Int
-    ) throws -> (code: Int32, samples: [(number: Int, tokens: [Int32])]) {
-      let log = job.directory.path + "/" + name
-      let program =
-        [
-          TrainingJob.products + "/training-probe", "record", log, String(rank), String(sample),
-          job.recipePath, "run.output=" + job.output("run"),
-        ] + job.settings
-      let result = try ChildProcess(launch.command(program), directory: job.directory.path)
-        .wait(limit: 120)
-      let lines = (0..<6).flatMap { rank in
-        let data = FileManager.default.contents(atPath: log + ".rank-\(rank)") ?? Data()
-        return String(decoding: data, as: UTF8.self).split(separator: "\n")
-      }
-      return (
-        result.code,
-        try lines.map { line in
-          let parts = line.split(separator: ":")
-          let number = try #require(Int(parts[0]))
-          return (number, parts[1].split(separator: " ").compactMap { Int32($0) })
-        }
-      )
-    }
-
     @Test("ranks die and the tokens are lost, and every sample is used exactly once an epoch")
     func everySampleOnceAnEpoch() throws {
       let job = try job(", first_block: 160", ["train.steps=42", "checkpoint.every=2"])
@@ -99,8 +72,8 @@ extension DistributedTests {
       var samples: [Int: [Int32]] = [:]
       for attempt in 0...4 {
         let isLast = attempt == 4
-        let (code, read) = try record(
-          job, launches[attempt % 4], "attempt-\(attempt)",
+        let (code, read) = try job.record(
+          launches[attempt % 4], "attempt-\(attempt)",
           killing: isLast ? -1 : victims[attempt], at: 45 * (attempt + 1))
         #expect((code == 0) == isLast, "attempt \(attempt) ended with \(code)")
         for (number, tokens) in read {

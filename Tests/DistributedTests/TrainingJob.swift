@@ -38,3 +38,39 @@ extension TrainingJob {
   /// The loss of the last logged step.
   func lastLoss(_ run: String) throws -> Double { try #require(losses(run).last) }
 }
+
+extension TrainingJob {
+  /// Runs the trainer and returns which samples its ranks read, up to six of them.
+  ///
+  /// - Parameters:
+  ///   - launch: how many ranks.
+  ///   - name: of the files that the ranks write.
+  ///   - rank: the one that dies; -1 for none.
+  ///   - sample: at which.
+  /// - Returns: the launcher's exit code, and the numbers of the samples with their tokens.
+  /// - Throws: what the system says when the launcher cannot be started.
+  func record(
+    _ launch: Launch, _ name: String, killing rank: Int, at sample: Int
+  ) throws -> (code: Int32, samples: [(number: Int, tokens: [Int32])]) {
+    let log = directory.path + "/" + name
+    let program =
+      [
+        Self.products + "/training-probe", "record", log, String(rank), String(sample),
+        recipePath, "run.output=" + output("run"),
+      ] + settings
+    let result = try ChildProcess(launch.command(program), directory: directory.path)
+      .wait(limit: 120)
+    let lines = (0..<6).flatMap { rank in
+      let data = FileManager.default.contents(atPath: log + ".rank-\(rank)") ?? Data()
+      return String(decoding: data, as: UTF8.self).split(separator: "\n")
+    }
+    return (
+      result.code,
+      try lines.map { line in
+        let parts = line.split(separator: ":")
+        let number = try #require(Int(parts[0]))
+        return (number, parts[1].split(separator: " ").compactMap { Int32($0) })
+      }
+    )
+  }
+}
