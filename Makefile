@@ -70,7 +70,7 @@ build: check-tools ## Compile statex and statex-train (release)
 test: packages ## Set up if needed, then run every Swift and MPI test (release)
 	@$(MAKE) --no-print-directory check-tools
 	swift build --build-tests $(SWIFT_BUILD_FLAGS)
-	swift test -c release --scratch-path $(SCRATCH) --skip-build --no-parallel
+	tools/run-tests.sh swift test -c release --scratch-path $(SCRATCH) --skip-build --no-parallel
 
 test-slurm: build ## Train under a private Slurm (after setup-slurm, as root; LONG=1: longer cases too)
 	STATEX_TRAIN="$$(swift build $(SWIFT_BUILD_FLAGS) --show-bin-path)/statex-train" Tests/Slurm/run.sh
