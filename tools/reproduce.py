@@ -274,7 +274,7 @@ def digest(value) -> str:
 def write(path: pathlib.Path, value):
     """Puts a JSON file in place at once."""
     partial = path.with_name(path.name + f".partial-{os.getpid()}-{threading.get_ident()}")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
+    partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
     partial.replace(path)
 
 

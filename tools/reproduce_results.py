@@ -72,7 +72,7 @@ def probed(job, arms: list[dict]) -> dict:
     return {"family": job.family, "seed": job.seed, "report": str(job.file(".probe.json").relative_to(job.output)),
             "name": name, "layers": layers, "order": report["order"], "best": best,
             "agrees": report["order"][0] == best if is_whole else None,
-            "correlation": rank_correlation(lost, known) if is_whole else None}
+            "correlation": rank_correlation(lost, known) if is_whole and None not in lost else None}
 
 
 def expands_one_layer(arm: dict) -> bool:
@@ -153,6 +153,11 @@ def spread(values: list[float]) -> dict:
 # The table
 
 
+def number(value: float | None, form: str, factor: float = 1) -> str:
+    """A number as a cell; `-` for one that was not measured."""
+    return "-" if value is None else format(factor * value, form)
+
+
 def percent(value: dict, sign: str = "") -> str:
     """`mean +- deviation` in percent."""
     deviation = "" if value["deviation"] is None else f" +- {100 * value['deviation']:.1f}"
@@ -197,7 +202,6 @@ def difference_lines(lines: list[dict]) -> list[list[str]]:
 
 
 def cost_lines(lines: list[dict]) -> list[list[str]]:
-    number = lambda value, form: "-" if value is None else format(value, form)
     return [["cost", "tokens", "parameters", "state (bytes)", "seconds", "peak memory (MB)", "decode (ms/token)"]] + [
         [line["title"], f"{line['tokens']:,}", f"{line['parameters']:,}", f"{line['state_bytes']:,}",
          f"{line['wall_seconds']['mean']:.0f}", f"{line['peak_memory_bytes'] / 1e6:.0f}",
@@ -209,11 +213,10 @@ def probe_lines(probes: list[dict]) -> list[list[str]]:
     lines = [["probe of the base model", "accuracy lost without it", "nats gained", "effective rank", "gained by expanding it"]]
     for probe in probes:
         for layer in probe["layers"]:
-            rank = sum(layer["effective_rank"]) / len(layer["effective_rank"])
-            gain = "-" if layer["gain"] is None else f"{100 * layer['gain']:+.1f}"
+            ranks = [rank for rank in layer["effective_rank"] if rank is not None]
             lines.append([f"seed {probe['seed']}, layer {layer['layer']}, {probe['name']}",
-                          f"{100 * layer['accuracy_lost']['mean']:.1f}", f"{layer['nll_gained']['mean']:.2f}", f"{rank:.1f}",
-                          gain])
+                          number(layer["accuracy_lost"]["mean"], ".1f", 100), number(layer["nll_gained"]["mean"], ".2f"),
+                          number(statistics.fmean(ranks) if ranks else None, ".1f"), number(layer["gain"], "+.1f", 100)])
     return lines
 
 

@@ -129,24 +129,15 @@ public struct EvaluationReport: Sendable, Equatable {
   }
 }
 
-extension JSONValue {
-  /// A finite number, else null.
-  fileprivate static func finite(_ value: some BinaryFloatingPoint & CustomStringConvertible)
-    -> JSONValue
-  {
-    value.isFinite ? .number(value.description) : .null
-  }
-}
-
 extension Perplexity.Result {
   fileprivate var json: JSONValue {
     var members = [
-      JSONMember("nll", .finite(nll)), JSONMember("stderr", .finite(standardError)),
+      JSONMember("nll", JSONValue(nll)), JSONMember("stderr", JSONValue(standardError)),
       JSONMember("tokens", .integer(tokens)), JSONMember("sequences", .integer(sequenceNLL.count)),
     ]
     if let bitsPerByte {
-      members.append(JSONMember("bits_per_byte", .finite(bitsPerByte.value)))
-      members.append(JSONMember("bits_per_byte_stderr", .finite(bitsPerByte.standardError)))
+      members.append(JSONMember("bits_per_byte", JSONValue(bitsPerByte.value)))
+      members.append(JSONMember("bits_per_byte_stderr", JSONValue(bitsPerByte.standardError)))
       members.append(JSONMember("bytes", .integer(Int(sequenceBytes.reduce(0, +)))))
     }
     if !positions.isEmpty {
@@ -154,13 +145,14 @@ extension Perplexity.Result {
         JSONMember(
           "\(range.upperBound)",
           .object([
-            JSONMember("nll", .finite(nll.mean)), JSONMember("stderr", .finite(nll.standardError)),
+            JSONMember("nll", JSONValue(nll.mean)),
+            JSONMember("stderr", JSONValue(nll.standardError)),
           ]))
       }
       members.append(JSONMember("positions", .object(bins)))
     }
     if !tokenNLL.isEmpty {
-      members.append(JSONMember("token_nll", .array(tokenNLL.map { JSONValue.finite($0) })))
+      members.append(JSONMember("token_nll", .array(tokenNLL.map { JSONValue($0) })))
     }
     return .object(members)
   }
@@ -178,7 +170,7 @@ extension HaystackSource {
 extension TaskResult {
   fileprivate var json: JSONValue {
     var members = Self.members(metric, summary)
-    if let chance { members.append(JSONMember("chance", .finite(chance))) }
+    if let chance { members.append(JSONMember("chance", JSONValue(chance))) }
     if let haystack { members.append(JSONMember("haystack", haystack.json)) }
     members.append(
       JSONMember(
@@ -189,8 +181,8 @@ extension TaskResult {
 
   fileprivate static func members(_ metric: String, _ summary: ScoreSummary) -> [JSONMember] {
     [
-      JSONMember(metric, .finite(summary.mean)),
-      JSONMember("stderr", .finite(summary.standardError)),
+      JSONMember(metric, JSONValue(summary.mean)),
+      JSONMember("stderr", JSONValue(summary.standardError)),
       JSONMember("samples", .integer(summary.samples)),
     ]
   }
@@ -200,8 +192,8 @@ extension TaskResult.Length {
   fileprivate func json(metric: String) -> JSONValue {
     var members = TaskResult.members(metric, ScoreSummary(scores))
     if let prompt {
-      members.append(JSONMember("mean_prompt_tokens", .finite(prompt.tokens)))
-      members.append(JSONMember("mean_prompt_bytes", .finite(prompt.bytes)))
+      members.append(JSONMember("mean_prompt_tokens", JSONValue(prompt.tokens)))
+      members.append(JSONMember("mean_prompt_bytes", JSONValue(prompt.bytes)))
     }
     if !depths.isEmpty {
       let bins = depths.enumerated().filter { !$1.isEmpty }.map { bin, scores in

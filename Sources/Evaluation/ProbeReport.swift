@@ -108,15 +108,17 @@ public struct ProbeReport: Sendable, Equatable {
 extension ProbeReport {
   /// What a layer's memory is worth: the mean over the recall subjects of the accuracy that is lost with the
   /// first window, then of the nats gained; over all subjects where none measures recall.
+  ///
+  /// What could not be measured is left out; a worth of which nothing was is 0.
   public func worth(ofLayer index: Int) -> (accuracy: Double, loss: Double) {
     let recall = subjects.filter(\.isRecall)
     let names = Set((recall.isEmpty ? subjects : recall).map(\.name))
     let cuts = layers[index].cuts.filter { names.contains($0.name) && $0.window == windows[0] }
-    let count = Double(cuts.count)
-    return (
-      cuts.reduce(0) { $0 + $1.accuracyLost.mean } / count,
-      cuts.reduce(0) { $0 + $1.lossGained.mean } / count
-    )
+    func mean(_ summaries: [ScoreSummary]) -> Double {
+      let known = summaries.map(\.mean).filter(\.isFinite)
+      return known.isEmpty ? 0 : known.reduce(0, +) / Double(known.count)
+    }
+    return (mean(cuts.map(\.accuracyLost)), mean(cuts.map(\.lossGained)))
   }
 
   /// Layers by what their memory is worth, most first; the earlier of equals first.
@@ -134,7 +136,7 @@ extension ProbeReport {
 // MARK: JSON
 
 extension ProbeReport {
-  /// The report as docs/evaluation.md describes it.
+  /// The report as docs/evaluation.md describes it; a number that could not be measured is `null`.
   ///
   /// - Parameter chosen: how many layers are recommended.
   /// - Returns: an object.

@@ -69,7 +69,8 @@ public struct SampleRecord: Sendable, Equatable {
 extension SampleRecord {
   /// The members of the sample's line.
   ///
-  /// Numbers have the fewest digits that give the same bits, so reading a line gives the same record.
+  /// Numbers have the fewest digits that give the same bits, so reading a line gives the same record; those that are
+  /// not finite are `null` and read as NaN.
   var members: [JSONMember] {
     var members = [JSONMember("id", id)]
     members.append(
@@ -95,7 +96,7 @@ extension SampleRecord {
     guard let id = json["id"], case .object(let scores)? = json["scores"] else { return nil }
     self.init(id: id)
     for score in scores {
-      guard let value = score.value.double else { return nil }
+      guard let value = score.value.doubleOrNaN else { return nil }
       self.scores.append(Score(score.name, value))
     }
     depth = json["depth"]?.double
@@ -106,10 +107,10 @@ extension SampleRecord {
       else { return nil }
       prompt = Prompt(end: end, tokens: tokens, bytes: bytes)
     }
-    binNLL = json["bin_nll"]?.array?.compactMap(\.double) ?? []
+    binNLL = json["bin_nll"]?.array?.compactMap(\.doubleOrNaN) ?? []
     tokenNLL =
       json["token_nll"]?.array?.compactMap { value in
-        if case .number(let text) = value { Float(text) } else { nil }
+        if case .number(let text) = value { Float(text) } else { value == .null ? .nan : nil }
       } ?? []
   }
 }

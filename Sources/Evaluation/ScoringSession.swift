@@ -79,7 +79,7 @@ public struct ScoringSession {
   ) -> [JSONMember] {
     switch answer {
     case .success(.likelihood(let nats, let isGreedy)):
-      [JSONMember("loglikelihood", .number("\(nats)"))]
+      [JSONMember("loglikelihood", JSONValue(nats))]
         + (isGreedy.map { [JSONMember("is_greedy", .bool($0))] } ?? [])
     case .success(.generation(let tokens, let text)):
       [JSONMember("tokens", .array(tokens.map { .integer($0) }))]

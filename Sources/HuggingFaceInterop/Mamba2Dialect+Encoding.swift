@@ -74,7 +74,7 @@ extension Mamba2Dialect {
 extension Float {
   /// The number in JSON's own terms.
   fileprivate var strictJSON: JSONValue {
-    isFinite ? JSONValue(self) : JSONValue(Double(self)).strict
+    isFinite ? JSONValue(self) : JSONValue(python: Double(self)).strict
   }
 }
 

@@ -49,7 +49,7 @@ extension MambaSSMDialect {
     if limit != 0...Float.infinity {
       // The bare word Infinity: mamba_ssm reads its files with Python's own json.
       let upper =
-        limit.upperBound.isFinite ? JSONValue(limit.upperBound) : JSONValue(Double.infinity)
+        limit.upperBound.isFinite ? JSONValue(limit.upperBound) : JSONValue(python: .infinity)
       mixer["dt_limit"] = .array([JSONValue(limit.lowerBound), upper])
     }
     return [

@@ -1,12 +1,25 @@
 extension JSONValue {
-  /// A floating-point number in its shortest exact spelling, non-finite ones spelt as Python does.
-  public init(_ value: Double) {
-    let nonFinite = value.isNaN ? "NaN" : value > 0 ? "Infinity" : "-Infinity"
-    self = .number(value.isFinite ? value.description : nonFinite)
+  /// A number in the shortest spelling that gives back the same bits; `null` for NaN and infinities, which JSON
+  /// does not have.
+  ///
+  /// All floating-point numbers that the program writes go through here, or through one of the two below.
+  public init(_ value: some BinaryFloatingPoint & CustomStringConvertible) {
+    self = value.isFinite ? .number(value.description) : .null
   }
 
-  /// A finite single-precision number in the shortest spelling that gives back the same `Float`.
-  public init(_ value: Float) { self = .number(value.description) }
+  /// The same, but a number that is not finite is a text that tells which: `nan`, `inf` or `-inf`.
+  public init(orText value: Double) {
+    self = value.isFinite ? JSONValue(value) : .string(value.description)
+  }
+
+  /// The same as Python's `json` writes it: `NaN`, `Infinity` and `-Infinity` as bare words, which are no JSON.
+  public init(python value: Double) {
+    let word = value.isNaN ? "NaN" : value > 0 ? "Infinity" : "-Infinity"
+    self = value.isFinite ? JSONValue(value) : .number(word)
+  }
+
+  /// The nearest `Double` of a number, NaN for `null`; nil for anything else.
+  public var doubleOrNaN: Double? { self == .null ? .nan : double }
 }
 
 extension JSONValue {
@@ -19,12 +32,26 @@ extension JSONValue {
 }
 
 extension [JSONMember] {
-  /// An object of scalars on one line with its end, without spaces inside its braces.
+  /// An object on one line with its end, without spaces inside its braces.
   public var line: String {
-    let texts = map { member in
-      "\"\(member.name)\": " + String(decoding: member.value.encoded(), as: UTF8.self)
+    var output: [UInt8] = []
+    append(to: &output)
+    return String(decoding: output, as: UTF8.self) + "\n"
+  }
+
+  private func append(to output: inout [UInt8]) {
+    output += "{".utf8
+    for (index, member) in enumerated() {
+      if index > 0 { output += ", ".utf8 }
+      appendJSONString(member.name, to: &output)
+      output += ": ".utf8
+      if case .object(let members) = member.value {
+        members.append(to: &output)
+      } else {
+        output += member.value.line.utf8
+      }
     }
-    return "{" + texts.joined(separator: ", ") + "}\n"
+    output += "}".utf8
   }
 
   /// The value of a key.

@@ -80,7 +80,7 @@ enum ProbeSection {
   }
 
   private static func text(_ json: JSONValue?, _ factor: Double, _ decimals: Int) -> String {
-    guard let mean = json?["mean"]?.double else { return "-" }
+    guard let mean = json?["mean"]?.double, mean.isFinite else { return "-" }
     let error = json?["stderr"]?.double.map {
       " \u{B1} " + NumberText.fixed($0 * factor, decimals)
     }

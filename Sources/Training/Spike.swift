@@ -17,18 +17,13 @@ public struct Spike: Sendable {
   /// A row of `spikes.jsonl`: the step, what was done about it, and the samples of its batch.
   func row(_ policy: Recipe.OnSpike.Policy, batch: Int, samples: [StepSamples.Origin]) -> String {
     let members = [
-      JSONMember("step", .integer(step)), JSONMember("loss", Self.json(loss)),
-      JSONMember("grad_norm", Self.json(gradientNorm)),
-      JSONMember("z", deviation.map(Self.json) ?? .null),
+      JSONMember("step", .integer(step)), JSONMember("loss", JSONValue(orText: loss)),
+      JSONMember("grad_norm", JSONValue(orText: gradientNorm)),
+      JSONMember("z", deviation.map { JSONValue(orText: $0) } ?? .null),
       JSONMember("policy", .string(policy.rawValue)), JSONMember("batch", .integer(batch)),
       JSONMember("samples", .array(samples.map(\.json))),
     ]
     return JSONValue.object(members).line
-  }
-
-  /// JSON has no NaN and no infinity: such a number is a text.
-  private static func json(_ value: Double) -> JSONValue {
-    value.isFinite ? .number("\(value)") : .string("\(value)")
   }
 }
 

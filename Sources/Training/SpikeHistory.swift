@@ -88,7 +88,7 @@ extension SpikeHistory {
   var json: JSONValue? {
     guard self != SpikeHistory() else { return nil }
     return .object([
-      JSONMember("losses", .array(losses.map { .number("\($0)") })),
+      JSONMember("losses", .array(losses.map { JSONValue($0) })),
       JSONMember("spikes", .array(spikes.map { .integer($0) })),
       JSONMember(
         "left_out",

@@ -82,8 +82,8 @@ extension TrainingRecord {
       JSONMember("step", .integer(step)),
       JSONMember("tokens", .integer(tokens)),
     ]
-    if let learningRate { members.append(JSONMember("learning_rate", .number("\(learningRate)"))) }
-    if let loss { members.append(JSONMember("loss", .number("\(loss)"))) }
+    if let learningRate { members.append(JSONMember("learning_rate", JSONValue(learningRate))) }
+    if let loss { members.append(JSONMember("loss", JSONValue(loss))) }
     members.append(
       JSONMember(
         "identity", .object(settings.map { JSONMember($0.field, .string($0.value)) })))
@@ -217,7 +217,7 @@ extension Mixture.Phase {
   fileprivate var json: JSONValue {
     .object([
       JSONMember("first_sample", .integer(firstSample)),
-      JSONMember("weights", .array(weights.map { .number("\($0)") })),
+      JSONMember("weights", .array(weights.map { JSONValue($0) })),
     ])
   }
 

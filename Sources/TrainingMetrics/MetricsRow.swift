@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 
 /// What is logged for one optimizer step.
 public struct MetricsRow: Sendable, Equatable {
@@ -51,23 +52,14 @@ public struct MetricsRow: Sendable, Equatable {
   /// equal numbers. JSON has no NaN and no infinity: such a number is `null`, and a last key
   /// `nonfinite` tells which it was, for example `{"loss": "nan"}`.
   public var json: String {
-    var fields = ["\"step\": \(step)"]
-    var nonfinite: [String] = []
+    var members = [JSONMember("step", .integer(step))]
+    var nonfinite: [JSONMember] = []
     for (name, value) in scalars {
-      let key = quoted(name)
-      if name == "tokens" {
-        fields.append("\(key): \(tokens)")
-      } else if value.isFinite {
-        fields.append("\(key): \(value)")
-      } else {
-        fields.append("\(key): null")
-        nonfinite.append("\(key): \"\(value)\"")
-      }
+      members.append(JSONMember(name, name == "tokens" ? .integer(tokens) : JSONValue(value)))
+      if !value.isFinite { nonfinite.append(JSONMember(name, JSONValue(orText: value))) }
     }
-    if !nonfinite.isEmpty {
-      fields.append("\"nonfinite\": {" + nonfinite.joined(separator: ", ") + "}")
-    }
-    return "{" + fields.joined(separator: ", ") + "}"
+    if !nonfinite.isEmpty { members.append(JSONMember("nonfinite", .object(nonfinite))) }
+    return String(members.line.dropLast())
   }
 
   /// The step that a line begins with; nil if the line is torn or not a row.
@@ -79,21 +71,4 @@ public struct MetricsRow: Sendable, Equatable {
     let digits = fields.dropFirst(key.count).prefix { (0x30...0x39).contains($0) }
     return Int(String(decoding: digits, as: UTF8.self))
   }
-}
-
-/// A JSON string.
-private func quoted(_ text: String) -> String {
-  var result = "\""
-  for scalar in text.unicodeScalars {
-    if scalar == "\"" || scalar == "\\" {
-      result += "\\"
-      result.unicodeScalars.append(scalar)
-    } else if scalar.value < 0x20 {
-      let digits = String(scalar.value, radix: 16)
-      result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-    } else {
-      result.unicodeScalars.append(scalar)
-    }
-  }
-  return result + "\""
 }

@@ -60,16 +60,13 @@ extension CheckpointCommand {
       _ comparison: CheckpointComparison, _ listed: [TensorDifference]
     ) -> JSONValue {
       func names(_ list: [String]) -> JSONValue { .array(list.map { .string($0) }) }
-      func number(_ value: Double) -> JSONValue {
-        value.isFinite ? .number("\(value)") : .string("\(value)")
-      }
       let tensors = listed.map { tensor in
         JSONValue.object([
           JSONMember("name", .string(tensor.name)),
           JSONMember("differing", .integer(tensor.differing)),
           JSONMember("count", .integer(tensor.count)),
-          JSONMember("largest", number(tensor.largest)),
-          JSONMember("relative", number(tensor.relative)),
+          JSONMember("largest", JSONValue(orText: tensor.largest)),
+          JSONMember("relative", JSONValue(orText: tensor.relative)),
         ])
       }
       return .object([

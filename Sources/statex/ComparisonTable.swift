@@ -31,7 +31,7 @@ struct ComparisonTable {
   }
 
   private static func number(_ value: Double?) -> JSONValue {
-    value.flatMap { $0.isFinite ? JSONValue($0) : nil } ?? .null
+    value.map { JSONValue($0) } ?? .null
   }
 
   var json: JSONValue {

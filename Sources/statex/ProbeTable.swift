@@ -51,10 +51,12 @@ struct ProbeTable {
   }
 
   private static func percent(_ value: ScoreSummary) -> String {
-    String(format: "%.1f +- %.1f", 100 * value.mean, 100 * value.standardError)
+    guard value.mean.isFinite else { return "-" }
+    return String(format: "%.1f +- %.1f", 100 * value.mean, 100 * value.standardError)
   }
 
   private static func nats(_ value: ScoreSummary) -> String {
-    String(format: "%.4f +- %.4f", value.mean, value.standardError)
+    guard value.mean.isFinite else { return "-" }
+    return String(format: "%.4f +- %.4f", value.mean, value.standardError)
   }
 }

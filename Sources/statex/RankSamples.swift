@@ -98,7 +98,7 @@ struct RankSamples {
     members += [
       JSONMember("inputs", .array(sample.inputs.map { .integer($0) })),
       JSONMember("targets", .array(sample.targets.map { .integer($0) })),
-      JSONMember("weights", .array(sample.weights.map { .number("\($0)") })),
+      JSONMember("weights", .array(sample.weights.map { JSONValue($0) })),
     ]
     if let tokenizer = tokenizers[sample.source.index] {
       members.append(JSONMember("text", .string(tokenizer.decode(sample.inputs))))

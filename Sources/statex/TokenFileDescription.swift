@@ -123,7 +123,7 @@ struct TokenFileDescription {
       JSONMember(
         "lengths",
         .object(
-          [JSONMember("mean", lengths.mean.map { .number("\($0)") } ?? .null)]
+          [JSONMember("mean", lengths.mean.map { JSONValue($0) } ?? .null)]
             + Self.percents.map { percent in
               JSONMember("\(percent)", lengths.percentile(percent).map { .integer($0) } ?? .null)
             })))

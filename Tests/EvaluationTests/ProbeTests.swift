@@ -18,10 +18,12 @@ struct ProbeTests {
     let requiredVocabulary = 32
     /// What a sample is cut out of: this many whole rows of the source that is given.
     private let whole: (length: Int, part: Int)
+    private let counts: Bool
 
-    init(length: Int, part: Int = 0, of whole: Int? = nil) {
+    init(length: Int, part: Int = 0, of whole: Int? = nil, counts: Bool = true) {
       sequenceLength = length
       self.whole = (whole ?? length, part)
+      self.counts = counts
     }
 
     func write(sample index: UInt64, into buffer: SampleBuffer) {
@@ -29,7 +31,7 @@ struct ProbeTests {
         let place = Int(index) * whole.length + whole.part * sequenceLength + position
         buffer.inputs[position] = Int32(place * place % 31 + 1)
         buffer.targets[position] = Int32((place + 1) * (place + 1) % 31 + 1)
-        buffer.weights[position] = place % 3 == 0 ? 0 : 1
+        buffer.weights[position] = place % 3 == 0 || !counts ? 0 : 1
       }
     }
   }
@@ -99,6 +101,30 @@ struct ProbeTests {
       #expect(report.order == (wins ? [1 - silent, silent] : [silent, 1 - silent]))
       #expect(report.recommended(1) == [report.order[0]] && report.recommended(2) == [0, 1])
     }
+  }
+
+  @Test("what no sample measures is null in the report, and left out of the order")
+  func nothingCounts() throws {
+    let rows = subject(Rows(length: 30))
+    let silent = MemoryProbe.Subject(
+      name: "silent", isRecall: true, source: Rows(length: 30, counts: false), samples: 2)
+    let probe = MemoryProbe(randomModel(vocabulary: 32), windows: [4])
+    let (report, known) = (try probe.measure([silent, rows]), try probe.measure([rows]))
+    // Read strictly: NaN and Infinity are refused.
+    let json = try report.json(choosing: 1).encoded().withUnsafeBytes {
+      try JSONValue(parsing: $0, source: "probe.json")
+    }
+    let intact = try #require(json["intact"]?.array)
+    #expect(intact[0]["samples"]?.integer() == 0 && intact[1]["samples"]?.integer() == 5)
+    for name in ["accuracy", "nll"] {
+      #expect(intact[0][name]?["mean"] == .null && intact[0][name]?["stderr"] == .null)
+      #expect(intact[1][name]?["mean"]?.double != nil)
+    }
+    let cuts = (json["layers"]?.array ?? []).flatMap { $0["cuts"]?.array ?? [] }
+    #expect(cuts.map { $0["accuracy_lost"]?["mean"] == .null } == [true, false, true, false])
+    #expect(report.order == known.order && json["recommended"]?.array?.count == 1)
+    for layer in 0..<2 { #expect(report.worth(ofLayer: layer) == known.worth(ofLayer: layer)) }
+    #expect(try probe.measure([silent]).order == [0, 1])
   }
 
   @Test("states do not depend on segments; they are those at the end of a sample")

@@ -109,6 +109,13 @@ def test_rank_correlation():
     assert results.rank_correlation([1, 1], [1, 2]) is None
 
 
+def test_what_a_probe_could_not_measure_is_a_dash():
+    layer = {"layer": 0, "accuracy_lost": {"mean": None, "stderr": None}, "nll_gained": {"mean": 0.25, "stderr": None},
+             "effective_rank": [None, None], "gain": None}
+    lines = results.probe_lines([{"seed": 0, "name": "mqar_16", "layers": [layer]}])
+    assert lines[1] == ["seed 0, layer 0, mqar_16", "-", "0.25", "-", "-"]
+
+
 def test_wide_models(start, tmp_path):
     process = start("--families", "gla-wide", "mamba2-wide", "--arms", "lpt", "reinitialize", "layer_2")
     _, errors = process.communicate(timeout=900)

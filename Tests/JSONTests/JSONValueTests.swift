@@ -30,6 +30,29 @@ import Testing
     #expect(throws: FileError.self) { try parse(text) }
   }
 
+  @Test func numbersThatAreNotFiniteAreNull() throws {
+    for value in [Double.nan, .infinity, -.infinity] {
+      #expect(JSONValue(value) == .null && JSONValue(Float(value)) == .null)
+      #expect(JSONValue(orText: value) == .string("\(value)"))
+      // Python's own reader takes these, and ours only on request.
+      #expect(throws: FileError.self) {
+        try parse([JSONMember("a", JSONValue(python: value))].line)
+      }
+    }
+    let members = [
+      JSONMember("mean", JSONValue(Double.nan)), JSONMember("least", JSONValue(5e-324)),
+      JSONMember("third", JSONValue(Float(1) / 3)), JSONMember("words", .object([])),
+      JSONMember("which", .object([JSONMember("a\u{1}\"", JSONValue(orText: -.infinity))])),
+    ]
+    let line = members.line
+    #expect(
+      line == #"{"mean": null, "least": 5e-324, "third": 0.33333334, "words": {}, "#
+        + #""which": {"a\u0001\"": "-inf"}}"# + "\n")
+    #expect(try parse(line) == .object(members))
+    #expect(JSONValue.null.doubleOrNaN?.isNaN == true && JSONValue.number("2").doubleOrNaN == 2)
+    #expect(JSONValue.string("nan").doubleOrNaN == nil)
+  }
+
   @Test func acceptsNonFiniteOnRequest() throws {
     let value = try parse(#"{"time_step_limit":[0.0,Infinity,-Infinity,NaN]}"#, nonFinite: true)
     let limits = value["time_step_limit"]?.array?.compactMap(\.double)

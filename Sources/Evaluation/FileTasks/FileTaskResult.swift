@@ -96,11 +96,10 @@ public struct FileTaskResult: Sendable, Equatable {
 
   /// The first metric as every task reports its own, and all of them.
   private static func members(_ metrics: [Metric], _ samples: Int) -> [JSONMember] {
-    func number(_ value: Double) -> JSONValue { value.isFinite ? JSONValue(value) : .null }
     var members: [JSONMember] = []
     if let first = metrics.first {
-      members.append(JSONMember(first.name, number(first.value.value)))
-      members.append(JSONMember("stderr", number(first.value.standardError)))
+      members.append(JSONMember(first.name, JSONValue(first.value.value)))
+      members.append(JSONMember("stderr", JSONValue(first.value.standardError)))
     }
     members.append(JSONMember("samples", .integer(samples)))
     guard metrics.count > 1 else { return members }
@@ -108,8 +107,8 @@ public struct FileTaskResult: Sendable, Equatable {
       JSONMember(
         metric.name,
         .object([
-          JSONMember("value", number(metric.value.value)),
-          JSONMember("stderr", number(metric.value.standardError)),
+          JSONMember("value", JSONValue(metric.value.value)),
+          JSONMember("stderr", JSONValue(metric.value.standardError)),
         ]))
     }
     return members + [JSONMember("metrics", .object(all))]
