@@ -22,6 +22,9 @@ public enum CheckpointCatalog {
     /// Every bad file.
     public let problems: [CheckpointProblem]
 
+    /// The first bad file and what is wrong with it.
+    public var reason: String { problems.first?.description ?? path }
+
     /// One line, for a warning.
     public var description: String {
       "checkpoint \(path) is rejected: "
@@ -36,6 +39,16 @@ public enum CheckpointCatalog {
 
     /// The newer ones that do not, newest first.
     public let rejected: [Rejected]
+
+    /// The checkpoint.
+    ///
+    /// - Parameter run: the directory that was looked at.
+    /// - Returns: the one that verifies; nil of a run without checkpoints.
+    /// - Throws: `.noneValid` where there are some and none verifies.
+    public func reader(of run: String) throws(CheckpointError) -> CheckpointReader? {
+      guard reader == nil, !rejected.isEmpty else { return reader }
+      throw .noneValid(run: run, rejected: rejected)
+    }
   }
 
   /// The committed checkpoints of a run, newest first; empty if there are none.
@@ -149,9 +162,14 @@ public enum CheckpointCatalog {
         problems = try reader.verify()
         if problems.isEmpty { return Selection(reader: reader, rejected: rejected) }
       } catch  where error.isDamage {
+        let path = entry.path + "/" + CheckpointManifest.fileName
+        // Most errors begin with the file.
+        let reason = error.description
         problems = [
           CheckpointProblem(
-            path: entry.path + "/" + CheckpointManifest.fileName, reason: error.description)
+            path: path,
+            reason: reason.hasPrefix(path + ": ")
+              ? String(reason.dropFirst(path.count + 2)) : reason)
         ]
       }
       rejected.append(Rejected(step: entry.step, path: entry.path, problems: problems))

@@ -16,6 +16,9 @@ public enum CheckpointError: FileErrorConvertible, FieldErrorConvertible, Equata
   /// The checkpoint at `path` does not verify.
   case damaged(path: String, problems: [CheckpointProblem])
 
+  /// None of the checkpoints of the run in that directory verifies.
+  case noneValid(run: String, rejected: [CheckpointCatalog.Rejected])
+
   /// The step was not saved, on any rank; what was saved before is untouched.
   case notSaved(step: Int, failures: [RankFailure])
 
@@ -36,6 +39,11 @@ public enum CheckpointError: FileErrorConvertible, FieldErrorConvertible, Equata
     case .invalid(let path, let field, let reason): "\(path): \(field): \(reason)"
     case .damaged(let path, let problems):
       "checkpoint \(path) is damaged: " + problems.map(\.description).joined(separator: "; ")
+    case .noneValid(let run, let rejected):
+      "\(run) holds no valid checkpoint: "
+        + rejected.prefix(Self.listed).map(\.reason).joined(separator: "; ")
+        + (rejected.count > Self.listed ? "; and \(rejected.count - Self.listed) older ones" : "")
+        + ": restore one of them from a copy, or move \(run)/checkpoints away to start over"
     case .notSaved(let step, let failures):
       "step \(step) was not saved: " + failures.map(\.description).joined(separator: "; ")
     case .locked(let path, let owner):
@@ -46,6 +54,9 @@ public enum CheckpointError: FileErrorConvertible, FieldErrorConvertible, Equata
     }
   }
 
+  /// Checkpoints that a line tells of.
+  private static let listed = 5
+
   /// The exit code of a command that ends with this error.
   ///
   /// 74 for I/O, 65 for bad data, 64 for a directory in use, 70 when the ranks disagree.
@@ -53,7 +64,7 @@ public enum CheckpointError: FileErrorConvertible, FieldErrorConvertible, Equata
     switch self {
     case .file(let error): error.exitCode
     case .notSaved: 74
-    case .field, .invalid, .damaged: 65
+    case .field, .invalid, .damaged, .noneValid: 65
     case .locked: 64
     case .coordination: 70
     case .interrupted: 75

@@ -52,8 +52,9 @@ struct StartingPoint {
 
   /// Decides where a run starts; on the lead rank only.
   ///
-  /// - Throws: `CheckpointError`; `FileError`; `TrainingError.runExists` when nothing may be overwritten, or
-  ///   when checkpoints of another run lie in the directory.
+  /// - Throws: `CheckpointError`, `.noneValid` when there are checkpoints and all are damaged; `FileError`;
+  ///   `TrainingError.runExists` when nothing may be overwritten, or when checkpoints of another run lie in the
+  ///   directory; `TrainingError.launch` when the run to go on from has no checkpoint.
   init(
     _ mode: ResumeMode, output: String, isInterrupted: @escaping () -> Bool = { false }
   ) throws {
@@ -136,13 +137,12 @@ struct StartingPoint {
     in run: String, _ warnings: inout [String], _ isInterrupted: @escaping () -> Bool
   ) throws -> (reader: CheckpointReader, rejected: [CheckpointCatalog.Rejected]) {
     let selection = try CheckpointCatalog.latestValid(in: run, isInterrupted: isInterrupted)
-    warnings += selection.rejected.map { "skipping a damaged checkpoint: \($0)" }
-    guard let reader = selection.reader else {
-      throw TrainingError.runExists(
-        "\(run) holds no valid checkpoint"
-          + (selection.rejected.first.map { ": \($0)" } ?? "")
-          + "; move \(run)/checkpoints away to start over")
+    guard let reader = try selection.reader(of: run) else {
+      throw TrainingError.launch(
+        "\(run) holds no checkpoint: --resume takes auto, never, a checkpoint, or a run that has one"
+      )
     }
+    warnings += selection.rejected.map { "skipping a damaged checkpoint: \($0)" }
     return (reader, selection.rejected)
   }
 

@@ -28,10 +28,10 @@ enum ModelSource {
       self = try .init(checkpoint: path)
     } else if try exists("/checkpoints") {
       let selection = try CheckpointCatalog.latestValid(in: path)
-      warn(selection.rejected.map { "skipping a damaged checkpoint: \($0)" })
-      guard let reader = selection.reader else {
+      guard let reader = try selection.reader(of: path) else {
         throw CommandError.data("\(path): there is no complete checkpoint in this run")
       }
+      warn(selection.rejected.map { "skipping a damaged checkpoint: \($0)" })
       self = try .init(checkpoint: reader.path)
     } else {
       self = .directory(path)

@@ -297,6 +297,11 @@ struct CommandTests {
     for file in bad { #expect(found.output.contains(file) && line.contains(file)) }
     let step = try place.statex("checkpoint", "verify", run + "/checkpoints/step-00000002")
     #expect(step.code == 65 && step.errorLine?.contains(bad[1]) == true)
+    let generated = try place.statex("generate", "--model", run, "--prompt", "a")
+    let reason = try #require(generated.errorLine, "\(generated.errors)")
+    #expect(
+      generated.code == 65 && reason.hasPrefix("\(run) holds no valid checkpoint: \(bad[2]): "))
+    #expect(reason.contains("; \(bad[0]): ") && !reason.contains(bad[1]), "\(reason)")
     let shown = try place.statex("checkpoint", "show", run)
     #expect(shown.code == 65 && shown.errorLine?.contains("manifest.json") == true)
   }

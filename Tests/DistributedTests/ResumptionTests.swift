@@ -100,6 +100,45 @@ extension DistributedTests {
       #expect(left == [newest + ".damaged"])
     }
 
+    @Test("where no checkpoint is valid, the run ends with what is wrong with each, and what to do")
+    func allDamaged() throws {
+      let job = try TrainingJob(["train.steps=4", "checkpoint.every=2"])
+      _ = try job.finish(.ranks(2), run: "run")
+      let names = try job.checkpoints("run")
+      #expect(names == ["step-00000002", "step-00000004"])
+      let checkpoints = job.output("run") + "/checkpoints"
+      let manifest = checkpoints + "/step-00000004/manifest.json"
+      try Data("{}".utf8).write(to: URL(fileURLWithPath: manifest))
+      let files = try FileManager.default.contentsOfDirectory(atPath: checkpoints + "/" + names[0])
+      let shards = files.filter { $0.hasPrefix("shard") }.sorted()
+      // Both shards are damaged; the line has the first of them.
+      for shard in shards {
+        let url = URL(fileURLWithPath: "\(checkpoints)/\(names[0])/\(shard)")
+        var bytes = try Data(contentsOf: url)
+        bytes[bytes.count / 2] ^= 4
+        try bytes.write(to: url)
+      }
+      let (rows, run) = (job.rows("run"), job.output("run"))
+      for (launch, resume) in [
+        (TrainingJob.Launch.alone, "auto"), (.ranks(2), "auto"), (.alone, run),
+      ] {
+        let result = try job.start(
+          launch, run: "run", ["train.steps=5", "--resume", resume]
+        ).wait()
+        #expect(result.code == 65 && result.errorLines.count == 1, "\(launch): \(result.stderr)")
+        let line = result.errorLines.first ?? ""
+        #expect(line.hasPrefix("error: \(run) holds no valid checkpoint: \(manifest): "), "\(line)")
+        #expect(line.contains("; \(checkpoints)/\(names[0])/\(shards[0]): "), "\(line)")
+        #expect(!line.contains(shards[1]) && line.components(separatedBy: manifest).count == 2)
+        #expect(line.hasSuffix("or move \(run)/checkpoints away to start over"), "\(line)")
+        #expect(try job.checkpoints("run") == names)
+        #expect(job.rows("run") == rows)
+      }
+      let none = try job.start(.alone, run: "other", ["--resume", job.directory.path]).wait()
+      #expect(none.code == 64, "\(none.stderr)")
+      #expect(none.errorLines.first?.contains("holds no checkpoint: --resume takes") == true)
+    }
+
     @Test("checkpoints that cannot be read are not absent: no run begins again")
     func unreadable() throws {
       let job = try TrainingJob(["train.steps=2", "checkpoint.every=1"])
