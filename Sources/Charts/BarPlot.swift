@@ -40,7 +40,12 @@ public struct BarPlot: Sendable {
   }
 
   /// Draws the plot; nil without a bar.
-  public func figure(caption: String) -> Figure? {
+  ///
+  /// - Parameters:
+  ///   - caption: what it shows.
+  ///   - spread: what the error bars are; added to the caption where there are any.
+  /// - Returns: the figure.
+  public func figure(caption: String, spread: String? = nil) -> Figure? {
     let values = series.flatMap { $0.values.compactMap { $0 } }.filter(\.isFinite)
     guard !values.isEmpty else { return nil }
     let (width, top, bottom) = (Figure.standardWidth, 46.0, 246.0)
@@ -62,6 +67,7 @@ public struct BarPlot: Sendable {
       size: (width, bottom + 44 + legend.height), left: left, right: width - 8, top: top,
       bottom: bottom)
     let place = (frame.right - left) / Double(categories.count)
+    let hasErrors = series.contains { $0.errors.contains { $0?.isFinite ?? false } }
     var elements = PlotFrame.heading(title, axis: axes.y, width: width)
     elements += frame.verticalAxis(y, labels)
     for (index, one) in series.enumerated() {
@@ -76,7 +82,8 @@ public struct BarPlot: Sendable {
     let marks = categories.enumerated().map { (x: left + place * (Double($0) + 0.5), text: $1) }
     elements += frame.horizontalAxis(marks, name: axes.x) + legend.elements
     return Figure(
-      name: name, summary: "\(title): \(axes.y) by \(axes.x)", caption: caption, width: width,
+      name: name, summary: "\(title): \(axes.y) by \(axes.x)",
+      caption: Figure.caption(caption, hasErrors ? [.errorBar] : [], spread), width: width,
       height: frame.size.height, body: elements.joined(separator: "\n"))
   }
 

@@ -1,14 +1,22 @@
 /// Numbers with their errors as points in rows: one row for each thing, its name at the left.
 public struct DotPlot: Sendable {
-  /// A number with its error.
+  /// A number with what surrounds it.
   public struct Value: Sendable, Equatable {
     /// The number.
     public var value: Double
-    /// Half the length of the bar; nil for none.
-    public var error: Double?
+    /// The ends of its error bar; nil for none.
+    public var range: ClosedRange<Double>?
 
     /// A number.
-    public init(_ value: Double, error: Double? = nil) { (self.value, self.error) = (value, error) }
+    public init(_ value: Double, range: ClosedRange<Double>? = nil) {
+      (self.value, self.range) = (value, range)
+    }
+
+    /// A number with a bar of that length to either side; one that is not finite is none.
+    public init(_ value: Double, error: Double?) {
+      let error = error.flatMap { value.isFinite && $0.isFinite ? $0 : nil }
+      self.init(value, range: error.map { value - $0...value + $0 })
+    }
   }
 
   /// The numbers of a series.
@@ -47,7 +55,12 @@ public struct DotPlot: Sendable {
   }
 
   /// Draws the plot; nil without a number.
-  public func figure(caption: String) -> Figure? {
+  ///
+  /// - Parameters:
+  ///   - caption: what it shows.
+  ///   - spread: what the error bars are; added to the caption where there are any.
+  /// - Returns: the figure.
+  public func figure(caption: String, spread: String? = nil) -> Figure? {
     let finite = series.flatMap { $0.values.compactMap { $0 } }.filter(\.value.isFinite)
     guard !finite.isEmpty else { return nil }
     let width = Figure.standardWidth
@@ -56,7 +69,8 @@ public struct DotPlot: Sendable {
     let (top, height) = (34.0, max(22, 11 * Double(series.count) + 9))
     let bottom = top + height * Double(rows.count)
     let ends = (left + 6, width - 22)
-    let reach = finite.flatMap { [$0.value - ($0.error ?? 0), $0.value + ($0.error ?? 0)] }
+    let bars = finite.compactMap(\.range)
+    let reach = finite.map(\.value) + bars.flatMap { [$0.lowerBound, $0.upperBound] }
     let x =
       isShare
       ? Scale(.linear, 0...1, ends: ends, ticks: [0, 0.25, 0.5, 0.75, 1])
@@ -83,7 +97,8 @@ public struct DotPlot: Sendable {
     }
     elements += frame.horizontalAxis(x, isShare ? .percent : .short, name: axis) + legend.elements
     return Figure(
-      name: name, summary: "\(title): \(axis)", caption: caption, width: width,
+      name: name, summary: "\(title): \(axis)",
+      caption: Figure.caption(caption, bars.isEmpty ? [] : [.errorBar], spread), width: width,
       height: frame.size.height, body: elements.joined(separator: "\n"))
   }
 
@@ -101,10 +116,10 @@ public struct DotPlot: Sendable {
     guard let value = row < series.values.count ? series.values[row] : nil, value.value.isFinite
     else { return "" }
     var element = ""
-    if let error = value.error, error.isFinite {
+    if let range = value.range {
       element =
-        "<path class=\"error stroke\" d=\"M\(coordinate(scale.clamped(value.value - error))) "
-        + "\(coordinate(y))H\(coordinate(scale.clamped(value.value + error)))\"/>"
+        "<path class=\"error stroke\" d=\"M\(coordinate(scale.clamped(range.lowerBound))) "
+        + "\(coordinate(y))H\(coordinate(scale.clamped(range.upperBound)))\"/>"
     }
     let text = isShare ? NumberText.percent(value.value) + " %" : NumberText.short(value.value)
     let marker = Palette.marker(series.index, x: scale.clamped(value.value), y: y)

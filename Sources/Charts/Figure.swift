@@ -25,6 +25,21 @@ public struct Figure: Sendable, Equatable {
     return element(attributes: size, style: "<style>\n\(Palette.styleSheet)</style>\n")
   }
 
+  /// How the surroundings of a number are drawn.
+  enum SpreadMark: Equatable {
+    case band
+    case errorBar
+  }
+
+  /// A caption with what the marks around numbers are, where there are any.
+  static func caption(_ text: String, _ marks: [SpreadMark], _ spread: String?) -> String {
+    guard let spread, !marks.isEmpty else { return text }
+    let name =
+      !marks.contains(.errorBar)
+      ? "Bands" : marks.contains(.band) ? "Bands and error bars" : "Error bars"
+    return "\(text) \(name): \(spread)."
+  }
+
   private func element(attributes: String, style: String) -> String {
     """
     <svg xmlns="http://www.w3.org/2000/svg" class="chart" \(attributes)viewBox="0 0 \(coordinate(width)) \

@@ -21,10 +21,28 @@ public struct LinePlot: Sendable {
     public var index: Int
     /// Ascending in `x`.
     public var points: [Point]
+    /// Where points are missing: the line is interrupted there, and the area shaded.
+    public var gaps: [ClosedRange<Double>] = []
 
     /// A series.
-    public init(_ name: String, index: Int, _ points: [Point]) {
-      (self.name, self.index, self.points) = (name, index, points)
+    public init(_ name: String, index: Int, _ points: [Point], gaps: [ClosedRange<Double>] = []) {
+      (self.name, self.index, self.points, self.gaps) = (name, index, points, gaps)
+    }
+
+    /// Stretches of points that a line joins.
+    func runs(_ isDrawn: (Point) -> Bool) -> [ArraySlice<Point>] {
+      points.split { !isDrawn($0) }.flatMap { run -> [ArraySlice<Point>] in
+        var (runs, start) = ([ArraySlice<Point>](), run.startIndex)
+        for index in run.indices.dropFirst() {
+          let (from, to) = (run[index - 1].x, run[index].x)
+          guard gaps.contains(where: { from <= $0.lowerBound && to >= $0.upperBound }) else {
+            continue
+          }
+          runs.append(run[start..<index])
+          start = index
+        }
+        return runs + [run[start...]]
+      }
     }
   }
 
@@ -53,7 +71,12 @@ public struct LinePlot: Sendable {
   }
 
   /// Draws the plot; nil where no series has a point.
-  public func figure(summary: String? = nil, caption: String) -> Figure? {
+  ///
+  /// - Parameters:
+  ///   - caption: what it shows.
+  ///   - spread: what bands and error bars are; added to the caption where there are any.
+  /// - Returns: the figure.
+  public func figure(caption: String, spread: String? = nil) -> Figure? {
     let drawn = series.filter { !$0.points.isEmpty }
     guard !drawn.isEmpty else { return nil }
     let layout = Layout(self, drawn)
@@ -70,7 +93,8 @@ public struct LinePlot: Sendable {
     elements += drawn.map { draw($0, layout) }
     elements += layout.hasLegend ? layout.legend : labels(drawn, layout)
     return Figure(
-      name: name, summary: summary ?? "\(title): \(axes.y) over \(axes.x)", caption: caption,
+      name: name, summary: "\(title): \(axes.y) over \(axes.x)",
+      caption: Figure.caption(caption, marks(drawn, layout), spread),
       width: frame.size.width, height: frame.size.height,
       body: elements.joined(separator: "\n"))
   }
@@ -126,8 +150,13 @@ public struct LinePlot: Sendable {
   // MARK: Drawing
 
   private func draw(_ series: Series, _ layout: Layout) -> String {
-    var elements: [String] = []
-    let runs = series.points.split { !$0.y.isFinite || layout.x.kind == .logarithmic && $0.x <= 0 }
+    var elements = series.gaps.map { gap in
+      let (left, right) = (layout.x.clamped(gap.lowerBound), layout.x.clamped(gap.upperBound))
+      return "<path class=\"gap fill\" d=\"M\(coordinate(left)) \(coordinate(layout.frame.top))"
+        + "H\(coordinate(right))V\(coordinate(layout.frame.bottom))H\(coordinate(left))Z\">"
+        + "<title>\(escaped(series.name)): missing</title></path>"
+    }
+    let runs = runs(series, layout)
     for run in runs {
       elements += band(run, layout)
       let places = run.map { place($0, layout) }
@@ -152,6 +181,22 @@ public struct LinePlot: Sendable {
     return "<g class=\"\(Palette.seriesClass(series.index))\">" + elements.joined() + "</g>"
   }
 
+  /// The stretches of a series that have a place.
+  private func runs(_ series: Series, _ layout: Layout) -> [ArraySlice<Point>] {
+    series.runs { $0.y.isFinite && (layout.x.kind == .linear || $0.x > 0) }
+  }
+
+  /// How the surroundings of some points are drawn.
+  private func mark(_ run: ArraySlice<Point>) -> Figure.SpreadMark? {
+    let count = run.count { $0.band != nil }
+    return count == 0 ? nil : count == 1 || hasMarkers && series.count > 4 ? .errorBar : .band
+  }
+
+  /// How the surroundings of all points are drawn.
+  private func marks(_ drawn: [Series], _ layout: Layout) -> [Figure.SpreadMark] {
+    drawn.flatMap { runs($0, layout).compactMap(mark) }
+  }
+
   private func place(_ point: Point, _ layout: Layout) -> String {
     "\(coordinate(layout.x.position(point.x))) \(coordinate(layout.y.clamped(point.y)))"
   }
@@ -167,8 +212,8 @@ public struct LinePlot: Sendable {
         )
       }
     }
-    guard !edges.isEmpty else { return [] }
-    if edges.count == 1 || hasMarkers && series.count > 4 {
+    guard let mark = mark(run) else { return [] }
+    if mark == .errorBar {
       return edges.map { "<path class=\"error stroke\" d=\"M\($0.x) \($0.low)V\($0.high)\"/>" }
     }
     let outline =

@@ -29,6 +29,7 @@ public enum Palette {
     .chart .axis { fill: #57606a } .chart .grid { stroke: #d8dee4; fill: none }
     .chart .rule { stroke: #6e7781; stroke-dasharray: 2 3; fill: none }
     .chart .line { fill: none; stroke-width: 1.4; stroke-linejoin: round } .chart .dashed { stroke-width: 1.8 }
+    .chart .gap { stroke: none; fill-opacity: 0.1 }
     .chart .band { stroke: none; fill-opacity: 0.18 } .chart .error { fill: none; stroke-width: 1.2 }
     .chart .label { font-weight: 600 } .chart .leader { fill: none; stroke-width: 0.8; stroke-opacity: 0.6 }
     .chart .lost { stroke: #cf222e; stroke-width: 2; fill: none } .chart .lost-text { fill: #cf222e }

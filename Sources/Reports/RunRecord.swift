@@ -43,17 +43,17 @@ struct RunRecord {
   ///   `TrainingError`, `ReportError`: a part that is there and damaged.
   init(_ path: String) throws {
     self.path = path
-    let metrics = path + "/metrics.jsonl"
-    if try FileSystem.exists(metrics) {
-      let read = try RunCurves(path: metrics)
-      curves = read.rows > 0 ? read : nil
-    }
-    try readEvaluations()
     var recipe: Recipe?
     if try FileSystem.exists(path + "/recipe.yaml") {
       let read = try Recipe.load(path: path + "/recipe.yaml")
       (recipe, name, settings) = (read, read.run.name, read.settings)
     }
+    let metrics = path + "/metrics.jsonl"
+    if try FileSystem.exists(metrics) {
+      let read = try RunCurves(path: metrics, logEvery: recipe?.metrics.logEvery ?? 1)
+      curves = read.rows > 0 ? read : nil
+    }
+    try readEvaluations()
     if try FileSystem.exists(path + "/export/config.json") {
       model = try HuggingFaceModel.loadConfiguration(directory: path + "/export").configuration
     } else if let recipe {
@@ -78,10 +78,11 @@ struct RunRecord {
         try cursor.expectEnd()
         return value
       }
-      guard let step = json["step"]?.integer(as: Int.self), step > evaluations.last?.step ?? 0
-      else {
-        throw ReportError.data("\(path):\(index + 1)", "not an evaluation after the one before")
+      guard let step = json["step"]?.integer(as: Int.self), step > 0 else {
+        throw ReportError.data("\(path):\(index + 1)", "not an evaluation of a step")
       }
+      // As in the metrics, the row that was written last counts.
+      while let last = evaluations.last, last.step >= step { evaluations.removeLast() }
       evaluations.append((step, MeasuredColumn(title: "", report: json)))
     }
   }

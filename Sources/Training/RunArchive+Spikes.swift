@@ -93,6 +93,7 @@ extension RunArchive {
     }
     try metrics?.synchronize()
     metrics = nil
+    try inputs.evaluation.forget(after: step)
     metrics = try RunMetrics(recipe, resumingAfter: step)
   }
 }

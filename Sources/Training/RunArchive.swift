@@ -15,7 +15,7 @@ final class RunArchive {
   let recipe: Recipe
   let ranks: Ranks
   let log: Logger
-  private let inputs: RunInputs
+  let inputs: RunInputs
   private let environment: RunEnvironment
   private let phases: [Mixture.Phase]
   let trainer: Trainer
@@ -63,6 +63,7 @@ final class RunArchive {
       guard ranks.leads else { return nil }
       try CheckpointCatalog.removeInterruptedSaves(in: output)
       try FileReplacement.write(Array(recipe.resolvedYAML().utf8), to: output + "/recipe.yaml")
+      try inputs.evaluation.forget(after: start.step)
       return try RunMetrics(recipe, resumingAfter: start.step)
     }
     guard ranks.leads else { return }

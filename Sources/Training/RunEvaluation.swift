@@ -122,6 +122,13 @@ package struct RunEvaluation {
     return report
   }
 
+  /// Drops the rows of later steps than the one that a run goes on from: they are of another past.
+  ///
+  /// - Throws: `MetricsError`.
+  package func forget(after step: Int) throws(MetricsError) {
+    try MetricsLog.forget(after: step, in: path)
+  }
+
   /// Appends a row, replacing rows of this and later steps (a resumed run measures again).
   ///
   /// - Parameters:

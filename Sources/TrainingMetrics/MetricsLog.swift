@@ -23,17 +23,32 @@ public struct MetricsLog: ~Copyable {
   /// - Throws: `MetricsError.malformed` for a file that is not a metrics log, which is left unchanged;
   ///   `MetricsError.file`, also when it cannot be read.
   public init(path: String, resumingAfter step: Int) throws(MetricsError) {
-    let previous = Data(
-      try MetricsError.from(try InputFile.contentsIfPresent(of: path)) ?? [])
-    let kept = try Self.rows(of: previous, path: path, upTo: step)
-    if kept.contents != previous {
-      try MetricsError.from(try FileReplacement.write([UInt8](kept.contents), to: path))
-    }
+    let kept = try Self.dropRows(after: step, in: path)
     file = try MetricsError.from(try AppendedFile(path: path))
     self.path = path
     droppedRows = kept.dropped
     zeroedPlaces = kept.zeroed
     lastStep = kept.lastStep
+  }
+
+  /// Drops the rows after a step, and what a crash left torn; a log that is absent stays so.
+  ///
+  /// - Returns: what the log has then, and what was dropped.
+  /// - Throws: as `init`.
+  private static func dropRows(after step: Int, in path: String) throws(MetricsError) -> Rows {
+    let previous = Data(try MetricsError.from(try InputFile.contentsIfPresent(of: path)) ?? [])
+    let kept = try rows(of: previous, path: path, upTo: step)
+    if kept.contents != previous {
+      try MetricsError.from(try FileReplacement.write([UInt8](kept.contents), to: path))
+    }
+    return kept
+  }
+
+  /// Drops the rows after a step of a log that nothing is appended to yet; one that is absent stays so.
+  ///
+  /// - Throws: as `init`.
+  public static func forget(after step: Int, in path: String) throws(MetricsError) {
+    _ = try dropRows(after: step, in: path)
   }
 
   /// Whether a log has the row of a step; a log that is absent has none.

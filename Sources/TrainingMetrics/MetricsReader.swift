@@ -3,8 +3,9 @@ import JSON
 
 /// Reads the rows of a metrics log one after the other, in memory that does not grow with the log.
 ///
-/// What a resumed run would drop is passed over: a line torn at the end, and zeros that a crash of the machine left.
-/// The log may be that of a run that goes on.
+/// Each step is read once: where a step appears again, as in logs that were joined, the row that was written last
+/// counts, and rows before it of the same and later steps are passed over. So is what a resumed run would drop: a line
+/// torn at the end, and zeros that a crash of the machine left. The log may be that of a run that goes on.
 public struct MetricsReader {
   /// Numbers of a row.
   public struct Row: Sendable, Equatable {
@@ -15,11 +16,13 @@ public struct MetricsReader {
   }
 
   /// Where the log is.
-  public var path: String { file.path }
-  private let file: MappedFile
+  public var path: String { lines.file.path }
+  private var lines: Lines
   private let names: Set<String>
-  private var (offset, released) = (0, 0)
-  private var (line, lastStep) = (0, 0)
+  private var lastStep = 0
+  /// Where the log begins again at a step that it had before, in the order of lines; of each the line, and the
+  /// smallest step of this and later ones.
+  private var returns: ArraySlice<(line: Int, least: Int)>
 
   /// Opens a log.
   ///
@@ -28,8 +31,10 @@ public struct MetricsReader {
   ///   - names: the numbers that are wanted.
   /// - Throws: `MetricsError.file`.
   public init(path: String, names: Set<String>) throws(MetricsError) {
-    file = try MetricsError.from(try MappedFile(path: path))
+    let file = try MetricsError.from(try MappedFile(path: path))
     file.adviseSequential()
+    lines = Lines(file)
+    returns = Self.returns(in: lines)
     self.names = names
   }
 
@@ -38,36 +43,39 @@ public struct MetricsReader {
   /// - Throws: `MetricsError.malformed` for a line that is not a row, and for a step that is not above the one
   ///   before.
   public mutating func next() throws(MetricsError) -> Row? {
-    while offset < file.byteCount {
-      line += 1
-      let rest = unsafe UnsafeRawBufferPointer(rebasing: file.bytes[offset...])
-      let end = unsafe rest.firstIndex(of: UInt8(ascii: "\n"))
-      let whole = unsafe UnsafeRawBufferPointer(rebasing: rest[..<(end ?? rest.count)])
-      offset += whole.count + 1
-      releaseRead()
-      let zeros = unsafe whole.prefix { $0 == 0 }.count
-      if zeros > 0, zeros == whole.count { continue }
-      let text = unsafe UnsafeRawBufferPointer(rebasing: whole[zeros...])
-      if let row = unsafe row(text), row.step > lastStep {
-        lastStep = row.step
-        return row
+    while let (text, isWhole) = unsafe lines.next() {
+      while let first = returns.first, first.line <= lines.number { returns.removeFirst() }
+      if let row = unsafe row(text) {
+        if let later = returns.first, row.step >= later.least { continue }
+        if row.step > lastStep {
+          lastStep = row.step
+          return row
+        }
       }
-      guard end == nil else { throw .malformed(path: path, line: line) }
+      guard !isWhole else { throw .malformed(path: path, line: lines.number) }
     }
     return nil
   }
 
-  /// Lets go of what was read, so that a long log does not stay in memory.
-  private mutating func releaseRead() {
-    guard offset - released > 1 << 24, offset <= file.byteCount else { return }
-    file.releasePages(released..<offset)
-    released = offset
+  /// Looks through the steps of all lines.
+  private static func returns(in lines: Lines) -> ArraySlice<(line: Int, least: Int)> {
+    var (lines, last) = (lines, 0)
+    var found: [(line: Int, least: Int)] = []
+    while let (text, _) = unsafe lines.next() {
+      guard let step = unsafe MetricsRow.step(ofLine: text) else { continue }
+      if step <= last { found.append((lines.number, step)) }
+      last = step
+    }
+    for index in found.indices.dropLast().reversed() {
+      found[index].least = min(found[index].least, found[index + 1].least)
+    }
+    return found[...]
   }
 
   /// What a line says; nil if it is no row.
   private func row(_ text: UnsafeRawBufferPointer) -> Row? {
     var row = Row(step: 0, values: [:])
-    var cursor = unsafe JSONCursor(text, source: path, firstLine: line)
+    var cursor = unsafe JSONCursor(text, source: path, firstLine: lines.number)
     do throws(FileError) {
       try cursor.object { (cursor, name) throws(FileError) in
         switch name {
@@ -88,5 +96,38 @@ public struct MetricsReader {
       return nil
     }
     return row.step > 0 ? row : nil
+  }
+
+  /// The lines of a file, one after the other.
+  private struct Lines {
+    let file: MappedFile
+    /// The number of the line that was read last, from 1.
+    private(set) var number = 0
+    private var (offset, released) = (0, 0)
+
+    init(_ file: MappedFile) { self.file = file }
+
+    /// The next line that is not all zeros, without those before it, and whether it has an end; nil at the end.
+    mutating func next() -> (text: UnsafeRawBufferPointer, isWhole: Bool)? {
+      while offset < file.byteCount {
+        number += 1
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: file.bytes[offset...])
+        let end = unsafe rest.firstIndex(of: UInt8(ascii: "\n"))
+        let line = unsafe UnsafeRawBufferPointer(rebasing: rest[..<(end ?? rest.count)])
+        offset += line.count + 1
+        releaseRead()
+        let zeros = unsafe line.prefix { $0 == 0 }.count
+        if zeros > 0, zeros == line.count { continue }
+        return unsafe (UnsafeRawBufferPointer(rebasing: line[zeros...]), end != nil)
+      }
+      return nil
+    }
+
+    /// Lets go of what was read, so that a long log does not stay in memory.
+    private mutating func releaseRead() {
+      guard offset - released > 1 << 24, offset <= file.byteCount else { return }
+      file.releasePages(released..<offset)
+      released = offset
+    }
   }
 }

@@ -63,10 +63,10 @@ public struct MetricsRow: Sendable, Equatable {
   }
 
   /// The step that a line begins with; nil if the line is torn or not a row.
-  static func step(ofLine line: Data) -> Int? {
+  static func step(ofLine line: some BidirectionalCollection<UInt8>) -> Int? {
     guard line.first == UInt8(ascii: "{"), line.last == UInt8(ascii: "}") else { return nil }
     let fields = line.dropFirst().drop { $0 == UInt8(ascii: " ") }
-    let key = Data("\"step\": ".utf8)
+    let key = "\"step\": ".utf8
     guard fields.starts(with: key) else { return nil }
     let digits = fields.dropFirst(key.count).prefix { (0x30...0x39).contains($0) }
     return Int(String(decoding: digits, as: UTF8.self))

@@ -47,6 +47,12 @@ def test_numbers_that_are_not_finite(tmp_path):
     assert row.keys() == {"step", "loss", "lr", "grad_norm"}
 
 
+def test_of_a_step_that_appears_again_the_last_row_counts(tmp_path):
+    steps = [1, 2, 3, 2, 3, 5, 4]
+    (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {s}, "loss": {i}}}\n' for i, s in enumerate(steps)))
+    assert [(row["step"], row["loss"]) for row in statex.read_metrics(tmp_path)] == [(1, 0), (2, 3), (3, 4), (4, 6)]
+
+
 def test_files_of_a_running_run(tmp_path):
     assert statex.read_metrics(tmp_path) == []
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.5}\n{"step": 2, "lo')

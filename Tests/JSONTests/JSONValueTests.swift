@@ -40,7 +40,8 @@ import Testing
       }
     }
     let members = [
-      JSONMember("mean", JSONValue(Double.nan)), JSONMember("least", JSONValue(5e-324)),
+      JSONMember("mean", JSONValue(Double.nan)),
+      JSONMember("least", JSONValue(Double.leastNonzeroMagnitude)),
       JSONMember("third", JSONValue(Float(1) / 3)), JSONMember("words", .object([])),
       JSONMember("which", .object([JSONMember("a\u{1}\"", JSONValue(orText: -.infinity))])),
     ]

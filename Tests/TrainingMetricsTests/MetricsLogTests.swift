@@ -32,7 +32,7 @@ private func lines(_ steps: ClosedRange<Int>) -> String {
     #expect(
       row.json
         == #"{"step": 3, "loss": 2.5, "grad_norm": 1.0, "lr": 0.0003, "tokens": 768, "#
-        + #""tokens_per_second": 1000.0, "seconds": 0.25, "mfu": 0.5, "odd \"name\"\u000a": 1.0}"#)
+        + #""tokens_per_second": 1000.0, "seconds": 0.25, "mfu": 0.5, "odd \"name\"\n": 1.0}"#)
   }
 
   @Test(

@@ -43,7 +43,25 @@ import TrainingMetrics
     #expect(try rows("{\"step\": 4, \"lr\": 1}\n")[0].values.isEmpty)
   }
 
-  @Test(arguments: ["nothing", "{\"step\": 2}{}", "{\"loss\": 1}", "{\"step\": 1}", ""])
+  @Test func ofAStepThatAppearsAgainTheLaterRowCounts() throws {
+    func joined(_ steps: [Int]) throws -> [[Double]] {
+      let lines = steps.enumerated().map { "{\"step\": \($1), \"loss\": \($0)}\n" }
+      return try rows(lines.joined()).map { [Double($0.step), $0.values["loss"] ?? .nan] }
+    }
+    #expect(try joined([1, 2, 3, 2, 3, 4]) == [[1, 0], [2, 3], [3, 4], [4, 5]])
+    #expect(try joined([1, 2, 2, 2, 5]) == [[1, 0], [2, 3], [5, 4]])
+    // Rows of later steps are of another past, though nothing took their place.
+    #expect(try joined([1, 5, 9, 5]) == [[1, 0], [5, 3]])
+    #expect(try joined([4, 8, 6, 9, 2, 7]) == [[2, 4], [7, 5]])
+    #expect(try joined([1, 2, 3, 1]) == [[1, 3]])
+    // What was torn returns nowhere.
+    #expect(
+      try rows("{\"step\": 1}\n{\"step\": 2}\n{\"step\": 1").map(\.step) == [1, 2])
+  }
+
+  @Test(arguments: [
+    "nothing", "{\"step\": 2}{}", "{\"loss\": 1}", "{\"loss\": 1, \"step\": 1}", "",
+  ])
   func otherLinesAreRefused(_ line: String) throws {
     let text = "{\"step\": 1, \"loss\": 2}\n" + line + "\n{\"step\": 9}\n"
     #expect { try rows(text) } throws: { error in

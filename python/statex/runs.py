@@ -15,7 +15,8 @@ Row = dict[str, Any]
 def read_metrics(run: str | PathLike[str]) -> list[Row]:
     """The rows of a run's `metrics.jsonl`, one for each logged step; empty before the first one.
 
-    A number that is not finite is one again: the file, being JSON, has `null` and tells which it was.
+    A number that is not finite is one again: the file, being JSON, has `null` and tells which it was. Of a step that
+    appears again, as in files that were joined, the last row counts.
     """
     rows = _read(Path(run) / "metrics.jsonl")
     for row in rows:
@@ -42,7 +43,19 @@ def _read(path: Path) -> list[Row]:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}:{number}: not a JSON object: {error.msg}") from error
-    return rows
+        if not isinstance(rows[-1], dict) or not isinstance(rows[-1].get("step"), int):
+            raise ValueError(f"{path}:{number}: not a row with a step")
+    return _last_of_each_step(rows)
+
+
+def _last_of_each_step(rows: list[Row]) -> list[Row]:
+    """Rows in ascending order of steps: what stood before a step that appears again, from that step on, is dropped."""
+    kept: list[Row] = []
+    for row in rows:
+        while kept and kept[-1]["step"] >= row["step"]:
+            kept.pop()
+        kept.append(row)
+    return kept
 
 
 def flatten(row: Row, separator: str = "/") -> Row:
