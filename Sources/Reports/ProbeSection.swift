@@ -37,7 +37,8 @@ enum ProbeSection {
       })
     return plot.figure(
       caption: "\(title) by \(subject.title) when one layer forgets its state every "
-        + "\(window == 1 ? "token" : "\(window) tokens"), layer by layer. Bars are one standard error to either side."
+        + "\(window == 1 ? "token" : "\(window) tokens"), layer by layer.",
+      spread: "one standard error over samples, of the differences on the same ones, to either side"
     )
   }
 

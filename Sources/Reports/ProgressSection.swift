@@ -29,6 +29,7 @@ enum ProgressSection {
     (plot.isShare, plot.hasMarkers) = (key.isShare, true)
     let what = isLoss ? "Loss on held-out text" : "\(key.task), \(key.metric),"
     return plot.figure(
-      caption: "\(what) by step. Bands are one standard error to either side.")
+      caption: "\(what) by step.",
+      spread: "one standard error over \(isLoss ? "sequences" : "samples") to either side")
   }
 }

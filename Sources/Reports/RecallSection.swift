@@ -12,7 +12,7 @@ enum RecallSection {
     return Page.Section("Recall and loss", [.figures(figures), .table(table(subjects))])
   }
 
-  private static let errorNote = "Bands and bars are one standard error to either side."
+  private static let spread = "one standard error over samples to either side"
 
   // MARK: Over what was varied
 
@@ -35,7 +35,7 @@ enum RecallSection {
     (plot.isShare, plot.hasMarkers) = (sweep.isShare, true)
     plot.rules = chance(sweep.members.map(\.task), subjects)
     return plot.figure(
-      caption: "\(sweep.stem) over \(sweep.axis). \(errorNote)" + chanceNote(plot.rules))
+      caption: "\(sweep.stem) over \(sweep.axis)." + chanceNote(plot.rules), spread: spread)
   }
 
   /// What guessing scores, where all tasks agree on it.
@@ -82,7 +82,7 @@ enum RecallSection {
     (plot.isShare, plot.hasMarkers) = (key.isShare, true)
     plot.rules = chance([key.task], subjects)
     return plot.figure(
-      caption: "\(key.task) over the length of a sample. \(errorNote)" + chanceNote(plot.rules))
+      caption: "\(key.task) over the length of a sample." + chanceNote(plot.rules), spread: spread)
   }
 
   // MARK: The rest
@@ -104,7 +104,7 @@ enum RecallSection {
           })
       })
     plot.isShare = true
-    return plot.figure(caption: "Tasks that were measured at one size. \(errorNote)")
+    return plot.figure(caption: "Tasks that were measured at one size.", spread: spread)
   }
 
   private static func byPosition(_ subjects: [ReportSubject]) -> Figure? {
@@ -121,7 +121,7 @@ enum RecallSection {
     return plot.figure(
       caption:
         "Loss on stored text by position in the sequence; each point stands for the tokens from the one "
-        + "before. \(errorNote)")
+        + "before.", spread: "one standard error over sequences to either side")
   }
 
   /// Every key of all subjects, in the order in which they appear.
@@ -141,19 +141,11 @@ enum RecallSection {
         return nil
       }
       let cells = measured.map { $0.measured?.value(key)?.text(key) ?? "-" }
-      return [label(key)] + cells
+      return [key.label + (key.isShare ? " (%)" : "")] + cells
     }
     return Page.Table(
       "Every number that was measured, with its standard error.",
       head: ["measurement"] + measured.map(\.title), rows)
-  }
-
-  private static func label(_ key: MeasuredKey) -> String {
-    if key.task == "perplexity", key.metric == "nll" { return "text loss (nats)" }
-    var text = "\(key.task) \(key.metric)"
-    if let length = key.length { text += ", \(NumberText.grouped(length)) tokens" }
-    if let group = key.group { text += ", \(group)" }
-    return text + (key.isShare ? " (%)" : "")
   }
 }
 

@@ -23,6 +23,7 @@ package struct Report {
       inputs.experiments.flatMap(ReproductionSection.sections)
         + [
           SummarySection.section(subjects), RecallSection.section(subjects),
+          DifferenceSection.section(subjects),
           NeedleSection.section(subjects), ProgressSection.section(subjects),
           TrainingSection.section(subjects), StateSection.section(subjects),
           ProbeSection.section(subjects),
@@ -45,12 +46,24 @@ package struct Report {
   }
 }
 
+extension MeasuredKey {
+  /// What a number is called in tables and figures; shares without their unit.
+  var label: String {
+    if task == "perplexity", metric == "nll" { return "text loss (nats)" }
+    var text = "\(task) \(metric)"
+    if let length { text += ", \(NumberText.grouped(length)) tokens" }
+    if let group { text += ", \(group)" }
+    return text
+  }
+}
+
 extension MeasuredValue {
   /// The number with its standard error, in percent where it is a share.
   func text(_ key: MeasuredKey) -> String {
     func number(_ value: Double) -> String {
       key.isShare ? NumberText.percent(value) : NumberText.fixed(value, 4)
     }
+    guard value.isFinite else { return "-" }
     return number(value) + (standardError.map { " \u{B1} " + number($0) } ?? "")
   }
 

@@ -7,6 +7,13 @@ package enum ReportError: UserFacingError, Equatable {
   /// Arguments that do not go together; exit class 64.
   case usage(String)
 
+  /// What is wrong, without the file.
+  var reason: String {
+    switch self {
+    case .data(_, let reason), .usage(let reason): reason
+    }
+  }
+
   /// 65 or 64.
   package var exitCode: Int32 {
     switch self {

@@ -34,6 +34,32 @@ struct Reproduction {
     }
   }
 
+  /// An arm of one seed, less LPT of the same seed on the same samples.
+  struct Pair {
+    let family: String
+    let title: String
+    let seed: Int
+    /// By task: the mean difference, and what holds 95 % of a bootstrap's means.
+    let differences: [String: (mean: Double, interval: ClosedRange<Double>)]
+
+    /// Nil for an arm that was not compared.
+    init?(_ json: JSONValue) {
+      guard let family = json["family"]?.string, let title = json["title"]?.string,
+        let seed = json["seed"]?.integer(as: Int.self)
+      else { return nil }
+      (self.family, self.title, self.seed) = (family, title, seed)
+      var differences: [String: (mean: Double, interval: ClosedRange<Double>)] = [:]
+      for entry in json["from_lpt"]?.array ?? [] {
+        guard let name = entry["name"]?.string, let mean = entry["difference"]?.double,
+          let low = entry["low"]?.double, let high = entry["high"]?.double, low <= high
+        else { continue }
+        differences[name] = (mean, low...high)
+      }
+      guard !differences.isEmpty else { return nil }
+      self.differences = differences
+    }
+  }
+
   /// A task as it was measured.
   struct Task {
     let name: String
@@ -45,6 +71,8 @@ struct Reproduction {
 
   /// The arms in the order of the file.
   let arms: [Arm]
+  /// The arms of every seed that were compared with LPT, in the order of the file.
+  let pairs: [Pair]
   /// Every task, in the order in which it appears.
   let tasks: [Task]
   /// What the machine was, and how long all took.
@@ -85,6 +113,7 @@ struct Reproduction {
     }
     guard !arms.isEmpty else { throw .data(path, "summary: no arm is done yet") }
     self.arms = arms
+    pairs = (json["arms"]?.array ?? []).compactMap(Pair.init)
     var (tasks, names) = ([Task](), Set<String>())
     for entry in (json["arms"]?.array ?? []).flatMap({ $0["recall"]?.array ?? [] }) {
       guard let name = entry["name"]?.string, names.insert(name).inserted else { continue }

@@ -9,12 +9,15 @@ enum ReproductionSection {
       "How the experiment ran.", head: ["", "value"], results.facts.map { [$0.name, $0.value] },
       isNumeric: false)
     return families.map { family in
-      section(family, results.arms.filter { $0.family == family }, results.tasks)
+      section(
+        family, results.arms.filter { $0.family == family }, results.tasks,
+        results.pairs.filter { $0.family == family })
     } + [Page.Section("Experiment", [.table(facts)])]
   }
 
   private static func section(
-    _ family: String, _ arms: [Reproduction.Arm], _ tasks: [Reproduction.Task]
+    _ family: String, _ arms: [Reproduction.Arm], _ tasks: [Reproduction.Task],
+    _ pairs: [Reproduction.Pair]
   ) -> Page.Section {
     let measured = tasks.filter { task in arms.contains { $0.recall(task) != nil } }
     var groups: [String] = []
@@ -29,13 +32,17 @@ enum ReproductionSection {
       "Experiment: \(family)",
       [
         .figures(figures.compactMap { $0 }), .table(scores(family, arms, measured)),
-        .table(costs(family, arms)),
+        .table(bySeed(family, pairs, measured)), .table(costs(family, arms)),
       ])
   }
 
   // MARK: Figures
 
-  private static let note = "Bands and bars are one standard deviation over seeds to either side."
+  /// What surrounds a mean.
+  private static func spread(_ arms: [Reproduction.Arm]) -> String {
+    "one standard deviation over seeds (n - 1) to either side"
+      + (arms.contains { $0.seeds == 1 } ? ", none where one seed was run" : "")
+  }
 
   private static func curves(
     _ family: String, _ group: String, _ arms: [Reproduction.Arm], _ tasks: [Reproduction.Task]
@@ -61,8 +68,8 @@ enum ReproductionSection {
       plot.rules = [("guessing: \(NumberText.percent(chance)) %", chance)]
     }
     return plot.figure(
-      caption: "\(group) of \(family), mean over seeds. \(note)"
-        + (plot.rules.first.map { " Dotted: \($0.name)." } ?? ""))
+      caption: "\(group) of \(family), mean over seeds."
+        + (plot.rules.first.map { " Dotted: \($0.name)." } ?? ""), spread: spread(arms))
   }
 
   /// What the tasks of a group differ in: pairs, else length; nil where neither tells all apart.
@@ -83,7 +90,8 @@ enum ReproductionSection {
       name: "arms-\(slug(family))-\(slug(group))", title: "\(family): \(group)",
       axis: "recall, percent", rows: arms.map(\.title), series(arms, tasks) { $0.recall($1) })
     plot.isShare = true
-    return plot.figure(caption: "\(group) of \(family), mean over seeds. \(note)")
+    return plot.figure(
+      caption: "\(group) of \(family), mean over seeds.", spread: spread(arms))
   }
 
   private static func differences(
@@ -97,8 +105,8 @@ enum ReproductionSection {
     plot.hasZero = true
     return plot.figure(
       caption:
-        "\(group) of \(family): paired differences from LPT in percentage points, mean over seeds. \(note)"
-    )
+        "\(group) of \(family): paired differences from LPT in percentage points, mean over seeds.",
+      spread: spread(compared))
   }
 
   private static func series(
@@ -127,7 +135,8 @@ enum ReproductionSection {
             arm.mean("text_nll").map { .init($0.mean, error: $0.deviation) }
           })
       ])
-    return plot.figure(caption: "Loss on held-out text of \(family), mean over seeds. \(note)")
+    return plot.figure(
+      caption: "Loss on held-out text of \(family), mean over seeds.", spread: spread(arms))
   }
 
   // MARK: Tables
@@ -147,6 +156,28 @@ enum ReproductionSection {
       "\(family): recall in percent and loss on held-out text, mean \u{B1} standard deviation over seeds; the "
         + "last column is the text loss against LPT.",
       head: ["arm", "seeds"] + tasks.map(\.name) + ["text loss (nats)", "against LPT (%)"], rows)
+  }
+
+  /// What each arm of each seed gained over LPT.
+  private static func bySeed(
+    _ family: String, _ pairs: [Reproduction.Pair], _ tasks: [Reproduction.Task]
+  ) -> Page.Table {
+    func signed(_ share: Double) -> String {
+      (share < 0 ? "" : "+") + NumberText.percent(share)
+    }
+    let rows = pairs.map { pair in
+      [pair.title, "\(pair.seed)"]
+        + tasks.map { task in
+          pair.differences[task.name].map { difference in
+            let ends = [difference.interval.lowerBound, difference.interval.upperBound]
+            return signed(difference.mean) + " [" + ends.map(signed).joined(separator: ", ") + "]"
+          } ?? "-"
+        }
+    }
+    return Page.Table(
+      "\(family): differences from LPT of the same seed on the same samples in percentage points, with the interval "
+        + "that holds 95 % of a bootstrap's means over samples.",
+      head: ["arm", "seed"] + tasks.map(\.name), rows)
   }
 
   private static func costs(_ family: String, _ arms: [Reproduction.Arm]) -> Page.Table {

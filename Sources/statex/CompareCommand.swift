@@ -1,7 +1,5 @@
 import ArgumentParser
 import CommandSupport
-import Evaluation
-import Files
 import Foundation
 import JSON
 import Reports
@@ -121,59 +119,5 @@ struct CompareCommand: ParsableCommand {
 
   private static func number(_ value: Double, _ key: MeasuredKey) -> String {
     key.isShare ? String(format: "%.1f", 100 * value) : String(format: "%.4f", value)
-  }
-}
-
-/// The differences of a column from the first one, on the samples that both have.
-struct PairedDifferences {
-  struct Difference {
-    let mean: Double
-    /// Of the mean of the samples' differences.
-    let standardError: Double
-    /// What holds 95 % of the bootstrap's means.
-    let interval: ClosedRange<Double>
-    let samples: Int
-  }
-
-  let title: String
-  /// Empty unless both are logs of samples.
-  private(set) var values: [MeasuredKey: Difference] = [:]
-
-  /// Pairs samples.
-  ///
-  /// - Throws: `CommandError.data` for logs of different measurements.
-  init(
-    of column: MeasuredColumn, from first: MeasuredColumn, _ keys: [MeasuredKey], seed: UInt64
-  ) throws {
-    title = column.title
-    guard let own = column.log, let other = first.log else { return }
-    for name in (own.header + other.header).map(\.name) where name != "model" {
-      guard own.header[name] == other.header[name] else {
-        throw CommandError.data(
-          "\(first.title) and \(column.title) hold samples of different measurements: `\(name)` differs"
-        )
-      }
-    }
-    for key in keys {
-      guard let mine = own.scores[key], let theirs = other.scores[key] else { continue }
-      let differences = mine.sorted { $0.key < $1.key }.compactMap { id, score in
-        theirs[id].map { score - $0 }
-      }
-      guard !differences.isEmpty else { continue }
-      values[key] = Self.difference(differences, seed: seed)
-    }
-  }
-
-  private static func difference(_ differences: [Double], seed: UInt64) -> Difference {
-    func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
-    let drawn = Bootstrap(seed: seed).values(of: differences, mean).sorted()
-    let tail = drawn.count / 40
-    let average = mean(differences)
-    let squares = differences.reduce(0) { $0 + ($1 - average) * ($1 - average) }
-    let count = Double(differences.count)
-    return Difference(
-      mean: average,
-      standardError: count > 1 ? (squares / (count - 1) / count).squareRoot() : 0,
-      interval: drawn[tail]...drawn[drawn.count - 1 - tail], samples: differences.count)
   }
 }

@@ -10,8 +10,8 @@ struct ReportCommand: ParsableCommand {
     commandName: "report", abstract: "Write one HTML page about runs and evaluations.",
     discussion: """
       RUN is a run directory, a report of `statex evaluate --json` or `statex probe --json`, a log of \
-      samples, or the results of `make reproduce`, each PATH or NAME=PATH; what has the same NAME belongs \
-      together. Example: statex report \
+      samples (paired differences from the first), or the results of `make reproduce`, each PATH or NAME=PATH; \
+      what has the same NAME belongs together. Example: statex report \
       LPT=runs/lpt LPT=lpt.json StateX=runs/statex StateX=statex.json. The page needs no network and no \
       script, and the same inputs give the same bytes.
       """)

@@ -73,6 +73,62 @@ import Testing
     #expect(try elements(5, "band fill") == 0 && elements(5, "error stroke") == 10)
   }
 
+  @Test func captionsSayWhatSurroundsTheNumbers() throws {
+    func caption(_ bands: [ClosedRange<Double>?], _ more: [ClosedRange<Double>?] = []) throws
+      -> String
+    {
+      let series = [bands, more].enumerated().map { index, bands in
+        LinePlot.Series(
+          "\(index)", index: index,
+          bands.enumerated().map { .init(x: Double($0), y: 2, band: $1) })
+      }
+      return try #require(plot(series).figure(caption: "A.", spread: "s")).caption
+    }
+    #expect(try caption([nil, nil]) == "A.")
+    #expect(try caption([1...3, 1...3]) == "A. Bands: s.")
+    #expect(try caption([1...3]) == "A. Error bars: s.")
+    #expect(try caption([1...3, 1...3], [1...3]) == "A. Bands and error bars: s.")
+    let dots = { (value: DotPlot.Value) in
+      DotPlot(name: "d", title: "", axis: "", rows: ["r"], [.init("a", index: 0, [value])])
+        .figure(caption: "A.", spread: "s")?.caption
+    }
+    #expect(dots(.init(1)) == "A." && dots(.init(1, error: .nan)) == "A.")
+    #expect(dots(.init(1, error: 0.5)) == "A. Error bars: s.")
+    let bars = { (errors: [Double?]) in
+      BarPlot(
+        name: "b", title: "", axes: ("", ""), categories: ["0"],
+        [.init("a", index: 0, [1], errors: errors)]
+      ).figure(caption: "A.", spread: "s")?.caption
+    }
+    #expect(bars([]) == "A." && bars([nil]) == "A." && bars([0.5]) == "A. Error bars: s.")
+  }
+
+  @Test func theBarsOfADotHaveTheirOwnEnds() throws {
+    let figure = try #require(
+      DotPlot(
+        name: "d", title: "t", axis: "x", rows: ["row"],
+        [.init("a", index: 0, [.init(2, range: 0...10)])]
+      ).figure(caption: ""))
+    // From 3 letters of the row's name, 16 and 6 on, up to 438: 0 and 10 at the ends.
+    let bar = try path("error stroke", in: figure)
+    let circle = try #require(figure.inline.firstMatch(of: /cx="([0-9.]+)"/))
+    let place = try #require(Double(circle.output.1))
+    #expect(bar.count == 3 && bar[2] == 438)
+    #expect(abs(place - (bar[0] + 0.2 * (bar[2] - bar[0]))) < 0.02)
+  }
+
+  @Test func gapsInterruptTheLineAndAreShaded() throws {
+    let points = [0, 1, 2, 5, 6].map { LinePlot.Point(x: Double($0), y: 1) }
+    let figure = try #require(
+      plot([.init("a", index: 0, points, gaps: [2...5])]).figure(caption: ""))
+    #expect(figure.inline.components(separatedBy: "class=\"line stroke\"").count == 3)
+    let area = try path("gap fill", in: figure)
+    let line = try path("line stroke", in: figure)
+    // The area begins where the first line ends, and spans the height of the plot.
+    #expect(area.count == 5 && area[0] == line[4] && area[1] == 46 && area[3] == 246)
+    #expect(area[0] == area[4] && area[2] > area[0])
+  }
+
   @Test func barsBeginAtZeroAndEndAtTheirValues() throws {
     let figure = try #require(
       BarPlot(

@@ -131,6 +131,19 @@ extension Workplace {
     try writer.finish()
   }
 
+  /// A log of the scores of a task, half of the samples at either length; a score that is nil is `null`.
+  func sampleLog(_ name: String, _ scores: [Double?], seed: Int = 0) throws {
+    var lines = ["{\"statex_samples\": 1, \"model\": \"\(name)\", \"seed\": \(seed)}"]
+    for (index, score) in scores.enumerated() {
+      let (length, id) = (index % 2 == 0 ? 64 : 128, index / 2)
+      let depth = index < scores.count / 2 ? 0.05 : 0.95
+      lines.append(
+        "{\"measure\": \"passkey\", \"length\": \(length), \"id\": \(id), "
+          + "\"scores\": {\"contains\": \(score.map { "\($0)" } ?? "null")}, \"depth\": \(depth)}")
+    }
+    try write(lines.joined(separator: "\n") + "\n", name)
+  }
+
   /// The path of a file of this folder.
   func file(_ name: String) -> String { path + "/" + name }
 

@@ -8,19 +8,6 @@ import Testing
 
   init() throws { place = try Workplace() }
 
-  /// A log of the scores of a task, half of the samples at either length.
-  private func log(_ name: String, _ scores: [Double], seed: Int = 0) throws {
-    var lines = ["{\"statex_samples\": 1, \"model\": \"\(name)\", \"seed\": \(seed)}"]
-    for (index, score) in scores.enumerated() {
-      let (length, id) = (index % 2 == 0 ? 64 : 128, index / 2)
-      let depth = index < scores.count / 2 ? 0.05 : 0.95
-      lines.append(
-        "{\"measure\": \"passkey\", \"length\": \(length), \"id\": \(id), "
-          + "\"scores\": {\"contains\": \(score)}, \"depth\": \(depth)}")
-    }
-    try place.write(lines.joined(separator: "\n") + "\n", name)
-  }
-
   private func rows(_ more: String...) throws -> [JSONValue] {
     let done = try place.statex(["compare", "A=a.jsonl", "B=b.jsonl", "--format", "json"] + more)
     #expect(done.code == 0 && done.errors.isEmpty, "\(done)")
@@ -32,8 +19,8 @@ import Testing
     let a = (0..<40).map { Double($0 % 2) }
     var b = a
     (b[0], b[2]) = (1, 1)
-    try log("a.jsonl", a)
-    try log("b.jsonl", b)
+    try place.sampleLog("a.jsonl", a)
+    try place.sampleLog("b.jsonl", b)
     let all = try rows()
     let row = try #require(
       all.first { $0["name"]?.string == "B" && $0["length"] == .null && $0["depth"] == .null })
@@ -59,8 +46,8 @@ import Testing
   }
 
   @Test func theSameRowsAreTextAndCSV() throws {
-    try log("a.jsonl", (0..<20).map { Double($0 % 2) })
-    try log("b.jsonl", (0..<20).map { _ in 1 })
+    try place.sampleLog("a.jsonl", (0..<20).map { Double($0 % 2) })
+    try place.sampleLog("b.jsonl", (0..<20).map { _ in 1 })
     let text = try place.statex("compare", "A=a.jsonl", "B=b.jsonl").output
     #expect(text.contains("passkey contains (%)"))
     #expect(text.contains("difference from A") && text.contains("+50.0 +- 11.5 ["))
@@ -105,9 +92,21 @@ import Testing
     #expect(names.count == 3)
   }
 
+  @Test func scoresThatAreNotNumbersHaveNoDifference() throws {
+    try place.sampleLog("a.jsonl", [1, 0, 1, 0])
+    try place.sampleLog("b.jsonl", [nil, 0, 1, 0])
+    let all = try rows()
+    let own = all.filter { $0["name"]?.string == "B" && $0["depth"] == .null }
+    // The first sample is one of 64 tokens.
+    #expect(own.map { $0["length"]?.integer(as: Int.self) } == [nil, 64, 128])
+    #expect(own.map { $0["value"] == .null } == [true, true, false])
+    #expect(own.map { $0["difference"]?.double } == [nil, nil, 0])
+    #expect(try place.statex("compare", "A=a.jsonl", "B=b.jsonl").code == 0)
+  }
+
   @Test func whatCannotBeComparedIsSaid() throws {
-    try log("a.jsonl", [1, 0])
-    try log("b.jsonl", [1, 0], seed: 1)
+    try place.sampleLog("a.jsonl", [1, 0])
+    try place.sampleLog("b.jsonl", [1, 0], seed: 1)
     let other = try place.statex("compare", "A=a.jsonl", "B=b.jsonl")
     #expect(other.code == 65 && other.errorLine?.contains("`seed`") == true, "\(other)")
     try place.write("{\"x\": 1}", "x.json")

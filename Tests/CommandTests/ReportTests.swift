@@ -89,6 +89,55 @@ import Testing
     #expect(!page.lowercased().contains("\"nan") && !page.contains(" nan"))
   }
 
+  /// Writes a log of the given steps, whose losses are numbered 1, 2, ...
+  private func log(_ name: String, _ steps: [Int], every: Int) throws {
+    try run(name, losses: [], title: name)
+    let lines = steps.enumerated().map { index, step in
+      "{\"step\": \(step), \"loss\": \(index + 1), \"grad_norm\": 1.5, \"tokens\": \(step * 100), "
+        + "\"tokens_per_second\": 50.0, \"seconds\": 2.0}\n"
+    }
+    try place.write(lines.joined(), name + "/metrics.jsonl")
+    let recipe = String(decoding: try place.bytes(name + "/recipe.yaml"), as: UTF8.self)
+    try place.write(recipe + "\nmetrics: {log_every: \(every)}\n", name + "/recipe.yaml")
+  }
+
+  /// How many lines the figure of the loss has.
+  private func lines(_ page: String) throws -> Int {
+    let start = try #require(page.range(of: "<figure id=\"loss\">")).upperBound
+    let figure = try #require(page[start...].range(of: "</figure>")).lowerBound
+    return page[start..<figure].components(separatedBy: "class=\"line stroke\"").count - 1
+  }
+
+  @Test func ofAStepThatAppearsTwiceTheLaterRowCounts() throws {
+    try log("one", [1, 2, 3, 4, 2, 3], every: 1)
+    let rows = [1, 4, 3].map {
+      "{\"step\": \($0), \"tasks\": {\(task("mqar_4", Double($0) / 10))}}\n"
+    }
+    try place.write(rows.joined(), "one/evaluation.jsonl")
+    let page = try report("one")
+    // Three steps of 2 s; the last loss is the sixth row's, the last evaluation that of step 3.
+    #expect(page.contains("<td>3</td>") && page.contains("<td>300</td>"))
+    #expect(page.contains("<td>6.0000</td>") && page.contains("<td>6 s</td>"))
+    #expect(page.contains("30.0 \u{B1} 5.0") && !page.contains("40.0 \u{B1} 5.0"))
+    #expect(try !page.contains("Shaded") && lines(page) == 1)
+  }
+
+  @Test(
+    arguments: [
+      ([1, 2, 3, 7, 8], 1, "one 4\u{2013}6.", 2), ([1, 2, 3, 5, 6, 9], 1, "one 4, 7\u{2013}8.", 3),
+      ([1, 10, 20, 50, 60], 10, "one 21\u{2013}49.", 2), ([1, 10, 13, 20, 30], 10, "", 1),
+      // Logged less often at first, or always without a recipe that says so.
+      ([1, 10, 20, 30, 31, 32], 1, "", 1), ([1, 10, 20, 30], 1, "", 1),
+    ])
+  func stepsWithoutRowsAreShaded(steps: [Int], every: Int, text: String, count: Int) throws {
+    try log("one", steps, every: every)
+    let page = try report("one")
+    #expect(page.contains("Shaded: steps without rows, " + text) == !text.isEmpty, "\(steps)")
+    #expect(page.contains("class=\"gap fill\"") == !text.isEmpty)
+    // A point that stands alone has a marker instead of a line.
+    #expect(try lines(page) == count - (steps.last == 9 ? 1 : 0))
+  }
+
   @Test func aRunThatJustBeganOrHoldsOneRowIsShown() throws {
     try run("one", losses: ["5.0"])
     #expect(try report("one").contains("<figure id=\"loss\">"))
@@ -137,6 +186,52 @@ import Testing
     #expect(bad.code == 65 && bad.errorLine?.contains("p.json: needs `layers`") == true, "\(bad)")
   }
 
+  @Test func differencesOnTheSameSamplesAreThoseOfCompare() throws {
+    let scores = (0..<40).map { Double($0 % 2) }
+    try place.sampleLog("a.jsonl", scores)
+    try place.sampleLog("b.jsonl", scores.enumerated().map { $0 < 9 ? 1 : $1 })
+    try place.sampleLog("c.jsonl", scores.map { 1 - $0 / 2 })
+    try place.sampleLog("other.jsonl", scores, seed: 1)
+    // A report and a log of one model go together.
+    try place.write("{\"tasks\": {\(task("mqar_4", 0.5))}}", "b.json")
+    let page = try report("A=a.jsonl", "B=b.jsonl", "B=b.json", "C=c.jsonl", "Other=other.jsonl")
+    #expect(page.contains("<figure id=\"differences\">") && page.contains("class=\"rule\""))
+    #expect(
+      page.contains("Error bars: 95 % of the means of 1,000 bootstrap samples.</figcaption>"))
+    #expect(page.contains("Differences from A") && page.contains("points above A, same samples"))
+    #expect(
+      page.contains(
+        "<th scope=\"row\">Other</th><td>samples of different measurements: `seed` differs</td>"))
+    let compared = try place.statex(
+      "compare", "A=a.jsonl", "B=b.jsonl", "C=c.jsonl", "--format", "json")
+    func cells(_ name: String, _ length: JSONValue) throws -> String {
+      let row = try #require(
+        parse(compared.output).array?.first {
+          $0["name"]?.string == name && $0["length"] == length && $0["depth"] == .null
+        })
+      func points(_ key: String) throws -> String {
+        String(format: "%.1f", 100 * (try #require(row[key]?.double)))
+      }
+      func signed(_ key: String) throws -> String {
+        let text = try points(key)
+        return text.hasPrefix("-") ? text : "+" + text
+      }
+      let pairs = try #require(row["pairs"]?.integer(as: Int.self))
+      return try "<td>\(signed("difference")) \u{B1} \(points("difference_stderr"))</td>"
+        + "<td>[\(signed("difference_low")), \(signed("difference_high"))]</td><td>\(pairs)</td>"
+    }
+    for (label, length) in [("", JSONValue.null), (", 64 tokens", .number("64"))] {
+      let row =
+        try "<th scope=\"row\">passkey contains\(label) (points)</th>" + cells("B", length)
+        + cells("C", length) + "</tr>"
+      #expect(page.contains(row), "\(row)")
+    }
+    // One log has no other to differ from.
+    #expect(try !report("A=a.jsonl", "B=b.json").contains("Differences"))
+    let twice = try place.statex("report", "A=a.jsonl", "A=b.jsonl")
+    #expect(twice.code == 64 && twice.errorLine?.contains("another of that kind") == true)
+  }
+
   @Test func anExperimentIsShownByArm() throws {
     let mean = { (value: Double) in "{\"mean\": \(value), \"deviation\": 0.02, \"values\": []}" }
     let arm = { (name: String, recall: Double) in
@@ -153,7 +248,11 @@ import Testing
     }.sorted()
     try FileManager.default.createDirectory(
       atPath: place.file("runs"), withIntermediateDirectories: true)
-    let entry = "{\"family\": \"gla\", \"recall\": [\(tasks.joined(separator: ","))]}"
+    let less =
+      "{\"name\": \"mqar_16\", \"difference\": 0.2, \"low\": 0.18, \"high\": 0.225, \"pairs\": 200}"
+    let entry =
+      "{\"family\": \"gla\", \"title\": \"statex\", \"seed\": 7, \"from_lpt\": [\(less)], "
+      + "\"recall\": [\(tasks.joined(separator: ","))]}"
     try place.write(
       "{\"format\": \"statex-reproduce/1\", \"arms\": [\(entry)], \"summary\": [\(arm("lpt", 0.5)), \(arm("statex", 0.7))]}",
       "runs/results.json")
@@ -163,6 +262,10 @@ import Testing
         && page.contains("<figure id=\"from-lpt-gla-mqar\">"))
     #expect(page.contains("<figure id=\"text-loss-gla\">"))
     #expect(page.contains("<td>70.0 \u{B1} 2.0</td>") && page.contains("<td>1,234,567</td>"))
+    #expect(
+      page.contains(
+        "<th scope=\"row\">statex</th><td>7</td><td>+20.0 [+18.0, +22.5]</td><td>-</td>"))
+    #expect(page.contains("one standard deviation over seeds (n - 1) to either side.</figcaption>"))
     try place.write("{\"format\": \"statex-reproduce/1\", \"summary\": [{}]}", "runs/results.json")
     let bad = try place.statex("report", "runs")
     #expect(bad.code == 65 && bad.errorLine?.contains("results.json: summary.0") == true, "\(bad)")
