@@ -35,22 +35,27 @@ struct DistinctSampler {
 /// Each slot's waiting time is exponential with rate equal to its weight; the `D` slots that come
 /// first, in order, have exactly that distribution. Cost: one logarithm a slot and `O(D log D)`.
 struct PowerLawSlotSampler {
-  private let inverseWeights: [Double]
+  private let (slotCount, power): (Int, Double)
+  /// Of every slot, made by the first draw because that takes about as long: a plan of rows of 2^30 tokens draws none.
+  private var inverseWeights: [Double] = []
   private var times: [Double]
   private var slots: [Int32]
 
   /// Prepares for draws of at most `most` of `slotCount` slots with exponent `power - 1`.
   init(slotCount: Int, most: Int, power: Double) {
-    inverseWeights = (0..<slotCount).map { pow(Double($0 + 1), 1 - power) }
+    (self.slotCount, self.power) = (slotCount, power)
     times = [Double](repeating: 0, count: most)
     slots = [Int32](repeating: 0, count: most)
   }
 
-  /// Overwrites `result[0..<k]` with `k` distinct slots below `slotCount`, in order of drawing.
+  /// Overwrites `result[0..<k]` with `k` distinct slots below `count`, in order of drawing.
   mutating func draw(
-    _ k: Int, of slotCount: Int, into result: inout [Int32], using random: inout CounterRandom
+    _ k: Int, of count: Int, into result: inout [Int32], using random: inout CounterRandom
   ) {
-    for slot in 0..<slotCount {
+    if inverseWeights.isEmpty {
+      inverseWeights = (0..<slotCount).map { pow(Double($0 + 1), 1 - power) }
+    }
+    for slot in 0..<count {
       let time = -log(1 - random.uniform()) * inverseWeights[slot]
       if slot < k {
         siftUp(time, Int32(truncatingIfNeeded: slot), at: slot)

@@ -3,6 +3,16 @@ import RecallTasks
 import Testing
 
 @Suite struct MQARTests {
+  @Test func aRowOfAnyLengthIsPreparedAtOnce() throws {
+    // A table of all 2^29 slots takes seconds and 4 GB: it waits for the first row, which a plan may never draw.
+    let time = try ContinuousClock().measure {
+      _ = try MQARTask(
+        configuration: .init(), sequenceLength: 1 << 30, seed: 0, stream: .training)
+    }
+    #expect(time < .seconds(1))
+    #expect(MQARTask.Configuration().layout == .zoology)
+  }
+
   @Test func zoologyHoldsPairsThenQueriesAtEvenSlots() throws {
     let task = try source(
       "mqar",
