@@ -43,16 +43,20 @@ for name in base lpt statex; do
     tasks+=(--task "$mqar,pairs=[$pairs],sequence_length=$((4 * pairs))")
   done
   "$bin/statex" evaluate --model "$runs/$name/export" --samples 200 --seed "$seed" "${tasks[@]}" \
-    --perplexity "$runs/text" --sequence-length 128 --json "$runs/$name.json" > /dev/null
+    --perplexity "$runs/text" --sequence-length 128 --json "$runs/$name.json" \
+    --sample-log "$runs/$name.jsonl" > /dev/null
 done
 
 echo
 echo "Recall after training on the same samples; chance is 3.1 %."
 "$bin/statex" compare base="$runs/base.json" LPT="$runs/lpt.json" StateX="$runs/statex.json" \
   | tee "$runs/table.txt"
-if command -v python3 > /dev/null; then
-  tools/plot-recall.py "$runs/recall.svg" "$family=$runs"
-fi
+columns=()
+for arm in base:base lpt:LPT statex:StateX; do
+  columns+=("${arm#*:}=$runs/${arm%:*}" "${arm#*:}=$runs/${arm%:*}.json")
+done
+"$bin/statex" report "${columns[@]}" LPT="$runs/lpt.jsonl" StateX="$runs/statex.jsonl" \
+  --title "Recall before and after state expansion: $family" --output "$runs/report.html"
 echo
 echo "LPT: continued training as it is. StateX: the same after expanding the state of one layer."
-echo "$((SECONDS - start)) seconds; runs, metrics and models are in $runs"
+echo "$((SECONDS - start)) seconds; runs, metrics, models and report.html are in $runs"
