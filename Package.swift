@@ -263,8 +263,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "ChildPrograms", "Evaluation", "Files", "HuggingFaceInterop", "JSON",
-        "Kernels", "LanguageModels", "Layers", "Optimizers", "TensorStorage", "TokenData",
+        "Training", "ChildPrograms", "Evaluation", "Fields", "Files", "HuggingFaceInterop",
+        "JSON", "Kernels", "LanguageModels", "Layers", "Optimizers", "TensorStorage", "TokenData",
         "ToyOptimizers", "TrainingMetrics", logging,
       ],
       swiftSettings: common),
@@ -317,9 +317,11 @@ let package = Package(
     .executableTarget(
       name: "fuzz",
       dependencies: [
-        "Checkpointing", "ChildPrograms", "Compression", "ErrorReporting", "Evaluation", "Fields",
-        "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers", "RecallTasks",
-        "TensorFiles", "TensorStorage", "TokenData", "Training", "TrainingMetrics", "Watchdog",
+        "Charts", "Checkpointing", "ChildPrograms", "Compression", "ErrorReporting", "Evaluation",
+        "Fields", "Files", "HuggingFaceInterop", "JSON", "Kernels", "LanguageModels", "Layers",
+        "RecallTasks", "Reports", "TensorFiles", "TensorStorage", "TokenData", "Training",
+        "TrainingMetrics",
+        "Watchdog",
       ],
       path: "Tests/Fuzz", exclude: ["Inputs"], swiftSettings: common),
     .testTarget(

@@ -13,6 +13,11 @@ public enum NumberText {
     return (value < 0 ? "-" : "") + result
   }
 
+  /// A number rounded to a whole one, with a comma before every three digits; short where it is beyond 64 bits.
+  public static func grouped(_ value: Double) -> String {
+    abs(value) < 0x1p62 ? grouped(Int(value.rounded())) : short(value)
+  }
+
   /// A number of at most `digits` significant digits, large ones with k, M, G or T: `1.5 M`.
   public static func short(_ value: Double, digits: Int = 3) -> String {
     guard value.isFinite else { return "\(value)" }

@@ -11,7 +11,7 @@ struct PlotFrame {
     func text(_ value: Double) -> String {
       switch self {
       case .short: NumberText.short(value, digits: 4)
-      case .whole: NumberText.grouped(Int(value))
+      case .whole: NumberText.grouped(value.rounded(.towardZero))
       case .percent: "\(NumberText.short(100 * value, digits: 4)) %"
       }
     }

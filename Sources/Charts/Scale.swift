@@ -28,6 +28,7 @@ public struct Scale: Sendable, Equatable {
   ///
   /// A linear scale reaches to marks below and above them. Values that a scale cannot have (not finite, or not
   /// above zero on a logarithmic one) do not count, nor do those beyond 1e300; without any it shows 0 to 1, or 1 to 10.
+  /// Of a linear scale, values within 1e-300 are zero.
   ///
   /// - Parameters:
   ///   - values: what it has to hold.
@@ -42,6 +43,7 @@ public struct Scale: Sendable, Equatable {
     self.kind = kind
     self.ends = ends
     let usable = values.filter { abs($0) < 1e300 && (kind == .linear || $0 > 1e-300) }
+      .map { abs($0) > 1e-300 ? $0 : 0 }
     var (low, high) = (usable.min() ?? (kind == .linear ? 0 : 1), usable.max() ?? 1)
     if usable.isEmpty, kind == .logarithmic { high = 10 }
     switch kind {

@@ -36,7 +36,7 @@ enum NeedleSection {
 
   /// The depths of a bin, which is named after the largest.
   private static func range(_ name: String) -> String {
-    guard let end = Double(name) else { return name }
+    guard let end = Double(name), (0...1).contains(end) else { return name }
     let percent = Int((end * 100).rounded())
     return "\(percent - 10)\u{2013}\(percent) %"
   }

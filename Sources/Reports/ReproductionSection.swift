@@ -182,7 +182,7 @@ enum ReproductionSection {
 
   private static func costs(_ family: String, _ arms: [Reproduction.Arm]) -> Page.Table {
     func count(_ arm: Reproduction.Arm, _ name: String) -> String {
-      arm.number(name).map { NumberText.grouped(Int($0.rounded())) } ?? "-"
+      arm.number(name).map { NumberText.grouped($0) } ?? "-"
     }
     let rows = arms.map { arm in
       [

@@ -34,7 +34,8 @@ import Testing
 
   @Test(arguments: [
     ([Double](), 0.0...1.0), ([.nan, .infinity], 0...1), ([5], 4.4...5.6), ([0], 0...1),
-    ([-2], -2.2 ... -1.8),
+    ([-2], -2.2 ... -1.8), ([0, .leastNonzeroMagnitude], 0...1),
+    ([1e300, 1e308, -.leastNonzeroMagnitude], 0...1),
   ])
   func nothingAndOneValueStillHaveAScale(_ values: [Double], _ domain: ClosedRange<Double>) {
     let scale = Scale(over: values, ends: (0, 1))
@@ -43,5 +44,14 @@ import Testing
     #expect(scale.ticks.count >= 3)
     let logarithmic = Scale(over: values, .logarithmic, ends: (0, 1))
     #expect(logarithmic.domain.lowerBound > 0 && logarithmic.ticks.count >= 2)
+  }
+}
+
+@Suite struct NumberTextTests {
+  @Test(arguments: [
+    (1_234_567.5, "1,234,568"), (-999.4, "-999"), (1e19, "10000000 T"), (.infinity, "inf"),
+  ])
+  func wholeNumbersAreGroupedAsLongAsTheyFit(_ value: Double, _ text: String) {
+    #expect(NumberText.grouped(value) == text)
   }
 }

@@ -32,10 +32,10 @@ struct FuzzTarget {
     [
       .safetensorsHeader, .safetensorsIndex, .modelConfiguration, .modelDirectory, .exportSums,
       .modelCard, .torchCheckpoint, .tokenizer, .pattern, .tokenizerConfiguration, .tokenizedText,
-      .megatronIndex, .flatTokens, .tokenManifest, .jsonLines,
-      .compressedJSONLines, .gzipJSONLines, .jsonArray, .recipe, .overrides, .duration, .plan,
-      .manifest,
-      .shard, .plainShard, .shardContents, .trainingRecord, .metricsLog, .runStatus, .runLock,
+      .megatronIndex, .flatTokens, .tokenManifest, .publishedTokens, .jsonLines,
+      .compressedJSONLines, .gzipJSONLines, .jsonArray, .placedJSON, .recipe, .overrides, .duration,
+      .plan, .manifest, .shard, .plainShard, .shardContents, .trainingRecord, .metricsLog,
+      .metricsRows, .runStatus, .runLock, .probeReport, .experimentReport, .evaluationReport,
       .taskOptions, .taskDefinition, .taskData, .sampleLog, .contextState, .scoringRequest,
       .scoringSession, .localAddress, .watchFrame, .watchInvitation,
     ]

@@ -1,3 +1,5 @@
+import Fields
+import JSON
 import Training
 
 /// Recipes that train from scratch on generated data, so that nothing else has to be there.
@@ -59,6 +61,22 @@ extension FuzzTarget {
         let recipe = try Recipe.decode(yaml: input.text, name: "recipe.yaml")
         let again = try Recipe.decode(yaml: recipe.resolvedYAML(), name: "resolved")
         try expect(again == recipe, "the resolved recipe is another one")
+      }
+    }
+  }
+
+  /// JSON of which every part stands on its line.
+  static var placedJSON: FuzzTarget {
+    FuzzTarget("placed-json") { _ in
+      let texts = [
+        "{\"a\": [1, -2.5e3, true, null],\n \"b\": {\"c\": \"\\u00e9\\n\"},\n\n \"\": 1e400}",
+        "[[], {}, \"\", 9223372036854775808, -0]",
+      ]
+      return Prepared(corpus: texts.map { Array($0.utf8) }) { input in
+        let value = try FieldValue(parsingJSON: input, file: "a.json")
+        let json = try input.withUnsafeBytes { try JSONValue(parsing: $0, source: "a.json") }
+        let plain = FieldValue(json: json, place: .source("a.json"))
+        try expect(value == plain, "another value than without places")
       }
     }
   }

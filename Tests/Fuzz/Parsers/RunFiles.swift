@@ -26,6 +26,32 @@ extension FuzzTarget {
     }
   }
 
+  /// The same log, read row by row as a report does.
+  static var metricsRows: FuzzTarget {
+    FuzzTarget("metrics-rows") { room in
+      let rows = (1...4).map {
+        MetricsRow(
+          step: $0, loss: $0 == 3 ? .infinity : 2.5, gradientNorm: .nan, learningRate: 1e-3,
+          tokens: 512 * $0, tokensPerSecond: 10, seconds: 1, extras: [("mqar.loss", 0.5)]
+        ).json + "\n"
+      }
+      return Prepared(
+        corpus: [Array(rows.joined().utf8), Array(rows[0].utf8) + [0, 0, 0, 10]],
+        words: rows + ["\"nonfinite\": {\"loss\": \"inf\"}", "{\"step\": 9}\n"]
+      ) { input in
+        let path = try room.write(input, "rows.jsonl")
+        let names: Set = ["loss", "grad_norm", "tokens"]
+        var reader = try MetricsReader(path: path, names: names)
+        var last = 0
+        while let row = try reader.next() {
+          try expect(row.step > last, "step \(row.step) after \(last)")
+          try expect(names.isSuperset(of: row.values.keys), "\(row.values.keys)")
+          last = row.step
+        }
+      }
+    }
+  }
+
   /// `status.json` of an earlier launch.
   static var runStatus: FuzzTarget {
     FuzzTarget("status") { room in

@@ -65,6 +65,40 @@ extension FuzzTarget {
     }
   }
 
+  /// What is published of a data set in the making, and the lengths of its documents.
+  static var publishedTokens: FuzzTarget {
+    FuzzTarget("published") { room in
+      let text = try room.write(Array("{\"text\": \"one\"}\n".utf8), "in.jsonl")
+      let corpus = try TextCorpus(
+        [text], tokenizer: ByteTokenizer(), reading: TextReading(), directory: room.file("text"))
+      let made = room.local(corpus.prefix) + ".unfinished"
+      try room.directory(made)
+      try room.write((0..<64).flatMap { _ in [0x20, 0] }, made + "/tokens.bin")
+      let lengths: [Int32] = [7, 0, 9, 8]
+      let bytes = lengths.flatMap { withUnsafeBytes(of: $0.littleEndian) { Array($0) } }
+      // The two files of an input follow each other; the lengths are the last bytes.
+      return Prepared(
+        corpus: [(4, 24), (1, 7), (0, 0)].map {
+          Array("{\"documents\": \($0.0), \"tokens\": \($0.1)}".utf8) + bytes
+        },
+        words: ["281474976710656", "\"tokens\": 24"]
+      ) { input in
+        let end = input.count - min(bytes.count, input.count)
+        try room.write(Array(input[..<end]), made + "/published")
+        try room.write(Array(input[end...]), made + "/lengths")
+        var plan = TextSource.Plan(sequenceLength: 4)
+        plan.firstBlock = 4
+        let source = try TextSource(corpus, plan)
+        // Who asks twice looks.
+        _ = try source.isReady(sample: 0)
+        guard try source.isReady(sample: 0) else { return }
+        let batch = SampleBatch(sampleCount: 1, sequenceLength: 4)
+        try source.write(sample: 0, into: batch[0])
+        try expect((0..<4).allSatisfy { batch[0].inputs[$0] == 0x20 }, "other tokens than stored")
+      }
+    }
+  }
+
   /// Documents, one JSON object a line.
   static var jsonLines: FuzzTarget { documents("jsonl", "a.jsonl") { $0 } }
 
