@@ -10,7 +10,7 @@ extension EvaluationTask {
   /// Checks that the task fits its lengths and the model's vocabulary, before hours of work depend
   /// on it.
   ///
-  /// For a task on text, the first question of each length is generated.
+  /// Of a task on text, the shortest prompt of every question has to fit.
   ///
   /// - Parameters:
   ///   - vocabulary: ids of the model.
@@ -27,9 +27,14 @@ extension EvaluationTask {
       guard let tokenizer else { throw RecallTaskError.tokenizerNeeded(task: name) }
       let questions = try configuration.makeGenerationTask(
         sequenceLength: length, seed: seed, tokenizer: tokenizer)
-      let prompt = try questions.item(0, of: samples).promptTokens
-      if let id = prompt.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
-        throw EvaluationError.token(id: id, vocabulary: vocabulary)
+      try questions.checkQuestions(samples)
+      // A tokenizer that is no larger than the model has no other ids.
+      guard tokenizer.vocabularySize > vocabulary else { continue }
+      for index in 0..<samples {
+        let prompt = try questions.item(index, of: samples).promptTokens
+        if let id = prompt.first(where: { Int($0) >= vocabulary }) {
+          throw EvaluationError.token(id: id, vocabulary: vocabulary)
+        }
       }
     }
   }
@@ -46,6 +51,23 @@ extension EvaluationTask {
       : lengths.map {
         EvaluatedModel.memory(model, length: $0, segmentLength: segmentLength)
       }.max() ?? 0
+  }
+}
+
+extension FileTask {
+  /// Floats that measuring holds at most beside the parameters.
+  ///
+  /// - Parameters:
+  ///   - model: what is measured.
+  ///   - segmentLength: tokens of a segment.
+  /// - Returns: how many.
+  public func memory(_ model: LanguageModel, segmentLength: Int) -> Int {
+    guard kind == .tokenRecall else {
+      return RequestScorer.memory(model, segmentLength: segmentLength)
+    }
+    return Set(samples.map(\.tokenCount)).map {
+      EvaluatedModel.memory(model, length: $0, segmentLength: segmentLength)
+    }.max() ?? 0
   }
 }
 
@@ -98,6 +120,22 @@ extension EvaluatedModel {
     let dims = SegmentDims(batch: size, length: min(length, segmentLength))
     return SegmentActivations.count(model, dims: dims, trains: false)
       + model.stateCount(batch: size) + 4 * size * length
+  }
+}
+
+extension RequestScorer {
+  /// Floats that a scorer holds at most: activations of the largest batch or the longest segment, the states of a
+  /// batch, and those after common starts.
+  static func memory(_ model: LanguageModel, segmentLength: Int) -> Int {
+    let most = EvaluatedModel.batch(model, length: 1, segmentLength: segmentLength)
+    let activations = [
+      SegmentDims(batch: 1, length: segmentLength),
+      SegmentDims(batch: most, length: segmentLength / most),
+    ].map { SegmentActivations.count(model, dims: $0, trains: false) }
+    // One more at the beginning, one at the deepest start, one on its way into a batch.
+    let states = SharedPrefixes.maximumDepth(model) + 3
+    return (activations.max() ?? 0) + model.stateCount(batch: most)
+      + states * model.stateCount(batch: 1)
   }
 }
 

@@ -99,7 +99,8 @@ public struct EvaluationReport: Sendable, Equatable {
 
   /// The numbers of the report, one for each measurement and length, as they are logged.
   ///
-  /// `perplexity/nll`, then `mqar_8/accuracy`, or `mqar_8/accuracy/4096` where there are several lengths.
+  /// `perplexity/nll`, then `mqar_8/accuracy`, also `mqar_8/accuracy/4096` where there are several lengths, then
+  /// every metric of tasks in files.
   public var scalars: [(name: String, value: Double, standardError: Double)] {
     var scalars: [(name: String, value: Double, standardError: Double)] = []
     if let perplexity {
@@ -111,6 +112,12 @@ public struct EvaluationReport: Sendable, Equatable {
       for length in task.lengths where task.lengths.count > 1 {
         let summary = ScoreSummary(length.scores)
         scalars.append(("\(name)/\(length.sequenceLength)", summary.mean, summary.standardError))
+      }
+    }
+    for task in fileTasks {
+      for metric in task.metrics {
+        scalars.append(
+          ("\(task.name)/\(metric.name)", metric.value.value, metric.value.standardError))
       }
     }
     return scalars

@@ -24,6 +24,8 @@ public struct EvaluationTask: Sendable {
     public var samples: Int
     /// The text of tasks that hide needles in one; nil for the generated text.
     public var haystack: String?
+    /// The name in the report; nil for the task's.
+    public var name: String?
 
     /// Names the numbers.
     public init(lengths: [Int], samples: Int) {
@@ -58,8 +60,11 @@ public struct EvaluationTask: Sendable {
     }
   }
 
+  /// The key of a measured task's name in the report.
+  package static let nameKey = "as"
+
   /// Keys that every measured task understands.
-  private static let keys = ["sequence_length", "samples", "as"]
+  private static let keys = ["sequence_length", "samples", nameKey]
 
   private static func decode(
     _ name: String, _ options: FieldValue, _ defaults: Defaults
@@ -77,7 +82,7 @@ public struct EvaluationTask: Sendable {
       throw reader.invalid("sequence_length", "expected different lengths, at least one")
     }
     let samples = try reader.integer("samples", default: defaults.samples, .atLeast(1))
-    let reported = try reader.text("as", default: name)
+    let reported = try reader.text(nameKey, default: defaults.name ?? name)
     func task(_ suffix: String, _ options: FieldValue) throws(FieldError) -> EvaluationTask {
       EvaluationTask(
         name: reported + suffix,

@@ -117,6 +117,7 @@ public final class Generator {
   private func process(
     _ part: ArraySlice<Int32>, wantsLogits: Bool
   ) throws(EvaluationError) {
+    try evaluated.goOn()
     let model = evaluated.model
     for (index, token) in part.enumerated() {
       guard token >= 0, Int(token) < model.vocabulary else {

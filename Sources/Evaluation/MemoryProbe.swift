@@ -180,6 +180,7 @@ extension EvaluationTask {
       let source = try TokenAccuracy.source(
         configuration, sequenceLength: length, seed: seed, vocabulary: vocabulary,
         tokenizer: tokenizer)
+      try (source as? TextTask)?.checkRows(samples)
       let suffix = lengths.count > 1 ? " at \(length)" : ""
       return MemoryProbe.Subject(
         name: name + suffix, isRecall: true, source: source, samples: samples)

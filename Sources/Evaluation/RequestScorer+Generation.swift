@@ -33,7 +33,7 @@ extension RequestScorer {
       prefixes.place(own, at: place, of: batch.count, in: state)
     }
     var inputs = batch.map { sequences[$0].context.last ?? 0 }
-    while batch.contains(where: { !sequences[$0].isDone }) {
+    while !prefixes.isGivenUp, batch.contains(where: { !sequences[$0].isDone }) {
       prefixes.forward(inputs, batch: batch.count, state: state) { activations, dims in
         inputs = mostLikely(activations, dims)
       }

@@ -31,6 +31,9 @@ public final class RequestScorer {
       requests: answeredRequests, tokens: requestedTokens, computedTokens: prefixes.computedTokens)
   }
 
+  /// Whether somebody asked to end: the answers mean nothing.
+  var isGivenUp: Bool { prefixes.isGivenUp }
+
   private var answeredRequests = 0
   private var requestedTokens = 0
 

@@ -13,6 +13,11 @@ final class SharedPrefixes {
   /// Starts within starts whose states may be kept at one time.
   private let maximumDepth: Int
 
+  /// The same for a model.
+  static func maximumDepth(_ model: LanguageModel) -> Int {
+    min(EvaluatedModel.affordableStates(model), 8)
+  }
+
   /// A state after some tokens, which sequences go on from.
   struct Start {
     /// Tokens read.
@@ -24,6 +29,8 @@ final class SharedPrefixes {
   let evaluated: EvaluatedModel
   /// Tokens that went through the model.
   private(set) var computedTokens = 0
+  /// Whether somebody asked to end (`EvaluatedModel.isInterrupted`): nothing more is computed.
+  private(set) var isGivenUp = false
 
   private let parts: [Int]
   private var last: SegmentActivations?
@@ -31,7 +38,7 @@ final class SharedPrefixes {
   init(_ model: EvaluatedModel) {
     evaluated = model
     parts = model.model.blocks.flatMap(\.stateParts)
-    maximumDepth = min(EvaluatedModel.affordableStates(model.model), 8)
+    maximumDepth = Self.maximumDepth(model.model)
   }
 
   /// Calls `body` with groups of sequences that continue from the same state, and that state, until
@@ -119,11 +126,13 @@ final class SharedPrefixes {
     }
   }
 
-  /// Runs `tokens` `[batch, T]` from `state`, and hands the activations to `body`.
+  /// Runs `tokens` `[batch, T]` from `state`, and hands the activations to `body`, unless it is given up.
   func forward(
     _ tokens: [Int32], batch: Int, state: FloatBuffer, wantsOutput: Bool = true,
     _ body: (SegmentActivations, SegmentDims) -> Void
   ) {
+    isGivenUp = isGivenUp || evaluated.isInterrupted?() == true
+    guard !isGivenUp else { return }
     let dims = SegmentDims(batch: batch, length: tokens.count / batch)
     let activations = activations(for: dims)
     tokens.withUnsafeBufferPointer { tokens in
@@ -138,6 +147,7 @@ final class SharedPrefixes {
 
   private func activations(for dims: SegmentDims) -> SegmentActivations {
     if let last, last.dims.batch == dims.batch, last.dims.length >= dims.length { return last }
+    last = nil
     let made = SegmentActivations(evaluated.model, dims: dims, trains: false)
     last = made
     return made

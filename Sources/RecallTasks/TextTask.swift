@@ -128,24 +128,53 @@ public final class TextTask: SampleSource {
   private func filled(
     _ random: CounterRandom, depth: Double?, _ reserve: Reserve
   ) throws(RecallTaskError) -> TextPrompt {
-    if let size = compatibleSize {
-      let prompt = self.prompt(size: size, random, depth)
-      if reserve == .answer { try checkFit(prompt, reserve) }
-      return prompt
-    }
-    let sizes = generator.fixedSizes
-    guard sizes.isEmpty else {
-      var random = random
-      let size = sizes.count == 1 ? sizes[0] : sizes[random.below(sizes.count)]
-      let prompt = self.prompt(size: size, random, depth)
-      try checkFit(prompt, reserve)
-      return prompt
-    }
-    try checkFit(prompt(size: 1, random, depth), reserve)
+    let least = try least(random, depth: depth, reserve)
+    guard compatibleSize == nil, generator.fixedSizes.isEmpty else { return least }
     let size = largestSize(within: sequenceLength) { size in
       tokens(prompt(size: size, random, depth), reserve)
     }
     return prompt(size: size, random, depth)
+  }
+
+  /// The shortest prompt, or the only one where its size is fixed.
+  ///
+  /// - Throws: `RecallTaskError.doesNotFit`; what another program generates after a prompt as long as its own
+  ///   need not fit.
+  private func least(
+    _ random: CounterRandom, depth: Double?, _ reserve: Reserve
+  ) throws(RecallTaskError) -> TextPrompt {
+    var (drawn, size) = (random, compatibleSize ?? 1)
+    let sizes = generator.fixedSizes
+    if compatibleSize == nil, let only = sizes.first {
+      size = sizes.count == 1 ? only : sizes[drawn.below(sizes.count)]
+    }
+    let prompt = prompt(size: size, drawn, depth)
+    if compatibleSize == nil || reserve == .answer { try checkFit(prompt, reserve) }
+    return prompt
+  }
+
+  /// Checks that each of `count` questions fits.
+  ///
+  /// - Throws: `RecallTaskError.doesNotFit`.
+  public func checkQuestions(_ count: Int) throws(RecallTaskError) {
+    for index in 0..<count {
+      _ = try least(
+        randomness.generator(UInt64(index)), depth: Self.depth(index, of: count), .generation)
+    }
+  }
+
+  /// Checks that each of the first `count` rows fits.
+  ///
+  /// - Throws: `RecallTaskError.doesNotFit`.
+  public func checkRows(_ count: Int) throws(RecallTaskError) {
+    for index in 0..<count {
+      _ = try least(randomness.generator(UInt64(index)), depth: nil, .answer)
+    }
+  }
+
+  /// Where needles of question `index` of `count` lie.
+  private static func depth(_ index: Int, of count: Int) -> Double {
+    (Double(index) + 0.5) / Double(max(count, 1))
   }
 
   /// Question `index` of `count`.
@@ -156,8 +185,8 @@ public final class TextTask: SampleSource {
   /// - Returns: the question, a pure function of the task and the two numbers.
   /// - Throws: `RecallTaskError.doesNotFit`.
   public func item(_ index: Int, of count: Int) throws(RecallTaskError) -> GenerationItem {
-    let depth = (Double(index) + 0.5) / Double(max(count, 1))
-    let prompt = try filled(randomness.generator(UInt64(index)), depth: depth, .generation)
+    let prompt = try filled(
+      randomness.generator(UInt64(index)), depth: Self.depth(index, of: count), .generation)
     let question = encoder.encode(prompt, questions: 1, answered: false)
     let whole = encoder.encode(prompt, questions: 1, answered: true)
     return GenerationItem(

@@ -34,9 +34,6 @@ struct EvaluateCommand: ParsableCommand {
       "Measure the loss on the documents that `split: {held_out: FRACTION}` keeps from training.")
   var heldOut: Double?
 
-  @Option(help: "Tokens per sample.")
-  var sequenceLength = 2048
-
   @Option(help: "Measure the loss on the first N sequences only.")
   var sequences: Int?
 
@@ -47,23 +44,12 @@ struct EvaluateCommand: ParsableCommand {
     help: "Also report bits a byte of the text, which takes the tokenizer that made its tokens.")
   var bitsPerByte = false
 
-  @Option(help: "A recall task: NAME or NAME:key=value,... (repeatable).")
-  var task: [TaskArgument] = []
+  @OptionGroup var recall: TaskOptions
 
-  @Option(help: "A directory with task.json and data.jsonl, see docs/tasks.md (repeatable).")
-  var taskFile: [String] = []
-
-  @Option(help: "Samples per task and length.")
-  var samples = 100
-
-  @Option(help: "The tokenizer for text tasks: a directory or `byte` (default: the model's).")
-  var tokenizer: String?
-
-  @Option(help: "The text of tasks that hide needles in one (default: a generated text).")
-  var haystack: String?
-
-  @Option(help: "The random seed of the tasks' samples.")
-  var seed: UInt64 = 0
+  @Option(
+    help:
+      "A directory with task.json, see docs/tasks.md: DIR or DIR:samples=N,as=NAME (repeatable).")
+  var taskFile: [TaskFileArgument] = []
 
   @Option(help: "Write the report to this file, as JSON.")
   var json: String?
@@ -74,19 +60,11 @@ struct EvaluateCommand: ParsableCommand {
   @OptionGroup var compute: ComputeOptions
 
   func validate() throws {
-    guard !perplexity.isEmpty || !task.isEmpty || !taskFile.isEmpty else {
+    guard !perplexity.isEmpty || !recall.task.isEmpty || !taskFile.isEmpty else {
       throw ValidationError(
         "nothing to measure: give --perplexity PREFIX, --task NAME or --task-file DIR")
     }
-    try requireCount(sequenceLength, "--sequence-length")
-    try requireCount(samples, "--samples")
     try requireCount(sequences ?? 1, "--sequences")
-    guard
-      haystack == nil
-        || task.contains(where: { RecallTaskConfiguration.has(option: "haystack", task: $0.name) })
-    else {
-      throw ValidationError("--haystack: no --task hides needles in a text")
-    }
     for (option, isGiven) in [
       ("--per-token", perToken), ("--bits-per-byte", bitsPerByte),
       ("--end-of-text", endOfText != nil), ("--held-out", heldOut != nil),
@@ -107,14 +85,16 @@ struct EvaluateCommand: ParsableCommand {
       evaluated.ranks = ranks
       if ranks.leads { warn(plan.warnings) }
       if let sampleLog {
-        let header = try ranks.together { try plan.header(evaluated.fingerprint, seed: seed) }
+        let header = try ranks.together {
+          try plan.header(evaluated.fingerprint, seed: recall.seed)
+        }
         let log = try SampleLog(path: sampleLog, header: header, ranks: ranks)
         if log.resumedCount > 0 && ranks.leads {
           warn("\(sampleLog): \(log.resumedCount) samples are there already")
         }
         evaluated.log = log
       }
-      let report = try plan.report(evaluated, seed: seed)
+      let report = try plan.report(evaluated, seed: recall.seed)
       guard ranks.leads else { return }
       if let json { try FileReplacement.write(report.json.encoded() + [0x0A], to: json) }
       print(EvaluationTable(report).text)
@@ -123,25 +103,21 @@ struct EvaluateCommand: ParsableCommand {
 
   /// Reads everything and checks what can be checked before anything is measured.
   private func prepare() throws -> (EvaluationPlan, EvaluatedModel) {
-    var defaults = EvaluationTask.Defaults(sequenceLength: sequenceLength, samples: samples)
-    defaults.haystack = haystack
     var plan = EvaluationPlan()
-    plan.tasks = try task.flatMap {
-      try EvaluationTask.tasks(name: $0.name, options: $0.options, defaults: defaults)
-    }
-    plan.fileTasks = try taskFile.map { try FileTask(directory: $0) }
+    plan.tasks = try recall.tasks()
+    plan.fileTasks = try taskFile.map { try $0.plan.open() }
     try EvaluationTask.requireDistinctNames(
       plan.tasks.map(\.name) + plan.fileTasks.map(\.name)
         + (perplexity.isEmpty ? [] : ["perplexity"]))
     for path in [json, sampleLog] { try path.map { try FileSystem.requireCreatable($0) } }
     let source = try ModelSource(model)
     if bitsPerByte || plan.needsTokenizer {
-      plan.tokenizer = try source.tokenizer(tokenizer)
+      plan.tokenizer = try source.tokenizer(recall.tokenizer)
     }
     let evaluated = try source.load(segmentLength: compute.segmentLength)
     for task in plan.tasks {
       try task.check(
-        vocabulary: evaluated.model.vocabulary, seed: seed, tokenizer: plan.tokenizer)
+        vocabulary: evaluated.model.vocabulary, seed: recall.seed, tokenizer: plan.tokenizer)
     }
     for task in plan.fileTasks {
       try task.check(vocabulary: evaluated.model.vocabulary, tokenizer: plan.tokenizer)
@@ -156,7 +132,7 @@ struct EvaluateCommand: ParsableCommand {
     let files = try selection.open()
     plan.text = EvaluationPlan.Text(
       selection: selection, fingerprint: selection.fingerprint(of: files),
-      sequenceLength: sequenceLength, limit: sequences, perToken: perToken,
+      sequenceLength: recall.sequenceLength, limit: sequences, perToken: perToken,
       countsBytes: bitsPerByte)
     plan.warnings = try TokenManifest.mismatches(
       of: files.compactMap { file in file.manifest.map { (file.prefix, $0.vocabulary) } },
@@ -229,7 +205,7 @@ struct EvaluationPlan {
           ])))
     }
     members.append(JSONMember("tasks", .array(try tasks.map { try $0.identity() })))
-    let files = fileTasks.map { JSONMember($0.name, .string($0.fingerprint)) }
+    let files = fileTasks.map { JSONMember($0.name, .string($0.identity)) }
     members.append(JSONMember("task_files", .object(files)))
     return members
   }

@@ -22,17 +22,10 @@ struct ProbeCommand: ParsableCommand {
     help: "A Hugging Face model directory, a run (its newest checkpoint), or a checkpoint.")
   var model: String
 
-  @Option(help: "A recall task: NAME or NAME:key=value,... (repeatable).")
-  var task: [TaskArgument] = []
-
-  @Option(help: "Samples per task and length.")
-  var samples = 100
+  @OptionGroup var recall: TaskOptions
 
   @Option(help: "Text to measure the loss on, too: PREFIX of PREFIX.bin and PREFIX.idx.")
   var perplexity: String?
-
-  @Option(help: "Tokens per sample.")
-  var sequenceLength = 2048
 
   @Option(help: "Sequences of the text that are measured.")
   var sequences = 100
@@ -43,26 +36,15 @@ struct ProbeCommand: ParsableCommand {
   @Option(help: "Layers to recommend (default: a sixth of all).")
   var choose: Int?
 
-  @Option(help: "The tokenizer for text tasks: a directory or `byte` (default: the model's).")
-  var tokenizer: String?
-
-  @Option(help: "The text of tasks that hide needles in one (default: a generated text).")
-  var haystack: String?
-
-  @Option(help: "The random seed of the tasks' samples.")
-  var seed: UInt64 = 0
-
   @Option(help: "Write the report to this file, as JSON.")
   var json: String?
 
   @OptionGroup var compute: ComputeOptions
 
   func validate() throws {
-    guard perplexity != nil || !task.isEmpty else {
+    guard perplexity != nil || !recall.task.isEmpty else {
       throw ValidationError("nothing to measure: give --task NAME or --perplexity PREFIX")
     }
-    try requireCount(sequenceLength, "--sequence-length")
-    try requireCount(samples, "--samples")
     try requireCount(sequences, "--sequences")
     try requireCount(choose ?? 1, "--choose")
     for tokens in window.values { try requireCount(tokens, "--window") }
@@ -90,15 +72,11 @@ struct ProbeCommand: ParsableCommand {
 
   /// Reads everything and checks what can be checked before anything is measured.
   private func prepare() throws -> ([MemoryProbe.Subject], EvaluatedModel) {
-    var defaults = EvaluationTask.Defaults(sequenceLength: sequenceLength, samples: samples)
-    defaults.haystack = haystack
-    let tasks = try task.flatMap {
-      try EvaluationTask.tasks(name: $0.name, options: $0.options, defaults: defaults)
-    }
+    let tasks = try recall.tasks()
     try json.map { try FileSystem.requireCreatable($0) }
     let source = try ModelSource(model)
     let needsTokenizer = tasks.contains(where: \.configuration.needsTokenizer)
-    let words = needsTokenizer ? try source.tokenizer(tokenizer) : nil
+    let words = needsTokenizer ? try source.tokenizer(recall.tokenizer) : nil
     let evaluated = try source.load(segmentLength: compute.segmentLength)
     let vocabulary = evaluated.model.vocabulary
     if let choose, choose > evaluated.model.blocks.count {
@@ -106,11 +84,11 @@ struct ProbeCommand: ParsableCommand {
         "--choose \(choose): the model has \(evaluated.model.blocks.count) layers")
     }
     var subjects = try tasks.flatMap {
-      try $0.subjects(vocabulary: vocabulary, seed: seed, tokenizer: words)
+      try $0.subjects(vocabulary: vocabulary, seed: recall.seed, tokenizer: words)
     }
     if let perplexity {
       let (text, count) = try Perplexity.open(
-        TokenSelection([perplexity]), sequenceLength: sequenceLength, limit: sequences,
+        TokenSelection([perplexity]), sequenceLength: recall.sequenceLength, limit: sequences,
         vocabulary: vocabulary)
       subjects.append(
         MemoryProbe.Subject(name: "text", isRecall: false, source: text, samples: count))

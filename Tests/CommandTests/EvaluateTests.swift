@@ -95,6 +95,47 @@ import Testing
     #expect(try place.bytes("log.jsonl") == before && place.bytes("notes") == Array("notes\n".utf8))
   }
 
+  @Test func aTaskFileIsMeasuredInPartUnderAnotherName() throws {
+    _ = try evaluate(log: "log.jsonl")
+    let whole = try place.json("report.json")
+    let few = ["--task-file", "task:samples=6,as=few", "--task-file", "task:as=all,samples=99"]
+    let done = try place.statex(arguments + few + ["--json", "parts.json"])
+    #expect(done.code == 0, "\(done)")
+    let tasks = try #require(try place.json("parts.json")["tasks"])
+    #expect(tasks["few"]?["samples"]?.integer() == 6)
+    #expect(tasks["all"] == whole["tasks"]?["letters"] && tasks["letters"] == tasks["all"])
+    // A log of all samples is another measurement than one of the first.
+    let shorter = arguments.map { $0 == "task" ? "task:samples=6" : $0 }
+    let refused = try place.statex(shorter + ["--sample-log", "log.jsonl"])
+    #expect(refused.code == 65 && refused.errorLine?.contains("`task_files`") == true, "\(refused)")
+    // Its first samples are those of the whole.
+    #expect(try place.statex(shorter + ["--sample-log", "few.jsonl"]).code == 0)
+    func samples(_ log: String) throws -> [Substring] {
+      String(decoding: try place.bytes(log), as: UTF8.self).split(separator: "\n")
+        .filter { $0.contains("\"letters\"") && !$0.contains("statex_samples") }
+    }
+    let all = try samples("log.jsonl")
+    #expect(all.count == 20)
+    #expect(try samples("few.jsonl").map(Self.scores) == all.prefix(6).map(Self.scores))
+  }
+
+  /// A sample without what depends on those computed with it.
+  private static func scores(_ line: Substring) -> String {
+    String(line).replacing(/, "computed_tokens": [0-9.]+/, with: "")
+  }
+
+  @Test(arguments: [
+    ("task:samples=0", 64, "`samples`: must be at least 1"),
+    ("task:sample=3", 64, "did you mean `samples`?"),
+    ("task:file=x", 64, "unknown key `file`"),
+    ("task:as=letters", 64, "two tasks would be reported as 'letters'"),
+    ("task:samples", 74, "task:samples/task.json"),
+  ])
+  func wrongOptionsOfATaskFile(argument: String, code: Int, says: String) throws {
+    let done = try place.statex(arguments + ["--task-file", argument])
+    #expect(done.code == code && done.errorLine?.contains(says) == true, "\(done)")
+  }
+
   @Test func anErrorOfAllRanksIsOneLine() throws {
     for (change, code) in [
       (["--task", "mqar:pairs=400,vocab=64"], Int32(64)), (["--perplexity", "nowhere"], 74),

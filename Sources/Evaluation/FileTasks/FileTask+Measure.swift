@@ -67,8 +67,10 @@ extension FileTask {
       let prepared = try unit.map { try prompts.prepare($0) }
       let before = scorer.work.computedTokens
       let requests = prepared.flatMap { scoringRequests($0, prompts.tokenizer) }
-      let answers = try scorer.answers(to: requests).map { answer in
-        guard let answer = try? answer.get() else {
+      let outcomes = scorer.answers(to: requests)
+      guard !scorer.isGivenUp else { throw EvaluationError.interrupted }
+      let answers = try outcomes.map { outcome in
+        guard let answer = try? outcome.get() else {
           throw EvaluationError.notFinite(what: "an answer in task \(name)")
         }
         return answer
@@ -163,13 +165,13 @@ extension FileTask {
   // MARK: Token ids
 
   private func recallRecords(_ model: EvaluatedModel) throws -> [SampleRecord] {
-    var batches: [Int: SampleBatches] = [:]
+    var last: (length: Int, batches: SampleBatches)?
     return try model.records(name, length: 0, units: recallUnits(model), id: id) { unit in
       let length = samples[unit.lowerBound].tokenCount
-      let source = FileTaskRows(samples, length: length)
-      let batch = batches[length] ?? SampleBatches(model, source)
-      batches[length] = batch
-      return try batch.run(unit) { samples, pass in
+      if last?.length != length { last = nil }
+      let batches = last?.batches ?? SampleBatches(model, FileTaskRows(samples, length: length))
+      last = (length, batches)
+      return try batches.run(unit) { samples, pass in
         try TokenAccuracy.scored(
           samples, pass, first: 0, parameters: model.parameters, task: name,
           metric: "token_accuracy")
@@ -201,7 +203,8 @@ extension FileTaskSample {
     if case .generate(let context, _) = question { context } else { context }
   }
 
-  fileprivate var tokenCount: Int {
+  /// Ids of a sample of ids.
+  var tokenCount: Int {
     if case .tokens(let inputs, _) = question { inputs.count } else { 0 }
   }
 }

@@ -86,7 +86,7 @@ public struct FileTask: Sendable {
   /// Whether the tokenizer's template is put around texts.
   let addsSpecial: Bool
   let groups: [String]
-  let samples: [FileTaskSample]
+  var samples: [FileTaskSample]
   let examples: [FileTaskSample]
 
   /// Whether texts are tokenized.
@@ -94,6 +94,12 @@ public struct FileTask: Sendable {
 
   /// Samples to measure.
   public var sampleCount: Int { samples.count }
+
+  /// Whether only its first samples are measured.
+  var isPartial = false
+
+  /// What identifies the task's samples and scores.
+  public var identity: String { fingerprint + (isPartial ? ", the first \(sampleCount)" : "") }
 }
 
 /// What is counted.
