@@ -56,7 +56,10 @@ public struct TokenSelection: Sendable, Equatable {
   }
 
   private static func paths(_ name: String) throws(TokenDataError) -> [String] {
-    guard name.contains(where: { "*?[".contains($0) }) else { return [name] }
+    // What is there is meant as it stands.
+    guard name.contains(where: { "*?[".contains($0) }),
+      try !TokenDataError.from(try FileSystem.exists(name + ".idx"))
+    else { return [name] }
     // A pattern may stand for prefixes or for files; of a pair only the index counts.
     let found = try TokenDataError.from { () throws(FileError) in
       try FileSystem.matching(name) + FileSystem.matching(name + ".idx")

@@ -28,7 +28,7 @@ public struct RunData {
     var sources: [DataStream.Source] = []
     var contents: [DataIdentity.Source] = []
     let vocabulary = model.configuration.vocabularySize
-    let texts = RunTexts(directory: recipe.run.output + "/text")
+    let texts = RunTexts(recipe)
     for (index, source) in recipe.data.sources.enumerated() {
       let (samples, content) = try Self.open(source, recipe, model) { text in
         try texts.source(text, number: index, recipe, model)

@@ -31,7 +31,7 @@ struct RunInputs {
     let languageModel = model.languageModel()
     try TrainingMemory.checkCountable(recipe, languageModel)
     data = try RunData(recipe, model: model)
-    evaluation = try RunEvaluation(recipe, model: model)
+    evaluation = try RunEvaluation(recipe, model: model, texts: data.texts)
     let made = (data.files + evaluation.files).compactMap { file in
       file.manifest.map { (file.prefix, $0.vocabulary) }
     }

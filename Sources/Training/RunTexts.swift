@@ -1,3 +1,4 @@
+import Evaluation
 import Foundation
 import Logging
 import TokenData
@@ -10,9 +11,13 @@ final class RunTexts: @unchecked Sendable {
   private let directory: String
   private var corpora: [TextCorpus] = []
   private var sources: [TextSource] = []
+  /// Those that the loss is measured on, as a whole.
+  private var measuredCorpora: [TextCorpus] = []
+  /// Called while somebody waits for a text, with the seconds that he has waited.
+  var isWaiting: (_ seconds: Double) -> Void = { _ in }
 
-  /// No text yet; data sets are made in `directory`.
-  init(directory: String) { self.directory = directory }
+  /// No text yet; data sets are made in the run's directory.
+  init(_ recipe: Recipe) { directory = recipe.run.output + "/text" }
 
   /// Opens a source; sources of the same text share its tokens.
   ///
@@ -31,6 +36,20 @@ final class RunTexts: @unchecked Sendable {
     return source
   }
 
+  /// Opens a text that the loss is measured on; it shares the tokens of sources of the same text.
+  ///
+  /// - Throws: `TokenDataError`; `TrainingError.unsupported` without a tokenizer.
+  func measured(_ text: Recipe.StoredText, _ model: RunModel) throws -> TextCorpus {
+    let corpus = try corpus(text, model)
+    measuredCorpora.append(corpus)
+    return corpus
+  }
+
+  /// Whether samples to train on come from a text.
+  private func isTrainedOn(_ corpus: TextCorpus) -> Bool {
+    sources.contains { $0.corpus === corpus }
+  }
+
   private func corpus(_ text: Recipe.StoredText, _ model: RunModel) throws -> TextCorpus {
     let corpus = try TextCorpus(
       text.names,
@@ -43,9 +62,9 @@ final class RunTexts: @unchecked Sendable {
 
   /// What reads the texts that are not tokenized yet, by the texts' names.
   var vocabularies: [(name: String, vocabulary: TokenManifest.Vocabulary)] {
-    sources.filter { $0.epochSampleCount == nil }.map { source in
-      (source.corpus.description, source.corpus.tokenizer.vocabulary)
-    }
+    let trained = sources.filter { $0.epochSampleCount == nil }.map(\.corpus)
+    let others = measuredCorpora.filter { !isTrainedOn($0) && (try? $0.isWhole()) != true }
+    return (trained + others).map { ($0.description, $0.tokenizer.vocabulary) }
   }
 
   // MARK: In a run
@@ -68,11 +87,39 @@ final class RunTexts: @unchecked Sendable {
         log.warning(
           "left out \(counts.skipped) documents: \(corpus.prefix).skipped.jsonl names them")
       }
+      if !isTrainedOn(corpus) { corpus.giveWay() }
     }
   }
 
   /// Starts to read what is tokenized, on every rank, after the lead has started to tokenize.
   func startFollowing() { for source in sources { source.startFollowing() } }
+
+  /// Waits until every rank sees the whole of a text; collective.
+  ///
+  /// - Parameters:
+  ///   - corpus: the text.
+  ///   - ranks: who waits.
+  ///   - isInterrupted: asked meanwhile; once it says true on any rank, nobody waits.
+  /// - Throws: what ended the tokenizing, on all ranks; `EvaluationError.interrupted`.
+  func wait(
+    for corpus: TextCorpus, _ ranks: any EvaluationRanks, isInterrupted: () -> Bool
+  ) throws {
+    enum Sight: UInt8 { case part, whole, interruption }
+    let start = RunClock.seconds
+    while true {
+      let seen = try ranks.gather {
+        try corpus.check()
+        if isInterrupted() { return [Sight.interruption.rawValue] }
+        return [(try corpus.isWhole() ? Sight.whole : .part).rawValue]
+      }
+      guard !seen.contains([Sight.interruption.rawValue]) else {
+        throw EvaluationError.interrupted
+      }
+      guard seen.contains([Sight.part.rawValue]) else { return }
+      isWaiting(RunClock.seconds - start)
+      usleep(50_000)
+    }
+  }
 
   /// Ends all threads; what is not tokenized is left for the next start.
   func stop() {
@@ -117,7 +164,7 @@ final class RunTexts: @unchecked Sendable {
       stop()
       for corpus in corpora { try? corpus.discard(scratch) }
     }
-    for corpus in corpora where try !corpus.isWhole() {
+    for corpus in corpora where try isTrainedOn(corpus) && !corpus.isWhole() {
       corpus.move(to: scratch)
       try corpus.startTokenizing()
     }

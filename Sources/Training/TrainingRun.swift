@@ -91,7 +91,8 @@ public final class TrainingRun {
     ranks.stop.savingTakes = { [archive] in
       archive.saves.longestSave > 0 ? archive.saves.longestSave : nil
     }
-    trainer.isWaiting = Self.waiting(texts, ranks, log)
+    texts.isWaiting = Self.waiting(texts, ranks, log)
+    trainer.isWaiting = texts.isWaiting
     announce(inputs, threads: threads, precision)
     announce(start, inputs, environment)
   }
@@ -124,7 +125,7 @@ public final class TrainingRun {
     _ texts: RunTexts, _ ranks: Ranks, _ log: Logger
   ) -> (_ seconds: Double) -> Void {
     var next = 10.0
-    return { seconds in
+    return { [unowned texts] seconds in
       if seconds < next - 10 { next = 10 }
       guard seconds >= next, ranks.leads else { return }
       next += 10

@@ -160,5 +160,5 @@ extension DistributedTests {
 
 extension ChildProcess.Result {
   /// All that was printed.
-  fileprivate var text: String { stdout + stderr }
+  var text: String { stdout + stderr }
 }

@@ -117,10 +117,30 @@ let leastRecipe = """
     #expect(recipe.evaluation.tasks.map(\.lengths) == [[4096], [64, 128]])
     #expect(recipe.evaluation.tasks.last?.task.options["pairs"]?.kind == .integer(4))
     #expect(recipe.evaluation.tasks.last?.task.options["samples"] == nil)
-    #expect(recipe.evaluation.perplexity?.stored.names == ["data/held-out"])
+    guard case .tokens(let stored)? = recipe.evaluation.perplexity?.content else {
+      Issue.record("the loss is measured on no token files")
+      return
+    }
+    #expect(stored.names == ["data/held-out"])
     #expect(recipe.evaluation.perplexity?.sequenceLength == 512)
     #expect(!recipe.metrics.tensorboard)
     #expect(recipe.metrics.logEvery == 5)
+  }
+
+  @Test func tasksInFilesStandBesideTasksByName() throws {
+    let recipe = try Recipe.decode(
+      yaml: leastRecipe,
+      overrides: [
+        "evaluation.tasks=[{file: a/task.json, samples: 9, as: few, tokenizer: byte}, mqar, {file: b}, "
+          + "{task: mqar, as: again}]"
+      ])
+    let files = recipe.evaluation.files
+    #expect(files.map(\.plan.path) == ["a/task.json", "b"])
+    #expect(files.map(\.plan.samples) == [9, nil] && files.map(\.plan.name) == ["few", nil])
+    #expect(files.map(\.tokenizer) == ["byte", nil])
+    #expect(recipe.evaluation.tasks.map(\.name) == [nil, "again"])
+    #expect(recipe.evaluation.tasks.last?.task.options.entries.isEmpty == true)
+    #expect(try Recipe.decode(yaml: recipe.resolvedYAML()) == recipe)
   }
 
   /// `tokens` names files, but of a task that has such an option it is that option.

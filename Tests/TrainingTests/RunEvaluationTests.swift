@@ -1,5 +1,6 @@
 import ChildPrograms
 import Evaluation
+import Fields
 import Files
 import Foundation
 import JSON
@@ -28,12 +29,26 @@ import TrainingMetrics
       let writer = try MegatronWriter(prefix: directory.path + "/text", vocabularySize: 64)
       try writer.append((0..<100).map { Int32($0 * $0 % 64) })
       try writer.finish()
+      try FileManager.default.createDirectory(
+        atPath: directory.path + "/task", withIntermediateDirectories: true)
+      for (name, text) in [("task.json", Self.definition), ("data.jsonl", Self.samples)] {
+        try text.write(
+          toFile: directory.path + "/task/" + name, atomically: true, encoding: .utf8)
+      }
       recipe = try Recipe.decode(yaml: Self.yaml(directory.path), overrides: overrides)
       let run = try RunModel(recipe)
       model = run.languageModel()
       parameters = try run.initialParameters().buffer
       evaluation = try RunEvaluation(recipe, model: run)
     }
+
+    /// A task on texts whose bytes are ids of the model.
+    private static let definition =
+      #"{"format": "statex-task/1", "name": "sums", "kind": "multiple_choice", "#
+      + #""metrics": ["acc", "acc_norm"]}"#
+    private static let samples = (0..<12).map {
+      #"{"id": \#($0), "context": "\#($0) + 1 =", "choices": ["\#($0 + 1)", "\#($0)"], "gold": 0}"#
+    }.joined(separator: "\n")
 
     private static func yaml(_ directory: String) -> String {
       """
@@ -44,7 +59,9 @@ import TrainingMetrics
       train: {steps: 5, sequences_per_step: 1, segment_length: 16}
       evaluation:
         every: 2
-        tasks: [{task: mqar, pairs: [2, 4], vocab: 64, samples: 3}]
+        tasks:
+          - {task: mqar, pairs: [2, 4], vocab: 64, samples: 3}
+          - {file: "\(directory)/task", samples: 10, as: ten, tokenizer: byte}
         perplexity: {tokens: "\(directory)/text", sequence_length: 24}
       """
     }
@@ -83,6 +100,14 @@ import TrainingMetrics
       report.tasks.append(try task.measure(evaluated, seed: 5))
     }
     #expect(report.tasks.map(\.name) == ["mqar_2", "mqar_4"])
+    let file = FieldValue(.mapping([.init("samples", .integer(10)), .init("as", .text("ten"))]))
+    report.fileTasks = [
+      try FileTaskPlan(path: run.directory.path + "/task", options: file).open()
+        .measure(evaluated, tokenizer: ByteTokenizer())
+    ]
+    #expect(
+      report.scalars.suffix(2).map(\.name) == ["ten/acc", "ten/acc_norm"]
+        && report.fileTasks[0].samples == 10)
     guard case .object(let members) = report.json else { return }
     let rows = try run.rows()
     #expect(rows == [2, 4].map { .object([JSONMember("step", .integer($0))] + members) })
@@ -146,7 +171,7 @@ import TrainingMetrics
       return false
     }
     let before = try #require(run.text)
-    #expect(asked >= 6, "between samples and segments")
+    #expect(asked >= 12, "between samples and segments")
     for point in 1...asked {
       var count = 0
       do {
@@ -197,11 +222,15 @@ import TrainingMetrics
       let run = try Run(overrides)
       return run.evaluation.memory(run.model)
     }
-    let both = try memory()
+    let mqar = "[{task: mqar, pairs: [2, 4], vocab: 64, samples: 3}]"
+    let both = try memory("evaluation.tasks=" + mqar)
     let text = try memory("evaluation.tasks=[]")
-    let task = try memory(
-      "evaluation={every: 2, tasks: [{task: mqar, pairs: [2, 4], vocab: 64, samples: 3}]}")
+    let task = try memory("evaluation={every: 2, tasks: \(mqar)}")
     #expect(both == max(text, task) && min(text, task) > 0)
+    let run = try Run()
+    let file = try FileTask(directory: run.directory.path + "/task")
+      .memory(run.model, segmentLength: 16)
+    #expect(try file > 0 && memory() == max(both, file))
     #expect(try memory("evaluation.every=0") == 0)
   }
 }

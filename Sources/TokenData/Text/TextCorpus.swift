@@ -151,13 +151,13 @@ public final class TextCorpus: @unchecked Sendable {
   }
 
   /// Tokenizes with a low priority from now on: there is something to work on.
-  func giveWay() { givesWay.store(true, ordering: .relaxed) }
+  public func giveWay() { givesWay.store(true, ordering: .relaxed) }
 
   /// How far the work of this process has come.
   public var progress: TextTokenizer.Progress { state.withLock { $0.progress } }
 
   /// Throws what has ended the work of this process.
-  func check() throws(TokenDataError) {
+  public func check() throws(TokenDataError) {
     if let failure = state.withLock({ $0.failure }) { throw failure }
   }
 

@@ -3,8 +3,8 @@ import Fields
 import RecallTasks
 
 extension Recipe {
-  /// The keys of the recipe's sections, in the order in which a recipe is written; `source` and `task`
-  /// are those of one entry of `data.sources` and of `evaluation.tasks`.
+  /// The keys of the recipe's sections, in the order in which a recipe is written; `source` are those
+  /// of one entry of `data.sources`, `task` and `task file` those of one of `evaluation.tasks`.
   public static var keysBySection: [(section: String, keys: [FieldKey])] {
     [
       ("run", Run.described(below: "run")), ("model", Model.described),
@@ -15,6 +15,7 @@ extension Recipe {
       ("checkpoint", Checkpoint.described(below: "checkpoint")),
       ("evaluation", Evaluation.described(below: "evaluation")),
       ("task", Evaluation.TaskPlan.described),
+      ("task file", Evaluation.FilePlan.fields.flatMap(\.described)),
       ("metrics", Metrics.described(below: "metrics")),
     ]
   }
@@ -32,7 +33,7 @@ extension Recipe {
     keysBySection.flatMap { section, keys in
       switch section {
       case "source": keys.map { $0.below("data.sources.N") }
-      case "task": keys.map { $0.below("evaluation.tasks.N") }
+      case "task", "task file": keys.map { $0.below("evaluation.tasks.N") }
       default: keys
       }
     } + taskOptions

@@ -34,31 +34,42 @@ extension Recipe {
           "documents of `text` that cannot be read: end the run, leave them out, or first replace bad bytes"
         ),
         .integer(
-          "first_block", \.firstBlock, .atLeast(1), unit: "tokens", standard: "4194304",
+          firstBlockKey, \.firstBlock, .atLeast(1), unit: "tokens", standard: "4194304",
           "how much of `text` is tokenized before training begins"),
-        tokenizerField,
+        .tokenizer(
+          \.tokenizer, range: "only with `text` and `task`",
+          "tokenizer of documents, or of a task on text"),
         .split(\.heldOut),
       ]
-    }
-
-    private static var tokenizerField: Field<StoredText> {
-      let key = "tokenizer"
-      let description = FieldKey(
-        path: key, type: "`byte` or path", standard: "the pretrained model's",
-        range: "only with `text` and `task`",
-        meaning: "tokenizer of documents, or of a task on text"
-      )
-      return Field(description) { (text, reader) throws(FieldError) in
-        text.tokenizer = try reader.optionalText(key)
-      } write: {
-        $0.tokenizer.map(FieldValue.text)
-      }
     }
 
     /// The documents to train on.
     var training: TokenSelection.Part { heldOut.map { .training(heldOut: $0) } ?? .all }
 
+    /// The documents to measure on: those held out if there are any, else all.
+    var measured: TokenSelection.Part { heldOut.map { .heldOut($0) } ?? .all }
+
+    /// The key of `firstBlock`.
+    static let firstBlockKey = "first_block"
+
     /// What they are called where no name is given.
     var standardName: String { Source.standardName(names) }
+  }
+}
+
+extension Field {
+  /// `tokenizer`: `byte`, a `tokenizer.json` or its directory, or the pretrained model's.
+  static func tokenizer(
+    _ place: WritableKeyPath<Section, String?>, range: String, _ meaning: String
+  ) -> Field {
+    let key = "tokenizer"
+    let description = FieldKey(
+      path: key, type: "`byte` or path", standard: "the pretrained model's", range: range,
+      meaning: meaning)
+    return Field(description) { (section, reader) throws(FieldError) in
+      section[keyPath: place] = try reader.optionalText(key)
+    } write: {
+      $0[keyPath: place].map(FieldValue.text)
+    }
   }
 }
