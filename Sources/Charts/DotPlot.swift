@@ -12,10 +12,9 @@ public struct DotPlot: Sendable {
       (self.value, self.range) = (value, range)
     }
 
-    /// A number with a bar of that length to either side; one that is not finite is none.
+    /// A number with a bar of that length to either side.
     public init(_ value: Double, error: Double?) {
-      let error = error.flatMap { value.isFinite && $0.isFinite ? $0 : nil }
-      self.init(value, range: error.map { value - $0...value + $0 })
+      self.init(value, range: spread(around: value, error))
     }
   }
 

@@ -1,3 +1,10 @@
+/// What lies within an error to either side of a number; nil where either is not finite, or the error negative, as a file may
+/// have them.
+public func spread(around value: Double, _ error: Double?) -> ClosedRange<Double>? {
+  guard value.isFinite, let error, error >= 0, error.isFinite else { return nil }
+  return value - error...value + error
+}
+
 /// A drawn figure: what stands between the tags of an SVG element, and its size.
 public struct Figure: Sendable, Equatable {
   /// Its file's name without an ending: lower-case letters, digits and hyphens.

@@ -187,7 +187,7 @@ public struct Page: Sendable {
       gap: 20px 32px; margin: 14px 0 }
     figure { margin: 0; max-width: 620px; break-inside: avoid } .chart { display: block; width: 100%; height: auto }
     figcaption, .caption { font-size: 13px; line-height: 1.4; color: #57606a }
-    .caption { margin: 20px 0 6px; break-after: avoid }
+    figcaption { margin-top: 4px } .caption { margin: 20px 0 6px; break-after: avoid }
     .scroll { overflow-x: auto; margin: 0 0 16px }
     table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums }
     th, td { padding: 3px 12px 3px 0; text-align: right; vertical-align: top; white-space: nowrap }
@@ -196,6 +196,7 @@ public struct Page: Sendable {
     th:first-child { text-align: left; font-weight: 500 }
     .words th, .words td { text-align: left; padding-right: 20px }
     .words td { white-space: normal; overflow-wrap: anywhere; min-width: 14ch }
+    @media screen and (max-width: 600px) { tbody th { white-space: normal; min-width: 9em } }
     @media screen and (prefers-color-scheme: dark) {
       body { color: #e6edf3; background: #0d1117 } .subtitle, figcaption, .caption { color: #9da7b1 }
       h2 { border-color: #3d444d } a { color: #66b3f2 } tbody tr + tr > * { border-color: #2a313a }

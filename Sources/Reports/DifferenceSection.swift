@@ -69,7 +69,7 @@ enum DifferenceSection {
     unit: String, factor: Double
   ) -> Figure? {
     var plot = DotPlot(
-      name: name, title: "Differences from \(first.title)",
+      name: name, title: "Differences from \(first.title) in \(unit)",
       axis: "\(unit) above \(first.title), same samples", rows: keys.map(\.label),
       compared.map { one in
         DotPlot.Series(
@@ -102,7 +102,7 @@ enum DifferenceSection {
           let ends = [difference.interval.lowerBound, difference.interval.upperBound]
           return [
             "\(signed(difference.mean, key)) \u{B1} \(number(difference.standardError, key))",
-            "[" + ends.map { signed($0, key) }.joined(separator: ", ") + "]",
+            "[" + ends.map { signed($0, key) }.joined(separator: ",\u{A0}") + "]",
             NumberText.grouped(difference.samples),
           ]
         }

@@ -49,9 +49,11 @@ package struct PairedDifferences {
     }
   }
 
-  private static func difference(_ differences: [Double], seed: UInt64) -> Difference {
+  /// Nil where sums are not finite.
+  private static func difference(_ differences: [Double], seed: UInt64) -> Difference? {
     func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
     let drawn = Bootstrap(seed: seed).values(of: differences, mean).sorted()
+    guard drawn.allSatisfy(\.isFinite) else { return nil }
     let tail = drawn.count / 40
     let average = mean(differences)
     let squares = differences.reduce(0) { $0 + ($1 - average) * ($1 - average) }

@@ -68,8 +68,5 @@ extension MeasuredValue {
   }
 
   /// A standard error to either side; nil where there is none.
-  var band: ClosedRange<Double>? {
-    guard let error = standardError, error.isFinite, value.isFinite else { return nil }
-    return value - error...value + error
-  }
+  var band: ClosedRange<Double>? { spread(around: value, standardError) }
 }

@@ -209,9 +209,7 @@ extension Reproduction.Arm {
 }
 
 extension Reproduction.Mean {
-  fileprivate var band: ClosedRange<Double>? {
-    deviation.map { mean - $0...mean + $0 }
-  }
+  fileprivate var band: ClosedRange<Double>? { Charts.spread(around: mean, deviation) }
 
   fileprivate func text(_ number: (Double) -> String) -> String {
     number(mean) + (deviation.map { " \u{B1} " + number($0) } ?? "")

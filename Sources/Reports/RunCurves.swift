@@ -99,7 +99,7 @@ struct LogGaps {
   /// Decides about the distance that ends at a row of `last`.
   private mutating func look(at index: Int) {
     let (from, to) = (last[index - 1], last[index])
-    guard (from.step / every + 1) * every < to.step else { return }
+    guard (to.step - 1) / every > from.step / every else { return }
     let distance = to.step - from.step
     let before = index > 1 ? from.step - last[index - 2].step : nil
     let after = index + 1 < last.count ? last[index + 1].step - to.step : nil

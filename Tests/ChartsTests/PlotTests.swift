@@ -93,6 +93,7 @@ import Testing
         .figure(caption: "A.", spread: "s")?.caption
     }
     #expect(dots(.init(1)) == "A." && dots(.init(1, error: .nan)) == "A.")
+    #expect(dots(.init(1, error: -1)) == "A." && dots(.init(.infinity, error: .infinity)) == nil)
     #expect(dots(.init(1, error: 0.5)) == "A. Error bars: s.")
     let bars = { (errors: [Double?]) in
       BarPlot(

@@ -102,6 +102,9 @@ import Testing
     #expect(own.map { $0["value"] == .null } == [true, true, false])
     #expect(own.map { $0["difference"]?.double } == [nil, nil, 0])
     #expect(try place.statex("compare", "A=a.jsonl", "B=b.jsonl").code == 0)
+    // Sums that overflow either way.
+    try place.sampleLog("b.jsonl", [1e308, 1e308, -1e308, -1e308])
+    #expect(try rows().allSatisfy { $0["difference_low"] == .null || $0["length"] != .null })
   }
 
   @Test func whatCannotBeComparedIsSaid() throws {

@@ -218,7 +218,7 @@ import Testing
       }
       let pairs = try #require(row["pairs"]?.integer(as: Int.self))
       return try "<td>\(signed("difference")) \u{B1} \(points("difference_stderr"))</td>"
-        + "<td>[\(signed("difference_low")), \(signed("difference_high"))]</td><td>\(pairs)</td>"
+        + "<td>[\(signed("difference_low")),\u{A0}\(signed("difference_high"))]</td><td>\(pairs)</td>"
     }
     for (label, length) in [("", JSONValue.null), (", 64 tokens", .number("64"))] {
       let row =
