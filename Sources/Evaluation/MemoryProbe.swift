@@ -9,7 +9,9 @@ import TokenData
 ///
 /// What it holds: the spectrum of every head's state at the end of a sample (`StateSpectrum`). What it is
 /// worth: what is lost when the layer forgets, its state set to zeros every `w` tokens while all else stays as
-/// it is, tails of short convolutions included. It then remembers at most `w - 1` tokens.
+/// it is, tails of short convolutions included. It then remembers at most `w - 1` tokens. What its size is worth:
+/// what is lost when every `w` tokens each head's state is replaced by the nearest matrix of half its rank, so that
+/// the layer still remembers, but fewer things at a time.
 ///
 /// Scores are those of the positions that count in a sample, the answers being given (teacher forcing), for
 /// tasks on text too.
@@ -37,6 +39,8 @@ public struct MemoryProbe {
   private struct Cut {
     let layer: Int
     let window: Int
+    /// What each head's state is held to; 0 is a state of zeros.
+    let rank: Int
   }
 
   /// Prepares a probe of a model.
@@ -53,7 +57,7 @@ public struct MemoryProbe {
 
   /// Measures; collective.
   ///
-  /// It runs every sample `1 + layers x windows` times.
+  /// It runs every sample `1 + 2 x layers x windows` times.
   ///
   /// - Throws: `EvaluationError.notFinite`, `.interrupted`; what the sources throw.
   public func measure(_ subjects: [Subject]) throws -> ProbeReport {
@@ -66,9 +70,11 @@ public struct MemoryProbe {
         report.layers[layer].states.append(
           ProbeReport.heads(layers[layer].stateMatrices.heads, layer: layer, intact))
         for window in windows {
-          let cut = try records(subject, Cut(layer: layer, window: window))
-          report.layers[layer].cuts.append(
-            ProbeReport.Cut(subject.name, window: window, intact: intact, cut: cut))
+          for rank in [0, report.layers[layer].halfRank] {
+            let cut = try records(subject, Cut(layer: layer, window: window, rank: rank))
+            report.layers[layer].cuts.append(
+              ProbeReport.Cut(subject.name, window: window, rank: rank, intact: intact, cut: cut))
+          }
         }
       }
     }
@@ -77,7 +83,9 @@ public struct MemoryProbe {
 
   private func records(_ subject: Subject, _ cut: Cut?) throws -> [SampleRecord] {
     let batches = SampleBatches(evaluated, subject.source, segmentLength: cut?.window)
-    let name = cut.map { "\(subject.name) layer \($0.layer) window \($0.window)" } ?? subject.name
+    let name =
+      cut.map { "\(subject.name) layer \($0.layer) window \($0.window) rank \($0.rank)" }
+      ?? subject.name
     return try evaluated.records(
       name, length: subject.source.sequenceLength, units: batches.units(of: subject.samples)
     ) { unit in
@@ -94,8 +102,7 @@ public struct MemoryProbe {
     let end = FloatBuffer(count: cut == nil ? model.stateCount(batch: batch.sampleCount) : 0)
     pass.atSegmentEnd = { state in
       if let cut {
-        let own = model.recurrentState(ofBlock: cut.layer, batch: batch.sampleCount)
-        zero(state + own.lowerBound, count: own.count)
+        apply(cut, to: state, batch: batch.sampleCount)
       } else {
         copy(state, count: end.count, into: end.pointer)
       }
@@ -117,6 +124,17 @@ public struct MemoryProbe {
       }
     }
     return records
+  }
+
+  private func apply(_ cut: Cut, to state: Floats, batch: Int) {
+    let own = evaluated.model.recurrentState(ofBlock: cut.layer, batch: batch)
+    guard cut.rank > 0 else { return zero(state + own.lowerBound, count: own.count) }
+    let shape = evaluated.model.configuration.layers[cut.layer].stateMatrices
+    for number in 0..<batch * shape.heads {
+      StateSpectrum.limit(
+        state + own.lowerBound + number * shape.matrixCount, rows: shape.rows,
+        columns: shape.columns, toRank: cut.rank)
+    }
   }
 
   /// Nats a counted token of each sample; nil where none counts.

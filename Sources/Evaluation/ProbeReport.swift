@@ -34,25 +34,28 @@ public struct ProbeReport: Sendable, Equatable {
     public let energyShare: ScoreSummary
   }
 
-  /// What is lost when a layer forgets every so many tokens; differences of the same samples.
+  /// What is lost when a layer forgets, or keeps half the rank, every so many tokens; differences of the same samples.
   public struct Cut: Sendable, Equatable {
     /// The subject.
     public let name: String
     /// Tokens.
     public let window: Int
+    /// What each head's state was held to; 0 where it was set to zeros.
+    public let rank: Int
     /// Accuracy of the intact model less that with the cut.
     public let accuracyLost: ScoreSummary
     /// Nats with the cut less those of the intact model.
     public let lossGained: ScoreSummary
 
-    init(_ name: String, window: Int, intact: [SampleRecord], cut: [SampleRecord]) {
+    init(
+      _ name: String, window: Int, rank: Int, intact: [SampleRecord], cut: [SampleRecord]
+    ) {
       func differences(_ metric: String) -> [Double] {
         zip(intact, cut).compactMap { before, after in
           before.score(metric).flatMap { value in after.score(metric).map { value - $0 } }
         }
       }
-      self.name = name
-      self.window = window
+      (self.name, self.window, self.rank) = (name, window, rank)
       accuracyLost = ScoreSummary(differences(TaskResult.accuracy))
       lossGained = ScoreSummary(differences("nll").map { -$0 })
     }
@@ -66,8 +69,11 @@ public struct ProbeReport: Sendable, Equatable {
     public let largestRank: Int
     /// The heads' states, by subject.
     public var states: [[Head]] = []
-    /// By subject, then by window.
+    /// By subject, then by window, then by rank: 0 before half.
     public var cuts: [Cut] = []
+
+    /// Half of `largestRank`, rounded up.
+    public var halfRank: Int { (largestRank + 1) / 2 }
   }
 
   /// Tokens after which layers forgot.
@@ -106,30 +112,31 @@ public struct ProbeReport: Sendable, Equatable {
 // MARK: Which layers to expand
 
 extension ProbeReport {
-  /// What a layer's memory is worth: the mean over the recall subjects of the accuracy that is lost with the
-  /// first window, then of the nats gained; over all subjects where none measures recall.
+  /// What more state may be worth to a layer: the mean over the recall subjects of the nats gained when it keeps half
+  /// its rank with the first window, then of those gained when it forgets; over all subjects where none measures
+  /// recall.
   ///
   /// What could not be measured is left out; a worth of which nothing was is 0.
-  public func worth(ofLayer index: Int) -> (accuracy: Double, loss: Double) {
+  public func worth(ofLayer index: Int) -> (size: Double, memory: Double) {
     let recall = subjects.filter(\.isRecall)
     let names = Set((recall.isEmpty ? subjects : recall).map(\.name))
     let cuts = layers[index].cuts.filter { names.contains($0.name) && $0.window == windows[0] }
-    func mean(_ summaries: [ScoreSummary]) -> Double {
-      let known = summaries.map(\.mean).filter(\.isFinite)
+    func mean(_ cuts: [Cut]) -> Double {
+      let known = cuts.map(\.lossGained.mean).filter(\.isFinite)
       return known.isEmpty ? 0 : known.reduce(0, +) / Double(known.count)
     }
-    return (mean(cuts.map(\.accuracyLost)), mean(cuts.map(\.lossGained)))
+    return (mean(cuts.filter { $0.rank > 0 }), mean(cuts.filter { $0.rank == 0 }))
   }
 
-  /// Layers by what their memory is worth, most first; the earlier of equals first.
+  /// Layers by `worth`, most first; the earlier of equals first.
   public var order: [Int] {
     let worths = layers.indices.map { worth(ofLayer: $0) }
     return layers.indices.sorted { a, b in
-      (worths[b].accuracy, worths[b].loss, a) < (worths[a].accuracy, worths[a].loss, b)
+      (worths[b].size, worths[b].memory, a) < (worths[a].size, worths[a].memory, b)
     }
   }
 
-  /// The `count` layers whose memory is worth most, first to last: a value for `expansion.layers`.
+  /// The first `count` layers of `order`, first to last: a value for `expansion.layers`.
   public func recommended(_ count: Int) -> [Int] { order.prefix(count).sorted() }
 }
 
@@ -176,7 +183,7 @@ extension ProbeReport {
     let cuts = layer.cuts.map { cut in
       JSONValue.object([
         JSONMember("name", .string(cut.name)), JSONMember("window", .integer(cut.window)),
-        JSONMember("accuracy_lost", json(cut.accuracyLost)),
+        JSONMember("rank", .integer(cut.rank)), JSONMember("accuracy_lost", json(cut.accuracyLost)),
         JSONMember("nll_gained", json(cut.lossGained)),
       ])
     }

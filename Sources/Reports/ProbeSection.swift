@@ -1,7 +1,7 @@
 import Charts
 import JSON
 
-/// What `statex probe` found of each layer: what its state holds, and what is lost without it.
+/// What `statex probe` found of each layer: what its state holds, and what is lost without it or with half of it.
 enum ProbeSection {
   static func section(_ subjects: [ReportSubject]) -> Page.Section {
     let probed = subjects.compactMap { subject in subject.probe.map { (subject, $0) } }
@@ -10,11 +10,7 @@ enum ProbeSection {
       probed.flatMap { subject, probe -> [Page.Part] in
         let figures =
           probe.windows.flatMap { window in
-            [
-              cuts(
-                subject, probe, window, "accuracy_lost", "Recall lost", "points of accuracy", 100),
-              cuts(subject, probe, window, "nll_gained", "Loss gained", "nats a token", 1),
-            ]
+            [Loss.recall, .memory, .size].map { cuts(subject, probe, window, $0) }
           } + [ranks(subject, probe)]
         return [.figures(figures.compactMap { $0 }), .table(table(subject, probe))]
       })
@@ -22,21 +18,51 @@ enum ProbeSection {
 
   // MARK: Figures
 
+  /// What a layer is deprived of, and what is measured then.
+  private struct Loss {
+    let name: String
+    let title: String
+    /// The number of the report, what it is multiplied by, and the unit of the product.
+    let key: String
+    let factor: Double
+    let axis: String
+    /// Whether heads keep half their rank; they forget otherwise.
+    let keepsHalf: Bool
+
+    static let recall = Loss(
+      "accuracy-lost", "Recall lost", ("accuracy_lost", 100, "points of accuracy"))
+    static let memory = Loss("nll-gained", "Loss gained", ("nll_gained", 1, "nats a token"))
+    static let size = Loss(
+      "half-rank", "Loss gained with half the rank", ("nll_gained", 1, "nats a token"),
+      keepsHalf: true)
+
+    init(
+      _ name: String, _ title: String, _ number: (String, Double, String), keepsHalf: Bool = false
+    ) {
+      (self.name, self.title, self.keepsHalf) = (name, title, keepsHalf)
+      (key, factor, axis) = number
+    }
+  }
+
   private static func cuts(
-    _ subject: ReportSubject, _ probe: ProbedLayers, _ window: Int, _ key: String, _ title: String,
-    _ axis: String, _ factor: Double
+    _ subject: ReportSubject, _ probe: ProbedLayers, _ window: Int, _ loss: Loss
   ) -> Figure? {
     let plot = BarPlot(
-      name: "probe-\(slug(key))-\(subject.index + 1)-\(window)",
-      title: "\(title): \(subject.title)", axes: ("layer", axis), categories: probe.names,
+      name: "probe-\(loss.name)-\(subject.index + 1)-\(window)",
+      title: "\(loss.title): \(subject.title)", axes: ("layer", loss.axis), categories: probe.names,
       probe.tasks.enumerated().map { index, task in
-        let found = probe.layers.map { ProbedLayers.cut($0, task, window)?[key] }
+        let found = probe.layers.map {
+          ProbedLayers.cut($0, task, window, keepsHalf: loss.keepsHalf)?[loss.key]
+        }
         return BarPlot.Series(
-          task, index: index, found.map { $0?["mean"]?.double.map { $0 * factor } },
-          errors: found.map { $0?["stderr"]?.double.map { $0 * factor } })
+          task, index: index, found.map { $0?["mean"]?.double.map { $0 * loss.factor } },
+          errors: found.map { $0?["stderr"]?.double.map { $0 * loss.factor } })
       })
+    let deprived =
+      loss.keepsHalf
+      ? "each head's state of one layer is held to half its rank" : "one layer forgets its state"
     return plot.figure(
-      caption: "\(title) by \(subject.title) when one layer forgets its state every "
+      caption: "\(loss.title) by \(subject.title) when \(deprived) every "
         + "\(window == 1 ? "token" : "\(window) tokens"), layer by layer.",
       spread: "one standard error over samples, of the differences on the same ones, to either side"
     )
@@ -66,16 +92,21 @@ enum ProbeSection {
         layer["largest_rank"]?.integer(as: Int.self).map(String.init) ?? "-",
       ]
         + probe.tasks.flatMap { task in
-          let cut = ProbedLayers.cut(layer, task, window)
+          let cut = ProbedLayers.cut(layer, task, window, keepsHalf: false)
+          let half = ProbedLayers.cut(layer, task, window, keepsHalf: true)
           return [
             text(cut?["accuracy_lost"], 100, 1), text(cut?["nll_gained"], 1, 4),
+            text(half?["nll_gained"], 1, 4),
           ]
         }
         + [probe.recommended.contains(name) ? "yes" : ""]
     }
-    let columns = probe.tasks.flatMap { ["\($0): points lost", "\($0): nats gained"] }
+    let columns = probe.tasks.flatMap {
+      ["\($0): points lost", "\($0): nats gained", "\($0): nats gained at half rank"]
+    }
     return Page.Table(
-      "\(subject.title): what is lost when a layer forgets every \(window == 1 ? "token" : "\(window) tokens"), "
+      "\(subject.title): what is lost when a layer forgets, or keeps half its rank, every "
+        + "\(window == 1 ? "token" : "\(window) tokens"), "
         + "with standard errors; the last column is what the probe recommends to expand.",
       head: ["layer", "state", "largest rank"] + columns + ["expand"], rows)
   }
@@ -131,9 +162,14 @@ struct ProbedLayers {
       (json["recommended"]?.array ?? []).compactMap { $0.integer(as: Int.self).map(String.init) })
   }
 
-  /// What was lost in a layer.
-  static func cut(_ layer: JSONValue, _ task: String, _ window: Int) -> JSONValue? {
-    layer["cuts"]?.array?.first { $0["name"]?.string == task && $0["window"]?.integer() == window }
+  /// What was lost in a layer that forgot, or kept half its rank.
+  static func cut(
+    _ layer: JSONValue, _ task: String, _ window: Int, keepsHalf: Bool
+  ) -> JSONValue? {
+    layer["cuts"]?.array?.first {
+      $0["name"]?.string == task && $0["window"]?.integer() == window
+        && ($0["rank"]?.integer(as: Int.self) ?? 0 > 0) == keepsHalf
+    }
   }
 
   /// The mean effective rank of a layer's heads.

@@ -13,8 +13,9 @@ struct ProbeCommand: ParsableCommand {
     abstract: "Tell layer by layer what the state holds, and what forgetting it costs.",
     discussion: """
       Of each head's state at the end of a sample: the effective rank, and its share of the energy in the \
-      layer's state. Of each layer: what is lost when its state is set to zeros every --window tokens. The \
-      layers whose state is worth most are recommended for `expansion.layers`. Tasks are those of \
+      layer's state. Of each layer: what is lost when its state is set to zeros every --window tokens, and when \
+      each head's state is then held to half its rank. The layers that lose most with half the rank are \
+      recommended for `expansion.layers`. Tasks are those of \
       `statex evaluate`; their answers are given, and each token of them is scored.
       """)
 
@@ -30,7 +31,10 @@ struct ProbeCommand: ParsableCommand {
   @Option(help: "Sequences of the text that are measured.")
   var sequences = 100
 
-  @Option(help: "Tokens after which a layer forgets; each number of a list is measured.")
+  @Option(
+    help:
+      "Tokens after which a layer forgets, or keeps half its rank; each number of a list is measured."
+  )
   var window = IntegerList(values: [16])
 
   @Option(help: "Layers to recommend (default: a sixth of all).")

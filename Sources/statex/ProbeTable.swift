@@ -39,11 +39,14 @@ struct ProbeTable {
   }
 
   private static func cuts(_ report: ProbeReport) -> [[String]] {
-    var rows = [["layer", "forgets every", "on", "accuracy lost (points)", "loss gained (nats)"]]
+    var rows = [
+      ["layer", "every", "keeps rank", "on", "accuracy lost (points)", "loss gained (nats)"]
+    ]
     for (index, layer) in report.layers.enumerated() {
       for cut in layer.cuts {
         rows.append([
-          "\(index)", "\(cut.window)", cut.name, percent(cut.accuracyLost), nats(cut.lossGained),
+          "\(index)", "\(cut.window)", "\(cut.rank)", cut.name, percent(cut.accuracyLost),
+          nats(cut.lossGained),
         ])
       }
     }

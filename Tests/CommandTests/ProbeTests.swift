@@ -36,7 +36,12 @@ import Testing
     #expect(intact.map { $0["recall"] } == [.bool(true), .bool(true), .bool(true), .bool(false)])
     let layers = try #require(json["layers"]?.array)
     let cuts = try #require(layers.first?["cuts"]?.array)
-    #expect(cuts.map { $0["window"]?.integer(as: Int.self) } == [2, 8, 2, 8, 2, 8, 2, 8])
+    let perTask = [2, 2, 8, 8]
+    #expect(
+      cuts.map { $0["window"]?.integer(as: Int.self) }
+        == Array(repeating: perTask, count: 4).flatMap { $0 })
+    let half = try #require(layers.first?["largest_rank"]?.integer(as: Int.self)) / 2
+    #expect(cuts.prefix(4).map { $0["rank"]?.integer(as: Int.self) } == [0, half, 0, half])
     let order = try #require(json["order"]?.array)
     #expect(order.count == layers.count && json["recommended"]?.array == [order[0]])
     let best = try #require(order[0].integer(as: Int.self))

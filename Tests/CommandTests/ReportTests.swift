@@ -169,7 +169,9 @@ import Testing
        "states": {"mqar_4": [{"effective_rank": {"mean": 2.0, "stderr": 0.1}},
                              {"effective_rank": {"mean": 3.0, "stderr": 0.1}}]},
        "cuts": [{"name": "mqar_4", "window": 16, "accuracy_lost": {"mean": \(lost), "stderr": 0.01},
-                 "nll_gained": {"mean": 0.5, "stderr": 0.1}}]}
+                 "nll_gained": {"mean": 0.5, "stderr": 0.1}},
+                {"name": "mqar_4", "window": 16, "rank": 2, "accuracy_lost": {"mean": 0, "stderr": 0},
+                 "nll_gained": {"mean": 0.125, "stderr": 0.25}}]}
       """
     }
     let head =
@@ -178,7 +180,10 @@ import Testing
       head + ", \"layers\": [\(layer(0, -0.02)), \(layer(1, 0.25))], \"recommended\": [1]}",
       "p.json")
     let page = try report("one=one", "one=p.json")
-    #expect(page.contains("<figure id=\"probe-accuracy-lost-1-16\">"))
+    for name in ["accuracy-lost", "nll-gained", "half-rank"] {
+      #expect(page.contains("<figure id=\"probe-\(name)-1-16\">"))
+    }
+    #expect(page.contains("<td>0.1250 \u{B1} 0.2500</td>"))
     #expect(page.contains("<td>25.0 \u{B1} 1.0</td>") && page.contains("<td>-2.0 \u{B1} 1.0</td>"))
     #expect(page.contains("<td>yes</td>") && page.contains("mqar_4, 1: 2.5"))
     try place.write(head + "}", "p.json")

@@ -81,6 +81,21 @@ struct ProbeTests {
     #expect(abs(cut.lossGained.mean) > 1e-3)
   }
 
+  @Test("half the rank costs nothing while the state has no more, and something when it has")
+  func halfRank() throws {
+    // Heads of 8 x 12: after four tokens a state has rank 4.
+    for (length, isFull) in [(5, false), (24, true)] {
+      let report = try MemoryProbe(singleLayer(), windows: [1])
+        .measure([subject(Rows(length: length))])
+      let cuts = report.layers[0].cuts
+      #expect(cuts.map(\.rank) == [0, 4] && cuts.map(\.window) == [1, 1])
+      #expect(abs(cuts[0].lossGained.mean) > 1e-3)
+      #expect((abs(cuts[1].lossGained.mean) > 1e-4) == isFull, "\(cuts[1])")
+      if !isFull { #expect(abs(cuts[1].lossGained.mean) < 1e-6) }
+      #expect(report.worth(ofLayer: 0) == (cuts[1].lossGained.mean, cuts[0].lossGained.mean))
+    }
+  }
+
   @Test("a layer that nobody hears costs nothing, the other is recommended")
   func silentLayer() throws {
     for silent in [0, 1] {
@@ -95,9 +110,9 @@ struct ProbeTests {
         // Shorter segments round differently.
         #expect(abs(cut.lossGained.mean) < 1e-6)
       }
-      for cut in report.layers[1 - silent].cuts { #expect(abs(cut.lossGained.mean) > 1e-3) }
-      let worth = report.worth(ofLayer: 1 - silent)
-      let wins = worth.accuracy > 0 || worth.accuracy == 0 && worth.loss > 0
+      let heard = report.layers[1 - silent].cuts
+      for cut in heard where cut.rank == 0 { #expect(abs(cut.lossGained.mean) > 1e-3) }
+      let wins = report.worth(ofLayer: 1 - silent) > report.worth(ofLayer: silent)
       #expect(report.order == (wins ? [1 - silent, silent] : [silent, 1 - silent]))
       #expect(report.recommended(1) == [report.order[0]] && report.recommended(2) == [0, 1])
     }
@@ -121,7 +136,9 @@ struct ProbeTests {
       #expect(intact[1][name]?["mean"]?.double != nil)
     }
     let cuts = (json["layers"]?.array ?? []).flatMap { $0["cuts"]?.array ?? [] }
-    #expect(cuts.map { $0["accuracy_lost"]?["mean"] == .null } == [true, false, true, false])
+    #expect(
+      cuts.map { $0["accuracy_lost"]?["mean"] == .null }
+        == [true, true, false, false, true, true, false, false])
     #expect(report.order == known.order && json["recommended"]?.array?.count == 1)
     for layer in 0..<2 { #expect(report.worth(ofLayer: layer) == known.worth(ofLayer: layer)) }
     #expect(try probe.measure([silent]).order == [0, 1])

@@ -1,6 +1,7 @@
-import Evaluation
 import Foundation
 import Testing
+
+@testable import Evaluation
 
 @Suite("Spectrum of a state")
 struct StateSpectrumTests {
@@ -77,6 +78,28 @@ struct StateSpectrumTests {
     for (found, wanted) in zip(wide.shares.sorted(), shares) { #expect(abs(found - wanted) < 1e-6) }
     let tall = (0..<columns).flatMap { j in (0..<size).map { Float(matrix[$0 * columns + j]) } }
     #expect(abs(spectrum(tall, rows: columns).effectiveRank / wide.effectiveRank - 1) < 1e-12)
+    // The nearest matrix of a lower rank keeps the largest singular values, and is as far as the others are large.
+    let rank = (size + 1) / 2
+    for (elements, rows) in [(matrix.map { Float($0) }, size), (tall, columns)] {
+      var limited = elements
+      limited.withUnsafeMutableBufferPointer { buffer in
+        guard let base = buffer.baseAddress else { fatalError("an empty matrix") }
+        StateSpectrum.limit(base, rows: rows, columns: elements.count / rows, toRank: rank)
+      }
+      let kept = spectrum(limited, rows: rows)
+      let largest = squares.sorted(by: >)
+      #expect(abs(kept.energy / largest[..<rank].reduce(0, +) - 1) < 1e-6)
+      let energies = kept.shares.map { $0 * kept.energy }.sorted(by: >)
+      for (found, wanted) in zip(energies, largest[..<rank]) {
+        #expect(abs(found - wanted) < 1e-6 * total)
+      }
+      for rest in energies[rank...] { #expect(rest < 1e-10 * total) }
+      let distance = zip(elements, limited).reduce(0) {
+        $0 + (Double($1.0) - Double($1.1)) * (Double($1.0) - Double($1.1))
+      }
+      #expect(abs(distance - largest[rank...].reduce(0, +)) < 1e-6 * total)
+      if rank == size { #expect(limited == elements) }
+    }
   }
 }
 
