@@ -1,3 +1,4 @@
+import Files
 import JSON
 import LanguageModels
 import RecallTasks
@@ -143,13 +144,31 @@ extension ProbeReport {
 // MARK: JSON
 
 extension ProbeReport {
+  /// What a report in a file calls itself.
+  public static let format = "statex-probe/1"
+
+  /// The layers' order in a report that `json(choosing:)` wrote to a file.
+  ///
+  /// - Parameter path: the file.
+  /// - Returns: numbers of all layers, the one that is worth most first.
+  /// - Throws: `FileError` when it cannot be read or is no such report.
+  public static func order(ofReport path: String) throws(FileError) -> [Int] {
+    let json = try JSONValue(contentsOf: path)
+    let order = (json["order"]?.array ?? []).compactMap { $0.integer(as: Int.self) }
+    guard json["format"]?.string == format, !order.isEmpty, order.sorted() == Array(order.indices)
+    else {
+      throw .invalid(path: path, field: "order", reason: "not a report of `statex probe --json`")
+    }
+    return order
+  }
+
   /// The report as docs/evaluation.md describes it; a number that could not be measured is `null`.
   ///
   /// - Parameter chosen: how many layers are recommended.
   /// - Returns: an object.
   public func json(choosing chosen: Int) -> JSONValue {
     .object([
-      JSONMember("format", .string("statex-probe/1")),
+      JSONMember("format", .string(Self.format)),
       JSONMember("windows", .array(windows.map { .integer($0) })),
       JSONMember("intact", .array(subjects.map(Self.json))),
       JSONMember(

@@ -39,7 +39,7 @@ extension StateSpectrum {
   ///   - rows: of the matrix.
   ///   - columns: of the matrix.
   ///   - rank: how many directions stay.
-  static func limit(
+  public static func limit(
     _ matrix: UnsafeMutablePointer<Float>, rows: Int, columns: Int, toRank rank: Int
   ) {
     let gram = SymmetricMatrix(gramOf: matrix, rows: rows, columns: columns)

@@ -1,4 +1,5 @@
 import Charts
+import Evaluation
 import JSON
 
 /// What `statex probe` found of each layer: what its state holds, and what is lost without it or with half of it.
@@ -133,8 +134,6 @@ struct ProbedLayers {
   /// Numbers of the layers that the probe recommends.
   let recommended: Set<String>
 
-  private static let format = "statex-probe/1"
-
   /// Reads a report.
   ///
   /// - Returns: nil for a file that is none.
@@ -143,8 +142,8 @@ struct ProbedLayers {
     guard let format = json["format"]?.string, format.hasPrefix("statex-probe/") else {
       return nil
     }
-    guard format == Self.format else {
-      throw .data(path, "format: \(format) is not \(Self.format); use a newer statex")
+    guard format == ProbeReport.format else {
+      throw .data(path, "format: \(format) is not \(ProbeReport.format); use a newer statex")
     }
     guard let layers = json["layers"]?.array, !layers.isEmpty,
       case let windows = (json["windows"]?.array ?? []).compactMap({ $0.integer(as: Int.self) }),

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import Evaluation
+import Evaluation
 
 @Suite("Spectrum of a state")
 struct StateSpectrumTests {

@@ -199,6 +199,39 @@ let leastRecipe = """
     #expect(expansion.initialization == .reinitialize)
   }
 
+  @Test func layersAreChosenByAProbe() throws {
+    let path = FileManager.default.temporaryDirectory.path + "/probe-\(UUID().uuidString).json"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    func decode(_ layers: String) throws -> Recipe.Expansion.Layers? {
+      try Recipe.decode(yaml: leastRecipe, overrides: ["expansion={layers: \(layers)}"])
+        .expansion?.layers
+    }
+    func report(_ text: String) throws { try Data(text.utf8).write(to: URL(fileURLWithPath: path)) }
+    try report(#"{"format": "statex-probe/1", "order": [2, 0, 3, 1]}"#)
+    #expect(try decode("{choose: 1, probe: \(path)}") == .list([2]))
+    #expect(try decode("{choose: 3, probe: \(path)}") == .list([0, 2, 3]))
+    let refused = [
+      ("{choose: 5, probe: \(path)}", "`expansion.layers.choose`: the probed model has 4 layers"),
+      ("{choose: 0, probe: \(path)}", "expansion.layers.choose"),
+      ("{choose: 2}", "expansion.layers.probe"),
+      ("{probe: \(path)}", "expansion.layers.choose"),
+      ("{every: 2, choose: 2, probe: \(path)}", "give either `every` or `choose`"),
+      ("{choose: 2, probe: \(path).none}", "cannot open \(path).none: No such file"),
+    ]
+    for (layers, reason) in refused {
+      #expect { try decode(layers) } throws: { "\($0)".contains(reason) }
+    }
+    for text in [
+      #"{"order": [0, 1]}"#, #"{"format": "statex-probe/1", "order": [0, 0]}"#,
+      #"{"format": "statex-probe/1"}"#, #"{"format": "statex-probe/1", "order": [1, 2]}"#,
+    ] {
+      try report(text)
+      #expect { try decode("{choose: 1, probe: \(path)}") } throws: {
+        "\($0)".contains("order: not a report of `statex probe --json`")
+      }
+    }
+  }
+
   @Test func modelFromScratchKeepsItsFieldsAndInitialization() throws {
     let recipe = try Recipe.decode(
       yaml: leastRecipe,

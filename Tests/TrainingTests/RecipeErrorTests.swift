@@ -81,7 +81,10 @@ private func message(yaml: String, overrides: [String] = []) -> String {
     ("data.sources", "[3]", "a mapping of keys, found the integer 3"),
     ("model.config", "3", ""),
     ("parallel.threads_per_rank", "many", "auto or an integer, found the text \"many\""),
-    ("expansion", "{layers: 6}", "{every: n} or a list of layer indices, found the integer 6"),
+    (
+      "expansion", "{layers: 6}",
+      "{every: n}, {choose: n, probe: file} or a list of layer indices, found the integer 6"
+    ),
   ])
   func wrongTypesSayWhatWasExpectedAndFound(path: String, value: String, expected: String) {
     let text = message("\(path)=\(value)")

@@ -1,4 +1,6 @@
+import Evaluation
 import Fields
+import Files
 import LanguageModels
 import Layers
 import StateExpansion
@@ -105,8 +107,8 @@ extension Recipe {
 
     private static var selection: Field<Expansion> {
       let description = FieldKey(
-        path: "layers", type: "`{every: n}` or list", standard: "`{every: 6}`",
-        range: "n >= 1; indices of the model", meaning: "layers, from 0")
+        path: "layers", type: "`{every: n}`, `{choose: n, probe: file}` or list",
+        standard: "`{every: 6}`", range: "n >= 1; indices of the model", meaning: "layers, from 0")
       return Field(description) { (expansion, reader) throws(FieldError) in
         expansion.layers = try layers(reader)
       } write: {
@@ -134,12 +136,36 @@ extension Recipe {
         }
         return .list(layers)
       case .mapping:
-        let inner = try FieldReader(value, path: reader.path(of: "layers"), keys: ["every"])
-        return .every(try inner.integer("every", .atLeast(1)))
+        let inner = try FieldReader(
+          value, path: reader.path(of: "layers"), keys: ["every", "choose", "probe"])
+        guard inner.value("choose") != nil || inner.value("probe") != nil else {
+          return .every(try inner.integer("every", .atLeast(1)))
+        }
+        return .list(try chosen(inner))
       default:
         throw reader.wrongType(
-          "layers", value, expected: "{every: n} or a list of layer indices")
+          "layers", value,
+          expected: "{every: n}, {choose: n, probe: file} or a list of layer indices")
       }
+    }
+
+    /// The first layers of a probe's order, in ascending order.
+    private static func chosen(_ reader: FieldReader) throws(FieldError) -> [Int] {
+      guard reader.value("every") == nil else {
+        throw reader.invalid("every", "give either `every` or `choose`")
+      }
+      let count = try reader.integer("choose", .atLeast(1))
+      let path = try reader.text("probe")
+      let order: [Int]
+      do throws(FileError) {
+        order = try ProbeReport.order(ofReport: path)
+      } catch {
+        throw reader.invalid("probe", error.description)
+      }
+      guard count <= order.count else {
+        throw reader.invalid("choose", "the probed model has \(order.count) layers")
+      }
+      return order.prefix(count).sorted()
     }
   }
 }
