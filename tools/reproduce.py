@@ -127,7 +127,7 @@ class Job:
             return [f"run.seed={self.seed}", *FAMILIES[self.family][1], *self.matrix.base_overrides]
         expansion = self.arm.expansion_of(self.family)
         wide = WIDE_POST if self.family.endswith("-wide") else []
-        return [f"run.seed={POST_SEED + self.seed}", *wide, *self.matrix.post_overrides,
+        return [f"run.seed={POST_SEED + self.seed}", *wide, *self.arm.overrides, *self.matrix.post_overrides,
                 f"train.steps={self.arm.steps * self.matrix.post_steps}",
                 *([f"expansion={json.dumps(expansion)}"] if expansion else [])]
 
@@ -233,6 +233,8 @@ class Schedule:
         self.waiting = [job for job in jobs if not job.is_done]
         self.done = {job.key for job in jobs if job.is_done}
         self.count = len(jobs)
+        keys = {job.key for job in jobs}
+        assert all(job.base is None or job.base.key in keys for job in jobs), "an arm without its base model"
         self.failure: Exception | None = None
         self.changed = threading.Condition()
 

@@ -1,21 +1,27 @@
 """What `tools/reproduce.py` runs: arms, tasks, and the sizes of each matrix."""
 
+import json
 from dataclasses import dataclass, field
 
 # Families as the matrices name them: a family of the program, and overrides of its base model's recipe.
 FAMILIES = {
     "gla": ("gla", []),
     "mamba2": ("mamba2", []),
+    "gla-deep": ("gla", ["model.config.num_hidden_layers=4"]),
+    "mamba2-deep": ("mamba2", ["model.config.num_hidden_layers=4"]),
     "gla-wide": ("gla", ["model.config.hidden_size=128", "model.config.intermediate_size=256",
                          "model.config.num_hidden_layers=4", "train.optimizer.lr=4.0e-3"]),
     "mamba2-wide": ("mamba2", ["model.config.hidden_size=128", "model.config.num_heads=8",
                                "model.config.num_hidden_layers=4", "train.optimizer.lr=4.0e-3"]),
 }
 SMALL_FAMILIES = ("gla", "mamba2")
+DEEP_FAMILIES = ("gla-deep", "mamba2-deep")
+WIDE_FAMILIES = ("gla-wide", "mamba2-wide")
 WIDE_POST = ["train.optimizer.lr=2.5e-3"]
-# What is expanded: one layer of small models, chosen on seed 0 of earlier runs (docs/reproduce.md), all of wide ones.
+# What is expanded: one layer of small models, chosen on seed 0 of earlier runs (docs/reproduce.md), all of larger ones.
 EXPANSION = {"gla": {"layers": [1], "heads": 1}, "mamba2": {"layers": [0], "state_factor": 4},
-             "gla-wide": {"layers": {"every": 1}, "heads": 1}, "mamba2-wide": {"layers": {"every": 1}, "state_factor": 4}}
+             **{f"gla-{size}": {"layers": {"every": 1}, "heads": 1} for size in ("deep", "wide")},
+             **{f"mamba2-{size}": {"layers": {"every": 1}, "state_factor": 4} for size in ("deep", "wide")}}
 # What leaves a layer's state as it is.
 NO_EXPANSION = {"gla": {"heads": 4}, "mamba2": {"state_factor": 1}}
 HALF_EXPANSION = {"gla": {"heads": 2}, "mamba2": {"state_factor": 2}}
@@ -32,7 +38,9 @@ class Arm:
     expansion: dict | None = None
     # Steps relative to the recipe's.
     steps: int = 1
-    families: tuple = tuple(FAMILIES)
+    families: tuple = SMALL_FAMILIES + WIDE_FAMILIES
+    # Other keys of the recipe.
+    overrides: tuple = ()
 
     def expansion_of(self, family: str) -> dict | None:
         """The recipe's `expansion`."""
@@ -44,10 +52,28 @@ def per_family(sizes: dict, **more) -> dict:
     return {family: size | more for family, size in sizes.items()}
 
 
-BASE = Arm("base", "base")
+def source(name: str, weight: float, **options) -> dict:
+    """A source of recall rows like those of the recipes."""
+    return {"task": "mqar", "vocab": 161, "keys": 128, "values": 32, "name": name, "weight": weight, **options}
+
+
+# Rows four times as long, at the same tokens a step: as many pairs as fit, without or with needles in noise.
+PAIRS = [4, 8, 16, 32, 64, 128]
+TEXT = {"task": "markov", "symbols": 16, "first_id": 161, "table_seed": 7, "name": "text", "weight": 0.25}
+LONG = ("data.sequence_length=512", "train.sequences_per_step=4", "train.micro_batch=2")
+LONG_ROWS = (*LONG, "data.sources=" + json.dumps([
+    source("recall", 0.6, layout="dense", pairs=PAIRS), source("updates", 0.15, layout="dense", pairs=PAIRS, updates=4), TEXT]))
+NEEDLE_ROWS = (*LONG, "data.sources=" + json.dumps([
+    source("recall", 0.45, layout="dense", pairs=PAIRS), source("needles", 0.3, layout="zoology", power_a=1, pairs=4), TEXT]))
+STATE_PASSING = ("train.state_passing=0.5",)
+# What may move the length at which recall ends, each without and with expansion.
+LENGTHS = [("long", "rows of 512", LONG_ROWS), ("needles", "rows of 512 with needles", NEEDLE_ROWS),
+           ("passing", "state passing", STATE_PASSING)]
+
+BASE = Arm("base", "base", families=tuple(FAMILIES))
 ARMS = [
-    Arm("lpt", "LPT"),
-    Arm("reinitialize", "StateX, reinitialize", {"init": "reinitialize"}),
+    Arm("lpt", "LPT", families=tuple(FAMILIES)),
+    Arm("reinitialize", "StateX, reinitialize", {"init": "reinitialize"}, families=tuple(FAMILIES)),
     Arm("lpt_2x", "LPT, twice the tokens", steps=2),
     Arm("preserve", "StateX, preserve", {"init": "preserve"}),
     Arm("inherit", "StateX, inherit", {"init": "inherit"}),
@@ -65,9 +91,12 @@ ABLATIONS = [
         families=SMALL_FAMILIES),
     Arm("half", "StateX, twice the state", per_family(HALF_EXPANSION, init="reinitialize"), families=SMALL_FAMILIES),
     *(Arm(f"layer_{layer}", f"StateX, layer {layer}", {"init": "reinitialize", "layers": [layer]},
-          families=("gla-wide", "mamba2-wide")) for layer in range(4)),
+          families=DEEP_FAMILIES) for layer in range(4)),
     Arm("lpt_4x", "LPT, four times the tokens", steps=4),
     Arm("reinitialize_4x", "StateX, four times the tokens", {"init": "reinitialize"}, steps=4),
+    *(Arm(f"{arm}_{name}", f"{title}, {what}", expansion, families=SMALL_FAMILIES, overrides=overrides)
+      for name, what, overrides in LENGTHS
+      for arm, title, expansion in (("lpt", "LPT", None), ("reinitialize", "StateX", {"init": "reinitialize"}))),
 ]
 
 

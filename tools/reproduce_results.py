@@ -7,7 +7,8 @@ import statistics
 from reproduce_matrix import Matrix
 
 FORMAT = "statex-reproduce/1"
-TITLES = {"gla": "GLA", "mamba2": "Mamba2", "gla-wide": "GLA, wide", "mamba2-wide": "Mamba2, wide"}
+TITLES = {"gla": "GLA", "mamba2": "Mamba2", "gla-deep": "GLA, four layers", "mamba2-deep": "Mamba2, four layers",
+          "gla-wide": "GLA, wide", "mamba2-wide": "Mamba2, wide"}
 # Recall at or above this is near its ceiling: differences there say little.
 SATURATED = 0.9
 
@@ -226,9 +227,11 @@ def verdict(lines: list[dict]) -> str:
     text = ""
     for line in lines:
         if line["title"].startswith("StateX, ") and "from_lpt" in line:
-            twice = line["arm"].endswith("_2x")
-            other = by_arm.get("lpt_2x" if twice else "lpt")
-            text += claim(line, other, None if twice else by_arm.get("lpt_2x")) if other else ""
+            # Of the same tokens and rows.
+            kind = line["arm"].removeprefix("reinitialize")
+            other = by_arm.get("lpt" + kind, by_arm.get("lpt"))
+            twice = by_arm.get("lpt_2x") if other is by_arm.get("lpt") else None
+            text += claim(line, other, twice) if other else ""
     return text
 
 

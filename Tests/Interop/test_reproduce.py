@@ -117,7 +117,7 @@ def test_what_a_probe_could_not_measure_is_a_dash():
 
 
 def test_wide_models(start, tmp_path):
-    process = start("--families", "gla-wide", "mamba2-wide", "--arms", "lpt", "reinitialize", "layer_2")
+    process = start("--families", "gla-wide", "mamba2-wide", "--arms", "lpt", "reinitialize")
     _, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (0, "")
     arms = {(arm["family"], arm["arm"]): arm for arm in json.loads((tmp_path / "results.json").read_text())["arms"]}
