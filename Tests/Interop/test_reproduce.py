@@ -11,6 +11,7 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
+import reproduce_matrix as matrices  # noqa: E402
 import reproduce_results as results  # noqa: E402
 
 DRIVER = REPOSITORY / "tools" / "reproduce.py"
@@ -27,7 +28,7 @@ def start(program, tmp_path):
     return start
 
 
-def test_results_and_restart(start, tmp_path):
+def test_results_and_restart(program, start, tmp_path):
     stopped = start()
     try:
         # In the middle: a base model is there, not all arms are.
@@ -83,6 +84,11 @@ def test_results_and_restart(start, tmp_path):
         assert probe["agrees"] == (probe["best"] == probe["order"][0])
         assert probe["correlation"] in (None, -1, 1)
         assert json.loads((tmp_path / probe["report"]).read_text())["windows"] == [1]
+
+    # Every row that a longer matrix measures can be drawn.
+    for task in {task for matrix in matrices.MATRICES.values() for task in matrix.tasks}:
+        subprocess.run([program, "evaluate", "--model", tmp_path / arms["gla", "base"]["run"] / "export",
+                        "--samples", "1", "--task", task.argument], check=True, stdout=subprocess.DEVNULL)
 
     # Nothing is done twice.
     records = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/seed-0/*.arm.json")}
