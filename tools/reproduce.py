@@ -32,6 +32,8 @@ TEXT = "markov:symbols=16,first_id=161,table_seed=7"
 TEXT_LENGTH = 128
 # Post-training draws other numbers than the base model's training.
 POST_SEED = 100
+# What is read of a probe's report.
+PROBED = "cuts of rank 0 and half the rank"
 # Enough that starting the program does not matter.
 DECODED_TOKENS = 20_000
 
@@ -179,7 +181,7 @@ class Job:
 
     @property
     def is_probed(self) -> bool:
-        return self.arm is not BASE or self.record.get("probe") == digest(self.probe)
+        return self.arm is not BASE or self.record.get("probe") == digest([PROBED, self.probe])
 
     @property
     def is_done(self) -> bool:
@@ -197,7 +199,7 @@ class Job:
         if not self.is_probed:
             programs.run("statex", "probe", self.run / "export", *self.probe, "--threads", 1, "--json",
                          self.file(".probe.json"))
-            self.keep(probe=digest(self.probe))
+            self.keep(probe=digest([PROBED, self.probe]))
 
     def train(self, programs: Programs):
         paths = [f"run.output={self.run}"]

@@ -92,6 +92,9 @@ ABLATIONS = [
     Arm("half", "StateX, twice the state", per_family(HALF_EXPANSION, init="reinitialize"), families=SMALL_FAMILIES),
     *(Arm(f"layer_{layer}", f"StateX, layer {layer}", {"init": "reinitialize", "layers": [layer]},
           families=DEEP_FAMILIES) for layer in range(4)),
+    # Mamba2's `inherit` is inert.
+    *(Arm(f"inherit_{layer}", f"StateX, inherit, layer {layer}", {"init": "inherit", "layers": [layer]},
+          families=("gla-deep",)) for layer in range(4)),
     Arm("lpt_4x", "LPT, four times the tokens", steps=4),
     Arm("reinitialize_4x", "StateX, four times the tokens", {"init": "reinitialize"}, steps=4),
     *(Arm(f"{arm}_{name}", f"{title}, {what}", expansion, families=SMALL_FAMILIES, overrides=overrides)

@@ -11,6 +11,8 @@ TITLES = {"gla": "GLA", "mamba2": "Mamba2", "gla-deep": "GLA, four layers", "mam
           "gla-wide": "GLA, wide", "mamba2-wide": "Mamba2, wide"}
 # Recall at or above this is near its ceiling: differences there say little.
 SATURATED = 0.9
+# Numbers of the probe that may tell which layer to expand.
+MEASURES = ("accuracy_lost", "nll_gained", "nll_gained_at_half_rank")
 
 
 def rows(path: pathlib.Path) -> list[dict]:
@@ -59,28 +61,43 @@ def probed(job, arms: list[dict]) -> dict:
     """What the probe says of a base model's layers, beside what expanding each alone gained over LPT."""
     report = json.loads(job.file(".probe.json").read_text())
     name = job.matrix.probe.name
-    gains = {arm["expansion"]["layers"][0]: difference["difference"] for arm in arms
-             if (arm["family"], arm["seed"]) == (job.family, job.seed) and expands_one_layer(arm)
-             for difference in arm["from_lpt"] if difference["name"] == name}
-    layers = [{"layer": layer["layer"], "accuracy_lost": layer["cuts"][0]["accuracy_lost"],
-               "nll_gained": layer["cuts"][0]["nll_gained"],
-               "effective_rank": [head["effective_rank"]["mean"] for head in layer["states"][name]],
-               "gain": gains.get(layer["layer"])} for layer in report["layers"]]
-    known = [layer["gain"] for layer in layers if layer["gain"] is not None]
-    is_whole = len(known) == len(layers)
-    best = max(layers, key=lambda layer: layer["gain"])["layer"] if is_whole else None
-    lost = [layer["accuracy_lost"]["mean"] for layer in layers]
+    gains = {init: gained(job, arms, name, init) for init in ("reinitialize", "inherit")}
+    layers = []
+    for layer in report["layers"]:
+        memory, half = layer["cuts"]
+        layers.append({
+            "layer": layer["layer"], "accuracy_lost": memory["accuracy_lost"], "nll_gained": memory["nll_gained"],
+            "nll_gained_at_half_rank": half["nll_gained"],
+            "effective_rank": [head["effective_rank"]["mean"] for head in layer["states"][name]],
+            "gains": {init: found.get(layer["layer"]) for init, found in gains.items()}})
     return {"family": job.family, "seed": job.seed, "report": str(job.file(".probe.json").relative_to(job.output)),
-            "name": name, "layers": layers, "order": report["order"], "best": best,
-            "agrees": report["order"][0] == best if is_whole else None,
-            "correlation": rank_correlation(lost, known) if is_whole and None not in lost else None}
+            "name": name, "layers": layers, "order": report["order"],
+            "predictions": [predicted(layers, init, measure) for init in gains for measure in MEASURES
+                            if all(None not in (layer["gains"][init], layer[measure]["mean"]) for layer in layers)]}
+
+
+def gained(job, arms: list[dict], name: str, init: str) -> dict[int, float]:
+    """What arms gained over LPT that expand a single layer in this way, by layer."""
+    return {arm["expansion"]["layers"][0]: difference["difference"] for arm in arms
+            if (arm["family"], arm["seed"]) == (job.family, job.seed) and expands_one_layer(arm)
+            and arm["expansion"]["init"] == init
+            for difference in arm["from_lpt"] if difference["name"] == name}
 
 
 def expands_one_layer(arm: dict) -> bool:
-    """Whether an arm is `reinitialize` of a single layer, at the tokens and the size of the others."""
+    """Whether an arm expands a single layer, at the tokens, rows and size of the others."""
     name = arm["arm"]
-    single = name in ("reinitialize", "other_layer") or name.startswith("layer_")
+    single = name in ("reinitialize", "inherit", "other_layer") or name.startswith(("layer_", "inherit_"))
     return single and isinstance(arm["expansion"]["layers"], list)
+
+
+def predicted(layers: list[dict], init: str, measure: str) -> dict:
+    """Whether the layer with the largest number of the probe is the one that gains most, and how the orders correlate."""
+    numbers = [layer[measure]["mean"] for layer in layers]
+    gains = [layer["gains"][init] for layer in layers]
+    first, best = (values.index(max(values)) for values in (numbers, gains))
+    return {"init": init, "measure": measure, "first": first, "best": best, "agrees": first == best,
+            "correlation": rank_correlation(numbers, gains)}
 
 
 def rank_correlation(a: list[float], b: list[float]) -> float | None:
@@ -211,13 +228,16 @@ def cost_lines(lines: list[dict]) -> list[list[str]]:
 
 def probe_lines(probes: list[dict]) -> list[list[str]]:
     """A line for each layer of each base model."""
-    lines = [["probe of the base model", "accuracy lost without it", "nats gained", "effective rank", "gained by expanding it"]]
+    lines = [["probe of the base model", "points lost without it", "nats gained", "nats gained at half rank",
+              "effective rank", "gained by expanding it: reinitialize", "inherit"]]
     for probe in probes:
         for layer in probe["layers"]:
             ranks = [rank for rank in layer["effective_rank"] if rank is not None]
             lines.append([f"seed {probe['seed']}, layer {layer['layer']}, {probe['name']}",
                           number(layer["accuracy_lost"]["mean"], ".1f", 100), number(layer["nll_gained"]["mean"], ".2f"),
-                          number(statistics.fmean(ranks) if ranks else None, ".1f"), number(layer["gain"], "+.1f", 100)])
+                          number(layer["nll_gained_at_half_rank"]["mean"], ".3f"),
+                          number(statistics.fmean(ranks) if ranks else None, ".1f"),
+                          *(number(gain, "+.1f", 100) for gain in layer["gains"].values())])
     return lines
 
 

@@ -80,9 +80,16 @@ def test_results_and_restart(program, start, tmp_path):
     for probe in found["probes"]:
         for arm in ("reinitialize", "other_layer"):
             (layer,) = arms[probe["family"], arm]["expansion"]["layers"]
-            assert probe["layers"][layer]["gain"] == arms[probe["family"], arm]["from_lpt"][1]["difference"]
-        assert probe["agrees"] == (probe["best"] == probe["order"][0])
-        assert probe["correlation"] in (None, -1, 1)
+            (gain,) = (row["difference"] for row in arms[probe["family"], arm]["from_lpt"] if row["name"] == probe["name"])
+            assert probe["layers"][layer]["gains"] == {"reinitialize": gain, "inherit": None}
+        assert [found["measure"] for found in probe["predictions"]] == list(results.MEASURES)
+        for prediction in probe["predictions"]:
+            numbers = [layer[prediction["measure"]]["mean"] for layer in probe["layers"]]
+            gains = [layer["gains"]["reinitialize"] for layer in probe["layers"]]
+            assert prediction["init"] == "reinitialize"
+            assert (numbers[prediction["first"]], gains[prediction["best"]]) == (max(numbers), max(gains))
+            assert prediction["agrees"] == (prediction["first"] == prediction["best"])
+            assert prediction["correlation"] in (None, -1, 1)
         assert json.loads((tmp_path / probe["report"]).read_text())["windows"] == [1]
 
     # Every row that a longer matrix measures can be drawn.
