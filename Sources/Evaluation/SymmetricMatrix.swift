@@ -46,7 +46,9 @@ struct SymmetricMatrix {
     return (diagonal, vectors)
   }
 
-  /// Reflects from the last row up. Row `i` of `elements` then begins with the `v` of its reflection; the rest is used up.
+  /// Reflects from the last row up.
+  ///
+  /// Row `i` of `elements` then begins with the `v` of its reflection; the rest is used up.
   ///
   /// - Returns: the diagonal, `offDiagonal[i]` between `i` and `i + 1`, and each row's `tau`.
   private mutating func tridiagonalize() -> ([Double], [Double], taus: [Double]) {

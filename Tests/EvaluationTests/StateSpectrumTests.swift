@@ -1,7 +1,6 @@
+import Evaluation
 import Foundation
 import Testing
-
-import Evaluation
 
 @Suite("Spectrum of a state")
 struct StateSpectrumTests {
