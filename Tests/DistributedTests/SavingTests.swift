@@ -55,7 +55,11 @@ extension DistributedTests {
         ((try? job.checkpoints("run")) ?? []).contains { !$0.contains(".") }
       }
       try process.limitFiles(launch, to: 2000)
-      process.wait { process.errorOutput.contains("rows are kept in memory") }
+      // The row and the save of a step fail one after the other, and either may be first.
+      process.wait {
+        ["rows are kept in memory", "the next attempt is in"]
+          .allSatisfy(process.errorOutput.contains)
+      }
       let failing = try #require(job.checkpoints("run").filter { !$0.contains(".") }.last)
       let output = process.errorOutput
       try process.limitFiles(launch, to: nil)
@@ -68,7 +72,9 @@ extension DistributedTests {
       #expect(try job.outcome("run") == whole)
       let rows = try String(
         contentsOfFile: job.output("run") + "/metrics.jsonl", encoding: .utf8)
-      #expect(rows.contains("\"failed_saves\": 1.0"))
+      // Two saves may fail between two rows, so the first number may be 2.
+      #expect(rows.contains("\"failed_saves\": "))
+      #expect(!job.lastRow("run").contains("failed_saves"))
       #expect(try job.checkpoints("run") == ["step-00000598", "step-00000600"])
     }
 
