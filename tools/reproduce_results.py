@@ -73,7 +73,12 @@ def probed(job, arms: list[dict]) -> dict:
     return {"family": job.family, "seed": job.seed, "report": str(job.file(".probe.json").relative_to(job.output)),
             "name": name, "layers": layers, "order": report["order"],
             "predictions": [predicted(layers, init, measure) for init in gains for measure in MEASURES
-                            if all(None not in (layer["gains"][init], layer[measure]["mean"]) for layer in layers)]}
+                            if is_known(layers, init, measure)]}
+
+
+def is_known(layers: list[dict], init: str, measure: str) -> bool:
+    """Whether every layer has a number of the probe and was expanded alone in this way."""
+    return all(None not in (layer["gains"][init], layer[measure]["mean"]) for layer in layers)
 
 
 def gained(job, arms: list[dict], name: str, init: str) -> dict[int, float]:

@@ -124,9 +124,14 @@ def test_rank_correlation():
 
 def test_what_a_probe_could_not_measure_is_a_dash():
     layer = {"layer": 0, "accuracy_lost": {"mean": None, "stderr": None}, "nll_gained": {"mean": 0.25, "stderr": None},
-             "effective_rank": [None, None], "gain": None}
+             "nll_gained_at_half_rank": {"mean": None, "stderr": None}, "effective_rank": [None, None],
+             "gains": {"reinitialize": -0.125, "inherit": None}}
     lines = results.probe_lines([{"seed": 0, "name": "mqar_16", "layers": [layer]}])
-    assert lines[1] == ["seed 0, layer 0, mqar_16", "-", "0.25", "-", "-"]
+    assert lines[1] == ["seed 0, layer 0, mqar_16", "-", "0.25", "-", "-", "-12.5", "-"]
+    # Nothing is predicted from what could not be measured.
+    assert results.is_known([layer], "reinitialize", "nll_gained")
+    assert not results.is_known([layer], "reinitialize", "accuracy_lost")
+    assert not results.is_known([layer], "inherit", "nll_gained")
 
 
 def test_wide_models(start, tmp_path):
