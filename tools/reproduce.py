@@ -28,7 +28,7 @@ from reproduce_matrix import BASE, FAMILIES, WIDE_POST, Arm, Matrix
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECIPES = pathlib.Path("configs/reproduce")
 REFUSED, STOPPED = 64, 75
-TEXT = "markov:symbols=16,first_id=161,table_seed=7"
+TEXT = f"markov:{matrices.argument(matrices.MARKOV)}"
 TEXT_LENGTH = 128
 # Post-training draws other numbers than the base model's training.
 POST_SEED = 100

@@ -25,7 +25,9 @@ EXPANSION = {"gla": {"layers": [1], "heads": 1}, "mamba2": {"layers": [0], "stat
 # What leaves a layer's state as it is.
 NO_EXPANSION = {"gla": {"heads": 4}, "mamba2": {"state_factor": 1}}
 HALF_EXPANSION = {"gla": {"heads": 2}, "mamba2": {"state_factor": 2}}
-VOCABULARY = "vocab=161,keys=128,values=32"
+# Options of all recall rows, and of the text.
+KEYS_AND_VALUES = {"vocab": 161, "keys": 128, "values": 32}
+MARKOV = {"symbols": 16, "first_id": 161, "table_seed": 7}
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ def per_family(sizes: dict, **more) -> dict:
 
 def source(name: str, weight: float, **options) -> dict:
     """A source of recall rows like those of the recipes."""
-    return {"task": "mqar", "vocab": 161, "keys": 128, "values": 32, "name": name, "weight": weight, **options}
+    return {"task": "mqar", **KEYS_AND_VALUES, "name": name, "weight": weight, **options}
 
 
 # Rows four times as long, at the same tokens a step: as many pairs as fit, without or with needles in noise.
 PAIRS = [4, 8, 16, 32, 64, 128]
-TEXT = {"task": "markov", "symbols": 16, "first_id": 161, "table_seed": 7, "name": "text", "weight": 0.25}
+TEXT = {"task": "markov", **MARKOV, "name": "text", "weight": 0.25}
 LONG = ("data.sequence_length=512", "train.sequences_per_step=4", "train.micro_batch=2")
 LONG_ROWS = (*LONG, "data.sources=" + json.dumps([
     source("recall", 0.6, layout="dense", pairs=PAIRS), source("updates", 0.15, layout="dense", pairs=PAIRS, updates=4), TEXT]))
@@ -103,6 +105,11 @@ ABLATIONS = [
 ]
 
 
+def argument(options: dict) -> str:
+    """Options as a command line has them."""
+    return ",".join(f"{name}={value}" for name, value in options.items())
+
+
 @dataclass(frozen=True)
 class Task:
     """A measurement of recall, as results.json names it."""
@@ -119,7 +126,7 @@ class Task:
     @property
     def argument(self) -> str:
         """The value of `statex evaluate --task`."""
-        return (f"mqar:{VOCABULARY},{self.options},pairs={self.pairs},updates={self.updates},"
+        return (f"mqar:{argument(KEYS_AND_VALUES)},{self.options},pairs={self.pairs},updates={self.updates},"
                 f"sequence_length={self.length},as={self.name}")
 
 
